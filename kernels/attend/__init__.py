@@ -1,0 +1,41 @@
+"""Attention of one new query per row over the live slots of a compact cache, with its log-sum-exp.
+
+Slots may stand in any order (keys carry their rotation). Heads of a row may have different lengths.
+
+B rows, H KV heads, G query heads per KV head, N slots, D head dim, S pages read.
+"""
+
+from typing import NamedTuple
+
+from torch import Tensor
+
+from . import reference
+from .reference import BLOCK, mass
+
+__all__ = ["BLOCK", "Attended", "attend", "mass"]
+
+
+class Attended(NamedTuple):
+    output: Tensor  # [B, H, G, D]
+    lse: Tensor  # [B, H, G] float32: log of the sum of exp(scale * q.k) over the slots read
+    reads: Tensor | None  # [B, H, 1 or G, N] bool: the slots that pages allowed; None: all live ones
+
+
+def attend(
+    query: Tensor,
+    keys: Tensor,
+    values: Tensor,
+    lengths: Tensor,
+    *,
+    longest: int,
+    scale: float,
+    pages: Tensor | None = None,
+    page: int = 0,
+) -> Attended:
+    """Softmax attention over slots below `lengths` [B, H], each at least 1 and at most `longest`.
+
+    query [B, H, G, D]; keys, values [B, H, N, D] with N a multiple of BLOCK; pages [B, H, S] or [B, H, G, S] int32 with
+    -1 for none: read these pages of `page` slots only.
+    """
+    reads = None if pages is None else reference.slots_of_pages(pages, page, keys.shape[2])
+    return Attended(*reference.attend(query, keys, values, lengths, longest, scale, reads), reads)

@@ -1,0 +1,53 @@
+"""Decode attention in PyTorch: an online softmax over blocks of slots.
+
+Every block has the same shape for every row and step, and a block without live slots changes nothing, bit for bit. So
+the result of a row does not depend on how long its neighbours are, which one call over the longest row does not give.
+
+B rows, H KV heads, G query heads per KV head, N slots (a multiple of BLOCK), D head dim, P pages.
+"""
+
+import torch
+from torch import Tensor
+
+BLOCK = 64
+LOWEST = -1e30  # finite: a block without live slots must not make NaN of inf - inf
+
+
+def attend(
+    query: Tensor, keys: Tensor, values: Tensor, lengths: Tensor, longest: int, scale: float, reads: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """Output [B, H, G, D] in the dtype of the query and log-sum-exp [B, H, G] float32."""
+    query_f = query.float() * scale
+    top = query_f.new_full((*query.shape[:3], 1), LOWEST)
+    total = torch.zeros_like(top)
+    output = torch.zeros_like(query_f)
+    slots = torch.arange(keys.shape[2], device=keys.device)
+    for start in range(0, longest, BLOCK):
+        block = slice(start, start + BLOCK)
+        dead = (slots[block] >= lengths[..., None])[:, :, None]
+        if reads is not None:
+            dead = dead | ~reads[..., block]
+        logits = (query_f @ keys[:, :, block].float().transpose(-1, -2)).masked_fill_(dead, LOWEST)
+        new_top = torch.maximum(top, logits.amax(-1, keepdim=True))
+        weights = (logits - new_top).exp_().masked_fill_(dead, 0)
+        shrink = (top - new_top).exp_()
+        total = total * shrink + weights.sum(-1, keepdim=True)
+        output = output * shrink + weights @ values[:, :, block].float()
+        top = new_top
+    return (output / total).to(query.dtype), (top + total.log()).squeeze(-1)
+
+
+def mass(query: Tensor, keys: Tensor, lengths: Tensor, lse: Tensor, scale: float) -> Tensor:
+    """[B, H, N] float32: probability of each slot, mean over the group; 0 where not live."""
+    logits = (query.float() * scale) @ keys.float().transpose(-1, -2)
+    live = torch.arange(keys.shape[2], device=keys.device) < lengths[..., None]
+    return (logits - lse[..., None]).exp().mean(2).masked_fill_(~live, 0)
+
+
+def slots_of_pages(pages: Tensor, page: int, num_slots: int) -> Tensor:
+    """[B, H, 1 or G, N] bool: which slots a list of pages [B, H, S] or [B, H, G, S] (-1: none) covers."""
+    pages = pages[:, :, None] if pages.dim() == 3 else pages
+    num_pages = -(-num_slots // page)
+    read = torch.zeros(*pages.shape[:3], num_pages + 1, dtype=torch.bool, device=pages.device)
+    read.scatter_(-1, pages.long() % (num_pages + 1), True)  # -1 falls into the column that is cut off
+    return read[..., :num_pages].repeat_interleave(page, -1)[..., :num_slots]

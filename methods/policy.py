@@ -1,0 +1,119 @@
+"""What a method is: which slots survive an eviction, and which slots a query reads.
+
+B rows, L layers, H KV heads, G query heads per KV head, N slots, W window, P pages, S pages read, C constants, D head
+dim. A slot is a place in the compact cache, a position the absolute index of a token; they differ after an eviction.
+"""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor
+
+from ..kernels import evict
+from ..kernels.noise import Noise
+from .budget import Budget
+
+
+@dataclass(frozen=True, kw_only=True)
+class Needs:
+    """What a method asks the cache to maintain; its bytes are charged to the method."""
+
+    queries: int = 0  # newest queries per layer, at most `recent`
+    mass: bool = False  # attention mass per slot: group mean of true probabilities, summed over steps
+    page: int = 0  # key bounds per page of so many tokens
+    rank: bool = False  # place in the last survivor order, new tokens after
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerView:
+    """Read-only view of one layer; B = the rows that are due."""
+
+    layer: int
+    num_layers: int
+    keys: Tensor  # [B, H, N, D] after RoPE
+    values: Tensor  # [B, H, N, D]
+    positions: Tensor  # [B, H, N] int32, -1 where not live
+    live: Tensor  # [B, H, N] bool
+    candidates: Tensor  # [B, H, N] bool: live and older than the recent ones, the support of a score's softmax
+    evictable: Tensor  # [B, H, N] bool: candidates without protected sinks and prompt
+    excess: Tensor  # [B] int32: slots to drop per head
+    round: Tensor  # [B] int32: how often this row has been evicted
+    queries: Tensor  # [B, H, G, W, D], oldest first; empty unless needed
+    mass: Tensor  # [B, H, N] float32, empty unless needed
+    rank: Tensor  # [B, H, N] int32, empty unless needed
+    constants: Tensor  # [B, H, N, C] float32: per-token numbers computed at append
+    page_min: Tensor  # [B, H, P, D], empty unless needed
+    page_max: Tensor
+    noise: Noise
+
+
+@dataclass(frozen=True, kw_only=True)
+class Policy:
+    """Dense attention: keeps and reads everything."""
+
+    evicts: ClassVar[bool] = False
+    selects: ClassVar[bool] = False
+
+    @property
+    def needs(self) -> Needs:
+        return Needs()
+
+    def tokens(self, layer: int, num_layers: int) -> int | None:
+        """Slots per KV head that a layer keeps (eviction) or reads (selection); None: no bound."""
+        return None
+
+    def capacity(self, layer: int, num_layers: int, longest_prompt: int) -> int | None:
+        """Slots per KV head that a layer must have room for; None: as many as the sequence has tokens."""
+        return None
+
+    def constants(self, keys: Tensor, values: Tensor) -> Tensor:
+        """[B, H, n, C] float32: what the score wants to know of each token, computed once when it is appended."""
+        return keys.new_empty(*keys.shape[:3], 0, dtype=keys.dtype).float()
+
+    def keep(self, view: LayerView) -> Tensor:
+        """[B, H, N] bool: the survivors among the live slots."""
+        return view.live
+
+    def read(self, query: Tensor, view: LayerView) -> Tensor | None:
+        """Pages that `query` [B, H, G, D] reads: [B, H, S] or [B, H, G, S] int32, -1 for none; None: all."""
+        return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Eviction(Policy, ABC):
+    """Bounded memory: every `interval` steps the slots of lowest score go. A method writes `score`."""
+
+    evicts: ClassVar[bool] = True
+    budget: Budget
+
+    def tokens(self, layer: int, num_layers: int) -> int:
+        return self.budget.tokens
+
+    def capacity(self, layer: int, num_layers: int, longest_prompt: int) -> int:
+        return max(self.tokens(layer, num_layers), longest_prompt) + self.budget.interval
+
+    @abstractmethod
+    def score(self, view: LayerView) -> Tensor:
+        """[B, H, N] float32: higher survives; +inf insists."""
+
+    def keep(self, view: LayerView) -> Tensor:
+        return view.live & ~evict.lowest(self.score(view), view.positions, view.evictable, view.excess)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Selection(Policy):
+    """Full memory, sparse reading: every query chooses the pages it attends to. A method writes `read`."""
+
+    selects: ClassVar[bool] = True
+    budget: Budget
+    page: int
+
+    def __post_init__(self) -> None:
+        if self.page < 1:
+            raise ValueError(f"method.page={self.page}: use 1 or more tokens a page")
+        if self.budget.tokens < self.page:
+            raise ValueError(f"budget of {self.budget.tokens} tokens is below one page of {self.page}: lower method.page")
+
+    def tokens(self, layer: int, num_layers: int) -> int:
+        return self.budget.tokens

@@ -1,0 +1,35 @@
+"""Quest: keep everything, read the pages whose key bounds promise the largest logits for the query at hand.
+
+Tang et al., 2024, arXiv 2406.10774. The last page is always read, as in the authors' kernels, and the first two layers
+are dense. Deviations: a KV head reads one set of pages for its whole group, by the largest bound among the group's
+queries (the authors choose per query head, which reads up to G times the budget).
+"""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from ..kernels import pages
+from .policy import LayerView, Needs, Selection
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quest(Selection):
+    page: int = 16
+    dense_layers: int = 2  # so many first layers read everything
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.dense_layers < 0:
+            raise ValueError(f"method.dense_layers={self.dense_layers}: use 0 or more")
+
+    @property
+    def needs(self) -> Needs:
+        return Needs(page=self.page)
+
+    def read(self, query: Tensor, view: LayerView) -> Tensor | None:
+        if view.layer < self.dense_layers:
+            return None
+        num_pages = (-(-view.live.sum(-1) // self.page)).clamp(min=1)  # an idle row has no live slot
+        bound = pages.score(query, view.page_min, view.page_max).amax(2)
+        return pages.top(bound, num_pages, self.budget.tokens // self.page)

@@ -1,0 +1,18 @@
+"""Random: uniform victims, drawn anew for each row, KV head, layer and round.
+
+With `budget.protect_prompt` it is Random Attention (mode random_pp), Wang et al., 2026, arXiv 2609.03430: content-free,
+and reported level with the strongest methods, so it stands in every table as a control.
+"""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from .policy import Eviction, LayerView
+from .scores import slot_uniform
+
+
+@dataclass(frozen=True, kw_only=True)
+class Random(Eviction):
+    def score(self, view: LayerView) -> Tensor:
+        return slot_uniform(view)

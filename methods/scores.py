@@ -1,0 +1,79 @@
+"""Scores that several methods share.
+
+B rows, H KV heads, G query heads per KV head, N slots, W window, D head dim, R rank of a projection.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn.functional import avg_pool1d
+
+from ..kernels import noise
+from .policy import LayerView
+
+
+def window_attention(view: LayerView) -> Tensor:
+    """[B, H, N] float32: attention of the window's queries to the candidates, mean over window and group.
+
+    The softmax runs over the candidates alone: the recent slots take no share (VaSE's release).
+    """
+    scale = 1 / math.sqrt(view.keys.shape[-1])
+    keys = view.keys.float().mT
+    score = torch.zeros_like(view.positions, dtype=torch.float32)
+    # a group's query heads one by one: no [Hq, W, N] tensor
+    for queries in view.queries.unbind(2):
+        logits = (queries.float() * scale @ keys).masked_fill_(~view.candidates[:, :, None], -torch.inf)
+        score += logits.softmax(-1).mean(2)
+    return score / view.queries.shape[2]
+
+
+def smooth(score: Tensor, view: LayerView, width: int) -> Tensor:
+    """Average each candidate with its neighbours among the candidates sorted by position, padding counted as zeros."""
+    order = view.positions.masked_fill(~view.candidates, torch.iinfo(torch.int32).max).argsort(dim=-1, stable=True)
+    in_order = score.masked_fill(~view.candidates, 0).gather(-1, order)
+    pooled = avg_pool1d(in_order, width, stride=1, padding=width // 2)
+    return torch.zeros_like(score).scatter_(-1, order, pooled).masked_fill_(~view.candidates, 0)
+
+
+def value_range(values: Tensor) -> Tensor:
+    """[B, H, n] float32: max minus min over the channels of a value."""
+    return (values.amax(-1) - values.amin(-1)).float()
+
+
+def mean_cosine(view: LayerView) -> Tensor:
+    """[B, H, N] float32: mean cosine of a candidate's key with the other candidates', in O(N D).
+
+    The mean divides by the number of candidates, its own zero counted. R-KV's redundancy before the softmax.
+    """
+    keys = view.keys.float()
+    units = (keys / (keys.norm(dim=-1, keepdim=True) + 1e-8)).masked_fill(~view.candidates[..., None], 0)
+    num = view.candidates.sum(-1, keepdim=True)
+    return (units @ units.sum(2)[..., None] - units.square().sum(-1, keepdim=True)).squeeze(-1) / num
+
+
+def slot_uniform(view: LayerView) -> Tensor:
+    """[B, H, N] float32 in (0, 1): one number per position, head, layer and round."""
+    return view.noise.uniform(*_slot_counter(view))
+
+
+def slot_gumbel(view: LayerView) -> Tensor:
+    """[B, H, N] float32: standard Gumbel noise per position, head, layer and round."""
+    return view.noise.gumbel(*_slot_counter(view))
+
+
+def _slot_counter(view: LayerView) -> tuple[Tensor, Tensor, Tensor, int]:
+    heads = torch.arange(view.positions.shape[1], device=view.positions.device)[:, None]
+    return view.positions.clamp(min=0), heads, _epoch(view, view.round)[:, None, None], noise.SLOTS
+
+
+def projection(view: LayerView, round: Tensor, rank: int) -> Tensor:
+    """[B, 1, D, R] float32: Gaussian of variance 1 / R, one per row, layer and `round` [B], shared by heads."""
+    dim = view.keys.shape[-1]
+    element = torch.arange(dim * rank, device=view.keys.device)[None]
+    normal = view.noise.normal(element, 0, _epoch(view, round)[:, None], noise.PROJECTION)
+    return normal.view(-1, 1, dim, rank) / math.sqrt(rank)
+
+
+def _epoch(view: LayerView, round: Tensor) -> Tensor:
+    return round.long() + view.layer * noise.ROUNDS

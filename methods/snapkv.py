@@ -1,0 +1,34 @@
+"""SnapKV at decode time: keep what the newest queries attend to, smoothed over neighbours.
+
+Li et al., 2024, arXiv 2404.14469, as VaSE's release runs it (mode `attn`, arXiv 2606.03928). Deviations from the paper:
+it evicts during decoding and not at prefill; the softmax runs over the candidates alone; means replace sums over the
+window; a KV head keeps one set for its whole group. Deviation from the release: neighbours are neighbours by position,
+not by slot.
+"""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from .policy import Eviction, LayerView, Needs
+from .scores import smooth, window_attention
+
+
+@dataclass(frozen=True, kw_only=True)
+class SnapKV(Eviction):
+    smooth: int = 5  # width of the average over neighbours, odd; 1: none
+
+    def __post_init__(self) -> None:
+        if self.smooth < 1 or self.smooth % 2 == 0:
+            raise ValueError(f"method.smooth={self.smooth}: use an odd width, 1 for no smoothing")
+
+    @property
+    def needs(self) -> Needs:
+        return Needs(queries=self.budget.recent)
+
+    def importance(self, view: LayerView) -> Tensor:
+        """[B, H, N]: smoothed attention of the window, mean over the group."""
+        return smooth(window_attention(view), view, self.smooth)
+
+    def score(self, view: LayerView) -> Tensor:
+        return self.importance(view)

@@ -1,0 +1,181 @@
+"""The decode loop: one for every method, model and task.
+
+B rows. Every step has exactly `batch_size` rows, idle ones included, and prompts are prefilled one at a time, so a row
+does not depend on its neighbours. When a row ends, its place goes to the next prompt.
+"""
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+from ..kernels.noise import Noise
+from ..methods.policy import Policy
+from .cache import KVCache, Usage
+from .model import Model, Tokenizer, eos_ids, forward, own_attention, shape_of
+from .prefill import Prefill
+from .sampler import Greedy, Sampler
+
+Stop = Literal["eos", "length", "error"]
+
+
+class Request(NamedTuple):
+    sample: str
+    draw: int
+    prompt: Sequence[int]  # token ids, at least one
+
+
+class Generation(NamedTuple):
+    sample: str
+    draw: int
+    token_ids: list[int]  # without the prompt; the eos token, where there is one, included
+    stop: Stop
+    prompt_tokens: int
+    usage: Usage
+    prefill_s: float
+    decode_s: float  # from the prefill to the end, neighbours' work included
+
+
+@dataclass(kw_only=True)
+class Row:
+    request: Request
+    prefill_s: float
+    started: float
+    token_ids: list[int] = field(default_factory=list)
+    stop: Stop | None = None
+
+
+@dataclass(kw_only=True)
+class Decoder:
+    """Decodes requests on one device, with room for prompts of `longest_prompt` tokens."""
+
+    model: Model
+    policy: Policy
+    sampler: Sampler
+    max_tokens: int
+    longest_prompt: int
+    batch_size: int
+    seed: int = 0
+    steps: int = field(init=False, default=0)
+
+    def __post_init__(self) -> None:
+        parameter = next(self.model.parameters())
+        self.device = parameter.device
+        self.eos = eos_ids(self.model)
+        self.rows: list[Row | None] = [None] * self.batch_size
+        self.cache = KVCache(
+            policy=self.policy,
+            shape=shape_of(self.model.config),
+            batch_size=self.batch_size,
+            longest_prompt=self.longest_prompt,
+            longest=self.longest_prompt + self.max_tokens,
+            dtype=parameter.dtype,
+            device=self.device,
+        )
+
+    @torch.inference_mode()
+    def run(self, requests: Iterable[Request]) -> Iterator[Generation]:
+        """Generations in the order in which they end."""
+        waiting = iter(requests)
+        with own_attention(self.model):
+            while True:
+                for row in range(self.batch_size):
+                    while self.rows[row] is None and (request := next(waiting, None)) is not None:
+                        self.admit(row, request)
+                        yield from self.collect()
+                if not any(self.rows):
+                    return
+                self.step()
+                yield from self.collect()
+                if due := self.cache.due():
+                    self.cache.evict(due)
+
+    def admit(self, index: int, request: Request) -> None:
+        """Prefill a prompt into an idle row and choose its first token."""
+        start = time.perf_counter()
+        prompt = torch.tensor([list(request.prompt)], device=self.device)
+        self.cache.admit(index, prompt.shape[1], Noise.key(self.seed, request.sample, request.draw))
+        positions = torch.arange(prompt.shape[1], device=self.device)[None]
+        logits = forward(self.model, prompt, positions, Prefill(cache=self.cache, row=index))
+        now = time.perf_counter()
+        self.rows[index] = Row(request=request, prefill_s=now - start, started=now)
+        self.choose([index], logits)
+        if self.rows[index].stop is None and index in self.cache.due():
+            self.cache.evict([index])
+
+    def step(self) -> None:
+        """One token for every row."""
+        tokens = torch.tensor([[row.token_ids[-1] if row else 0] for row in self.rows], device=self.device)
+        logits = forward(self.model, tokens, self.cache.positions[:, None], self.cache)
+        self.cache.advance()
+        live = [index for index, row in enumerate(self.rows) if row]
+        self.choose(live, logits[live])
+        self.steps += 1
+
+    def choose(self, live: Sequence[int], logits: Tensor) -> None:
+        """Append the next token of these rows; logits [len(live), V]."""
+        rows = [self.rows[index] for index in live]
+        step = torch.tensor([len(row.token_ids) for row in rows], device=self.device)
+        tokens = self.sampler(logits, self.cache.noise.rows(torch.tensor(live, device=self.device)), step).tolist()
+        for row, token, finite in zip(rows, tokens, logits.isfinite().all(-1).tolist(), strict=True):
+            if not finite:
+                row.stop = "error"
+                continue
+            row.token_ids.append(token)
+            if token in self.eos:
+                row.stop = "eos"
+            elif len(row.token_ids) == self.max_tokens:
+                row.stop = "length"
+
+    def collect(self) -> Iterator[Generation]:
+        """Hand over the rows that have stopped and free their places."""
+        for index, row in enumerate(self.rows):
+            if row is None or row.stop is None:
+                continue
+            self.rows[index] = None
+            yield Generation(
+                sample=row.request.sample,
+                draw=row.request.draw,
+                token_ids=row.token_ids,
+                stop=row.stop,
+                prompt_tokens=len(row.request.prompt),
+                usage=self.cache.release(index),
+                prefill_s=row.prefill_s,
+                decode_s=time.perf_counter() - row.started,
+            )
+
+
+def generate(
+    model: Model,
+    tokenizer: Tokenizer,
+    prompts: Sequence[str],
+    policy: Policy,
+    *,
+    max_tokens: int,
+    sampler: Sampler | None = None,
+    seed: int = 0,
+    batch_size: int = 16,
+) -> list[Generation]:
+    """Continue each prompt under a policy; one generation a prompt, in order. Chat models want a templated prompt."""
+    requests = [
+        Request(str(i), 0, tokenizer(prompt, add_special_tokens=False).input_ids) for i, prompt in enumerate(prompts)
+    ]
+    for request, prompt in zip(requests, prompts, strict=True):
+        if not request.prompt:
+            raise ValueError(f"prompt {prompt!r} has no tokens")
+    if not requests:
+        return []
+    decoder = Decoder(
+        model=model,
+        policy=policy,
+        sampler=sampler or Greedy(),
+        max_tokens=max_tokens,
+        longest_prompt=max(len(request.prompt) for request in requests),
+        batch_size=batch_size,
+        seed=seed,
+    )
+    done = {generation.sample: generation for generation in decoder.run(requests)}
+    return [done[request.sample] for request in requests]

@@ -1,0 +1,77 @@
+"""One layer's memory: columns of slots that an eviction permutes, and what belongs to the row as a whole.
+
+B rows, L layers, H KV heads, G query heads per KV head, N slots, W window, P pages, C constants, D head dim.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from ..kernels import attend
+from ..methods.policy import Policy
+
+
+class Shape(NamedTuple):
+    layers: int
+    heads: int
+    groups: int
+    dim: int
+
+
+@dataclass(kw_only=True)
+class Layer:
+    """Columns of one layer. What the policy does not need has no elements."""
+
+    keys: Tensor  # [B, H, N, D]
+    values: Tensor  # [B, H, N, D]
+    positions: Tensor  # [B, H, N] int32
+    constants: Tensor  # [B, H, N, C] float32
+    mass: Tensor  # [B, H, N] float32
+    lengths: Tensor  # [B, H] int32: live slots
+    queries: Tensor  # [B, H, G, W, D], the query of position p at p mod W
+    page_min: Tensor  # [B, H, P, D]
+    page_max: Tensor
+
+    @classmethod
+    def empty(
+        cls, policy: Policy, shape: Shape, batch_size: int, capacity: int, dtype: torch.dtype, device: torch.device
+    ) -> "Layer":
+        """Room for `capacity` slots per row and head, rounded up to whole blocks of the attention."""
+        _, heads, groups, dim = shape
+        needs = policy.needs
+        slots = -(-capacity // attend.BLOCK) * attend.BLOCK
+        num_pages = -(-slots // needs.page) if needs.page else 0
+
+        def column(*size: int, dtype: torch.dtype = dtype) -> Tensor:
+            return torch.zeros(batch_size, heads, *size, dtype=dtype, device=device)
+
+        keys = column(slots, dim)
+        num_constants = policy.constants(keys[:, :, :1], keys[:, :, :1]).shape[-1]
+        return cls(
+            keys=keys,
+            values=column(slots, dim),
+            positions=column(slots, dtype=torch.int32),
+            constants=column(slots, num_constants, dtype=torch.float32),
+            mass=column(slots if needs.mass else 0, dtype=torch.float32),
+            lengths=column(dtype=torch.int32),
+            queries=column(groups, needs.queries, dim),
+            page_min=column(num_pages, dim),
+            page_max=column(num_pages, dim),
+        )
+
+    @property
+    def columns(self) -> list[Tensor]:
+        """What an eviction permutes."""
+        return [c for c in (self.keys, self.values, self.positions, self.constants, self.mass) if c.numel()]
+
+    @property
+    def slot_bytes(self) -> int:
+        """Bytes that one live slot of one row takes, all heads together."""
+        return sum(c[0, :, 0].numel() * c.element_size() for c in self.columns)
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of a row that do not depend on its live slots."""
+        return sum(c[0].numel() * c.element_size() for c in (self.queries, self.page_min, self.page_max))
