@@ -5,7 +5,7 @@ dim. A slot is a place in the compact cache, a position the absolute index of a 
 """
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 from torch import Tensor
@@ -54,6 +54,7 @@ class Policy:
 
     evicts: ClassVar[bool] = False
     selects: ClassVar[bool] = False
+    budget: Budget | None = None  # None: dense
 
     @property
     def needs(self) -> Needs:
@@ -85,7 +86,7 @@ class Eviction(Policy, ABC):
     """Bounded memory: every `interval` steps the slots of lowest score go. A method writes `score`."""
 
     evicts: ClassVar[bool] = True
-    budget: Budget
+    budget: Budget = field()  # needed: the base's None is no default here
 
     def tokens(self, layer: int, num_layers: int) -> int:
         return self.budget.tokens
@@ -106,14 +107,14 @@ class Selection(Policy):
     """Full memory, sparse reading: every query chooses the pages it attends to. A method writes `read`."""
 
     selects: ClassVar[bool] = True
-    budget: Budget
+    budget: Budget = field()
     page: int
 
     def __post_init__(self) -> None:
         if self.page < 1:
             raise ValueError(f"method.page={self.page}: use 1 or more tokens a page")
         if self.budget.tokens < self.page:
-            raise ValueError(f"budget of {self.budget.tokens} tokens is below one page of {self.page}: lower method.page")
+            raise ValueError(f"budget of {self.budget.tokens} tokens is below a page of {self.page}: lower method.page")
 
     def tokens(self, layer: int, num_layers: int) -> int:
         return self.budget.tokens

@@ -1,7 +1,7 @@
 """R-KV: importance minus redundancy, so that near-duplicates go first.
 
-Cai et al., 2025, arXiv 2505.24133. `RKVVaSE` is R-KV as VaSE's release re-implements it (mode `attn_rkv`): importance is
-its SnapKV score over a window of 64, redundancy the softmax of mean cosine similarity, lambda 0.5, no similarity
+Cai et al., 2025, arXiv 2505.24133. `RKVVaSE` is R-KV as VaSE's release re-implements it (mode `attn_rkv`): importance
+is its SnapKV score over a window of 64, redundancy the softmax of mean cosine similarity, lambda 0.5, no similarity
 threshold. The authors' own version differs in all of these. Deviations from the release: float32 throughout (bfloat16
 leaves about 42 levels of redundancy at 4,096 tokens), means in O(N D).
 """

@@ -32,12 +32,13 @@ class VaSEAttnV(SnapKV):
         return value_range(values)[..., None]
 
     def large(self, view: LayerView) -> Tensor:
-        """[B, H, N] bool: the `n_large` candidates of largest value range; sinks come first, a protected prompt is out."""
+        """[B, H, N] bool: the `n_large` candidates of largest value range; sinks first, a protected prompt left out."""
         sinks = view.candidates & (view.positions < self.budget.sinks)
         magnitude = view.constants[..., 0].masked_fill(sinks, torch.inf)
         pool = view.evictable | sinks
         n_large = self.budget.tokens // 4 if self.n_large is None else self.n_large
-        others = (pool.sum(-1) - n_large).clamp(min=0)
+        # at least the excess is not large: what stays of a pool of large values alone is its largest
+        others = torch.maximum(pool.sum(-1) - n_large, view.excess[:, None])
         return pool & ~evict.lowest(magnitude, view.positions, pool, others)
 
     def score(self, view: LayerView) -> Tensor:

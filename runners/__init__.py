@@ -1,0 +1,1 @@
+"""The cache, the decode loop, and the entry points that drive them."""

@@ -77,14 +77,15 @@ class KVCache:
         self._read[row] = 0
         for layer in self.layers:
             layer.lengths[row] = prompt
+            layer.values[row] = 0  # a row that broke leaves NaN, and 0 weight times NaN is NaN
         self._sync()
 
     # decode
 
     def attend(self, index: int, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
-        """One new token a row: append, then attend. query [B, Hq, 1, D], key and value [B, H, 1, D] -> [B, 1, Hq, D]."""
+        """Append one new token a row, then attend. query [B, Hq, 1, D], key, value [B, H, 1, D] -> [B, 1, Hq, D]."""
         layer, grouped = self.layers[index], query.view(self.batch_size, *self.shape[1:])
-        slots = layer.lengths.long()
+        slots, page = layer.lengths.long(), self.policy.needs.page
         layer.keys[self._rows, self._heads, slots] = key.squeeze(2)
         layer.values[self._rows, self._heads, slots] = value.squeeze(2)
         layer.positions[self._rows, self._heads, slots] = self.positions[:, None].to(torch.int32)
@@ -93,14 +94,14 @@ class KVCache:
         if layer.queries.numel():
             layer.queries[self._rows[:, 0], :, :, self.positions % layer.queries.shape[3]] = grouped
         if layer.page_min.numel():
-            pages.extend(layer.page_min, layer.page_max, key.squeeze(2), slots, self.policy.needs.page)
+            pages.extend(layer.page_min, layer.page_max, key.squeeze(2), slots, page)
         # an idle row attends to the slot it has just written, and does not keep it
         lengths = layer.lengths + 1
         layer.lengths += self._active[:, None]
         chosen = self.policy.read(grouped, self.view(index)) if self.policy.selects else None
         longest = max(clock.resident[index] + 1 if clock else 1 for clock in self.clocks)
         output, lse, reads = attend.attend(
-            grouped, layer.keys, layer.values, lengths, longest=longest, scale=scale, pages=chosen, page=self.policy.needs.page
+            grouped, layer.keys, layer.values, lengths, longest=longest, scale=scale, pages=chosen, page=page
         )
         if layer.mass.numel():
             layer.mass[self._rows, self._heads, slots] = 0
@@ -139,8 +140,9 @@ class KVCache:
 
     def view(self, index: int, rows: Sequence[int] | None = None) -> LayerView:
         """What a policy sees of a layer: of these rows, or of all."""
-        layer, clocks = self.layers[index], self.clocks if rows is None else [self.clocks[row] for row in rows]
-        at = slice(None) if rows is None else torch.tensor(rows, device=self.device)
+        layer = self.layers[index]
+        clocks = self.clocks if rows is None else [self.clocks[row] for row in rows]
+        at = slice(None) if rows is None else torch.tensor(rows, device=self.device)  # a slice copies nothing
 
         def per_row(value: list[int]) -> Tensor:
             return torch.tensor(value, dtype=torch.int32, device=self.device)
@@ -180,7 +182,7 @@ class KVCache:
             constants=layer.constants[at],
             page_min=layer.page_min[at],
             page_max=layer.page_max[at],
-            noise=self.noise if rows is None else self.noise.rows(at),
+            noise=Noise(keys=self.noise.keys[at]),
         )
 
     # end

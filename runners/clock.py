@@ -6,6 +6,7 @@ together; just after the prompt only where the budget says so.
 
 from dataclasses import dataclass, field
 
+from ..methods.budget import Budget
 from ..methods.policy import Policy
 
 
@@ -37,10 +38,14 @@ class Clock:
         self.slot_steps += mean
 
     @property
+    def _budget(self) -> Budget | None:
+        return self.policy.budget if self.policy.evicts else None
+
+    @property
     def due(self) -> bool:
-        if not self.policy.evicts:
+        budget = self._budget
+        if budget is None:
             return False
-        budget = self.policy.budget
         over = self._since - budget.tokens
         return over > 0 and (over % budget.interval == 0 if self.steps else budget.prefill)
 

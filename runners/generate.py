@@ -7,6 +7,7 @@ does not depend on its neighbours. When a row ends, its place goes to the next p
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal, NamedTuple
 
 import torch
@@ -18,6 +19,7 @@ from .cache import KVCache, Usage
 from .model import Model, Tokenizer, eos_ids, forward, own_attention, shape_of
 from .prefill import Prefill
 from .sampler import Greedy, Sampler
+from .trace import Trace
 
 Stop = Literal["eos", "length", "error"]
 
@@ -59,9 +61,14 @@ class Decoder:
     longest_prompt: int
     batch_size: int
     seed: int = 0
+    trace: int = 0  # write the cache of the first so many rows, below output_dir
+    output_dir: Path | None = None
     steps: int = field(init=False, default=0)
 
     def __post_init__(self) -> None:
+        if self.trace and self.output_dir is None:
+            raise ValueError(f"trace={self.trace} needs an output_dir")
+        self.tracing = Trace(folder=(self.output_dir or Path()) / "trace", num_rows=self.trace)
         parameter = next(self.model.parameters())
         self.device = parameter.device
         self.eos = eos_ids(self.model)
@@ -91,7 +98,7 @@ class Decoder:
                 self.step()
                 yield from self.collect()
                 if due := self.cache.due():
-                    self.cache.evict(due)
+                    self.evict(due)
 
     def admit(self, index: int, request: Request) -> None:
         """Prefill a prompt into an idle row and choose its first token."""
@@ -101,10 +108,16 @@ class Decoder:
         positions = torch.arange(prompt.shape[1], device=self.device)[None]
         logits = forward(self.model, prompt, positions, Prefill(cache=self.cache, row=index))
         now = time.perf_counter()
+        self.tracing.admitted(index, f"{request.sample}-{request.draw}")
         self.rows[index] = Row(request=request, prefill_s=now - start, started=now)
         self.choose([index], logits)
         if self.rows[index].stop is None and index in self.cache.due():
-            self.cache.evict([index])
+            self.evict([index])
+
+    def evict(self, rows: Sequence[int]) -> None:
+        self.tracing.before(self.cache, rows)
+        self.cache.evict(rows)
+        self.tracing.after(self.cache, rows)
 
     def step(self) -> None:
         """One token for every row."""
@@ -136,6 +149,7 @@ class Decoder:
             if row is None or row.stop is None:
                 continue
             self.rows[index] = None
+            self.tracing.released(index)
             yield Generation(
                 sample=row.request.sample,
                 draw=row.request.draw,

@@ -16,7 +16,7 @@ class Loop(NamedTuple):
 def terminal_loop(
     tokens: Sequence[int], *, max_period: int = MAX_PERIOD, min_copies: int = MIN_COPIES, min_tokens: int = MIN_TOKENS
 ) -> Loop | None:
-    """The smallest period with which the sequence ends, at least so many copies and tokens of it; None: no loop. O(n)."""
+    """The smallest period that the sequence ends in, so many copies and tokens of it at least; None: no loop. O(n)."""
     backwards = list(reversed(tokens))
     for period, match in enumerate(match_lengths(backwards)[1 : max_period + 1], start=1):
         if match + period >= max(min_copies * period, min_tokens):

@@ -6,13 +6,13 @@ A model reaches our cache through one attention function, registered by name, wh
 B rows, S tokens, V tokens of the vocabulary, Hq query heads, D head dim.
 """
 
-import warnings
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +24,7 @@ from transformers import PreTrainedTokenizerBase as Tokenizer
 from .layer import Shape
 
 ATTENTION = "kvarena"
+HUB_ID = re.compile(r"[\w][\w.-]*(/[\w.-]+)?")
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -35,8 +36,8 @@ def _attention(
     module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **kwargs: Any
 ) -> tuple[Tensor, None]:
     cache: Attends = kwargs["kv_cache"]
-    scale = kwargs.get("scaling") or module.head_dim**-0.5
-    return cache.attend(module.layer_idx, query, key, value, scale), None
+    layer = cast(int, module.layer_idx)
+    return cache.attend(layer, query, key, value, kwargs.get("scaling") or query.shape[-1] ** -0.5), None
 
 
 AttentionInterface.register(ATTENTION, _attention)
@@ -45,7 +46,7 @@ AttentionInterface.register(ATTENTION, _attention)
 @contextmanager
 def own_attention(model: Model) -> Iterator[None]:
     """The model attends through its `kv_cache` inside, and as before outside."""
-    before = model.config._attn_implementation
+    before = cast(str, model.config._attn_implementation)
     model.set_attn_implementation(ATTENTION)
     try:
         yield
@@ -61,7 +62,8 @@ def forward(model: Model, tokens: Tensor, positions: Tensor, cache: Attends) -> 
 
 def shape_of(config: Config) -> Shape:
     config = config.get_text_config()
-    kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
+    window = getattr(config, "sliding_window", None)  # Mistral names no layer types
+    kinds = set(getattr(config, "layer_types", None) or ["sliding_attention" if window else "full_attention"])
     if kinds != {"full_attention"}:
         raise ValueError(f"model {config.model_type} has layers of {sorted(kinds)}: only full attention is supported")
     heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
@@ -102,13 +104,10 @@ class Checkpoint:
         return self._read(AutoTokenizer)
 
     def load(self, device: torch.device) -> Model:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)
-            model = self._read(AutoModelForCausalLM, dtype=DTYPES[self.dtype])
-        return model.to(device).eval()
+        return self._read(AutoModelForCausalLM, dtype=DTYPES[self.dtype]).to(device).eval()
 
     def _read(self, auto: type, **options: Any) -> Any:
-        if Path(self.source).is_absolute() and not Path(self.source).is_dir():
+        if not HUB_ID.fullmatch(self.source) and not Path(self.source).is_dir():
             raise ValueError(f"model.path={self.source}: no such folder")
         try:
             return auto.from_pretrained(self.source, revision=self.revision, **options)

@@ -48,7 +48,7 @@ class Sampling:
             kth = logits.topk(min(self.top_k, logits.shape[-1]), -1).values[:, -1:]
             logits = logits.masked_fill(logits < kth, -torch.inf)
         if self.top_p < 1:
-            ordered, index = logits.sort(-1, descending=True, stable=True)
+            ordered, index = logits.sort(dim=-1, descending=True, stable=True)
             before = ordered.softmax(-1).cumsum(-1) - ordered.softmax(-1)
             cut = torch.zeros_like(before, dtype=torch.bool).scatter_(-1, index, before >= self.top_p)
             logits = logits.masked_fill(cut, -torch.inf)

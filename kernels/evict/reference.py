@@ -15,7 +15,8 @@ def lowest(score: Tensor, positions: Tensor, eligible: Tensor, count: Tensor) ->
     score = score.float().clamp(max=torch.finfo(torch.float32).max).masked_fill(~eligible, torch.inf)
     by_position = positions.argsort(dim=-1, stable=True)
     order = by_position.gather(-1, score.gather(-1, by_position).argsort(dim=-1, stable=True))
-    rank = torch.empty_like(order).scatter_(-1, order, torch.arange(order.shape[-1], device=order.device).expand_as(order))
+    places = torch.arange(order.shape[-1], device=order.device).expand_as(order)
+    rank = torch.empty_like(order).scatter_(-1, order, places)
     count = count[:, None] if count.dim() == 1 else count
     return (rank < count[..., None]) & eligible
 

@@ -33,9 +33,12 @@ class Noise:
 
     def words(self, index: Tensor, second: Tensor | int, third: Tensor | int, stream: int) -> tuple[Tensor, ...]:
         """Four words of 32 bits a counter; index [B or 1, ...] sets the shape."""
-        as_tensor = [torch.as_tensor(c, dtype=torch.int64, device=self.keys.device) for c in (second, third, stream)]
-        lead = (-1,) + (1,) * (index.dim() - 1)
-        return philox((self.keys[:, 0].view(lead), self.keys[:, 1].view(lead)), (index.long(), *as_tensor))
+
+        def word(value: Tensor | int) -> Tensor:
+            return torch.as_tensor(value, dtype=torch.int64, device=self.keys.device)
+
+        k0, k1 = (key.view(-1, *[1] * (index.dim() - 1)) for key in self.keys.unbind(1))
+        return philox((k0, k1), (word(index), word(second), word(third), word(stream)))
 
     def uniform(self, index: Tensor, second: Tensor | int, third: Tensor | int, stream: int) -> Tensor:
         """float32 in (0, 1), both ends excluded."""

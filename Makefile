@@ -1,0 +1,32 @@
+# make quickstart: the whole study on a laptop. make test: the test suite.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: quickstart test lint clean
+
+$(VENV)/installed: pyproject.toml requirements.txt
+	@$(PYTHON) -c 'import sys; sys.exit("kvarena needs Python 3.11 or newer: make PYTHON=...") if sys.version_info < (3, 11) else 0'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --constraint requirements.txt torch
+	$(BIN)/pip install --quiet --constraint requirements.txt --editable '.[dev]'
+	@touch $@
+
+quickstart: $(VENV)/installed
+	@start=$$(date +%s); \
+	$(BIN)/kvarena experiment=quickstart; \
+	$(BIN)/kvarena-report runs/quickstart; \
+	echo "run: $$(($$(date +%s) - start)) s"
+
+test: $(VENV)/installed
+	$(BIN)/pytest
+
+lint: $(VENV)/installed
+	$(BIN)/ruff check .
+	$(BIN)/pyright --pythonpath $(BIN)/python
+
+clean:
+	rm -rf $(VENV) build *.egg-info

@@ -1,0 +1,133 @@
+"""A config made real: everything it names, built and checked before any weight is loaded."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from ..methods.policy import Policy
+from ..tasks.task import Sample, Task
+from .generate import Decoder, Request
+from .model import Checkpoint, Tokenizer
+from .provenance import digest
+from .sampler import Sampler
+
+# what may differ between two calls that go on with one run
+VOLATILE = ("output_dir", "runs_dir", "dry_run", "workers", "num_workers")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    config: Mapping[str, Any]  # resolved
+    labels: Mapping[str, Any]  # how tables call it
+    task: Task
+    policy: Policy
+    checkpoint: Checkpoint
+    sampler: Sampler
+    engine: partial[Decoder]
+    samples: Sequence[Sample]
+    device: torch.device
+
+    @property
+    def identity(self) -> str:
+        return digest([self.labels, {key: value for key, value in self.config.items() if key not in VOLATILE}])
+
+    @property
+    def folder(self) -> Path:
+        if self.config["output_dir"]:
+            return Path(self.config["output_dir"])
+        labels = self.labels
+        task = "-".join(filter(None, (labels["task"], labels["difficulty"])))
+        budget = f"-{labels['tokens']}" if labels["tokens"] else ""
+        name = f"{labels['method']}{budget}-{self.identity[:6]}"
+        return Path(self.config["runs_dir"]) / task / labels["model"] / name
+
+    def requests(self, tokenizer: Tokenizer) -> list[Request]:
+        """Every sample and draw, as token ids by the model's chat template; too long a prompt is refused."""
+        limit = self.checkpoint.config().get_text_config().max_position_embeddings
+        requests = []
+        for sample in self.samples:
+            message = [{"role": "user", "content": self.task.prompt(sample)}]
+            text = cast(str, tokenizer.apply_chat_template(message, add_generation_prompt=True, tokenize=False))
+            ids = tokenizer(text, add_special_tokens=False).input_ids
+            if len(ids) + self.config["max_tokens"] > limit:
+                raise ValueError(
+                    f"sample {sample.id}: prompt of {len(ids)} tokens and max_tokens={self.config['max_tokens']} "
+                    f"exceed the {limit} positions of model {self.checkpoint.name}: lower max_tokens"
+                )
+            requests += [Request(sample.id, draw, ids) for draw in range(self.config["num_draws"])]
+        return requests
+
+
+def build(config: DictConfig, method: str) -> Job:
+    """Instantiate what a composed config names; `method` is the name of its method file."""
+    config = resolve(config)
+    plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
+    task, policy, checkpoint = instantiate(config.task), instantiate(config.method), instantiate(config.model)
+    for key in ("num_samples", "num_draws", "max_tokens", "num_workers"):
+        if plain[key] is not None and plain[key] < 1:
+            raise ValueError(f"{key}={plain[key]}: use 1 or more")
+    if plain["workers"] != "local" or plain["num_workers"] != 1:
+        raise ValueError(f"workers={plain['workers']} num_workers={plain['num_workers']}: use local and 1")
+    if plain["engine"]["batch_size"] < 1:
+        raise ValueError(f"engine.batch_size={plain['engine']['batch_size']}: use 1 or more")
+    num_samples = plain["num_samples"] or len(task.samples)
+    if num_samples > len(task.samples):
+        raise ValueError(f"num_samples={num_samples}: task {task.name} has {len(task.samples)}")
+    tokens = plain["compression"]["tokens"]
+    labels = {
+        "task": task.name,
+        "difficulty": plain["difficulty"] if plain["levels"] else None,
+        "model": checkpoint.name,
+        "method": method,
+        "ratio": task.dense_length / tokens if plain["compression"]["ratio"] is None else plain["compression"]["ratio"],
+        "tokens": tokens,
+        "evicts": policy.evicts,
+        "selects": policy.selects,
+        "protects_prompt": policy.evicts and policy.budget.protect_prompt,
+    }
+    return Job(
+        config=plain,
+        labels=labels,
+        task=task,
+        policy=policy,
+        checkpoint=checkpoint,
+        sampler=instantiate(config.sampler),
+        engine=instantiate(config.engine),
+        samples=[task.samples[i] for i in range(num_samples)],
+        device=find_device(plain["device"]),
+    )
+
+
+def resolve(config: DictConfig) -> DictConfig:
+    """Turn the compression asked for into a budget in tokens; a dense method has none, so one run serves all ratios."""
+    config = config.copy()
+    if config.levels and config.difficulty not in config.levels:
+        raise ValueError(f"difficulty={config.difficulty}: task {config.task.name} has {', '.join(config.levels)}")
+    compression = config.compression
+    if "budget" not in config.method:
+        config.compression = {"ratio": 1.0, "tokens": None, "recent": None, "interval": None}
+    elif compression.tokens is not None:
+        compression.ratio = None
+    elif compression.ratio is None or compression.ratio < 1:
+        raise ValueError(f"compression.ratio={compression.ratio}: use 1 or more, or give compression.tokens")
+    else:
+        compression.tokens = round(config.task.dense_length / compression.ratio)
+    return config
+
+
+def find_device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ValueError(f"device={name}: use auto, cpu, cuda or cuda:N") from error
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ValueError(f"device={name}: torch sees {torch.cuda.device_count()} CUDA devices; use device=cpu")
+    return device

@@ -1,0 +1,48 @@
+"""Where a result comes from: code, versions, device, and hashes of what was asked."""
+
+import hashlib
+import json
+import platform
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+PACKAGES = ("kvarena", "torch", "transformers", "tokenizers", "triton", "hydra-core", "numpy")
+
+
+def digest(value: Any) -> str:
+    """sha256 of a JSON value, the same whatever the order of its keys."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+
+
+def commit() -> tuple[str | None, bool | None]:
+    """Commit of the code and whether files differ from it; None where the code is no git checkout."""
+
+    def git(*arguments: str) -> str:
+        folder = Path(__file__).resolve().parent
+        command = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, check=True)
+        return command.stdout.strip()
+
+    try:
+        return git("rev-parse", "HEAD"), bool(git("status", "--porcelain"))
+    except (OSError, subprocess.CalledProcessError):
+        return None, None
+
+
+def versions() -> dict[str, str | None]:
+    found: dict[str, str | None] = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = None
+    return found
+
+
+def device_name(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{device.type}, {torch.get_num_threads()} threads, {platform.processor() or platform.machine()}"

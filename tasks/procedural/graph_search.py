@@ -1,0 +1,136 @@
+"""A path between two nodes of a random graph, found by depth-first search with backtracking.
+
+The chain names the whole current path before each node, and the graph names each edge at both of its ends: a model
+that has lost old tokens can still find most of what it needs elsewhere.
+"""
+
+import random
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from types import MappingProxyType
+from typing import Any
+
+from ..task import Grade
+from .problems import Problem
+
+NUM_LABELS = 64  # nodes are numbers below this, the same in graphs of any size
+MAX_DRAWS = 10_000
+
+EMPTY: Mapping[str, Any] = MappingProxyType({})
+
+Graph = dict[int, list[int]]  # the neighbours of a node, in the order in which they are tried
+
+
+@dataclass(frozen=True, kw_only=True)
+class GraphSearch:
+    num_nodes: int
+    num_edges: int
+    min_chain: int = 1  # words of the reasoning: graphs that are done sooner or later than that are drawn again
+    max_chain: int = 1 << 16
+
+    def __post_init__(self) -> None:
+        if not 2 <= self.num_nodes <= NUM_LABELS:
+            raise ValueError(f"num_nodes={self.num_nodes}: choose from 2 to {NUM_LABELS}")
+        most = self.num_nodes * (self.num_nodes - 1) // 2
+        if not self.num_nodes - 1 <= self.num_edges <= most:
+            raise ValueError(
+                f"num_edges={self.num_edges}: {self.num_nodes} nodes take from {self.num_nodes - 1} to {most} edges"
+            )
+
+    @property
+    def name(self) -> str:
+        return f"graph_search-{self.num_nodes}n"
+
+    def problem(self, seed: int) -> Problem:
+        # a string is hashed by SHA-512: the same numbers on every platform, others for every size
+        rng = random.Random(f"{self.name}-{seed}")
+        for _ in range(MAX_DRAWS):
+            graph = self._graph(rng)
+            start, goal = rng.sample(list(graph), 2)
+            chain, path = _search(graph, start, goal)
+            if self.min_chain <= len(chain.split()) <= self.max_chain:
+                edges = [[node, other] for node in graph for other in graph[node] if node < other]
+                meta = {"start": start, "goal": goal, "edges": edges}
+                return Problem(question=_question(graph, start, goal), chain=chain, answer=path, meta=meta)
+        raise ValueError(
+            f"min_chain={self.min_chain}, max_chain={self.max_chain}: none of {MAX_DRAWS} graphs of {self.name} took "
+            "that many words; widen the range"
+        )
+
+    def _graph(self, rng: random.Random) -> Graph:
+        """A random tree, which connects all nodes, and edges between random ones."""
+        nodes = rng.sample(range(NUM_LABELS), self.num_nodes)
+        edges = [(node, rng.choice(nodes[:place])) for place, node in enumerate(nodes) if place]
+        graph: Graph = {node: [] for node in rng.sample(nodes, self.num_nodes)}
+        for node, other in edges:
+            graph[node].append(other)
+            graph[other].append(node)
+        for _ in range(self.num_edges - len(edges)):
+            node, other = rng.sample(nodes, 2)
+            while other in graph[node]:
+                node, other = rng.sample(nodes, 2)
+            graph[node].append(other)
+            graph[other].append(node)
+        for neighbours in graph.values():
+            rng.shuffle(neighbours)
+        return graph
+
+
+def _question(graph: Graph, start: int, goal: int) -> str:
+    lists = " ; ".join(f"{node} : {_words(neighbours)}" for node, neighbours in graph.items())
+    return f"path from {start} to {goal} in {lists}"
+
+
+def _search(graph: Graph, start: int, goal: int) -> tuple[str, str]:
+    """Depth-first search in the order of the lists: what it says on the way, and the path."""
+    path, seen, steps = [start], {start}, []
+    while path[-1] != goal:
+        neighbours = graph[path[-1]]
+        marks = " ".join(f"{node} {'seen' if node in seen else 'new'}" for node in neighbours)
+        step = f"path {_words(path)} at {path[-1]} : {marks}"
+        new = [node for node in neighbours if node not in seen]
+        if new:
+            steps.append(f"{step} go {new[0]}")
+            path.append(new[0])
+            seen.add(new[0])
+        else:
+            steps.append(f"{step} back")
+            path.pop()
+    return " ".join([*steps, f"path {_words(path)} found"]), _words(path)
+
+
+def _words(nodes: Iterable[int]) -> str:
+    return " ".join(map(str, nodes))
+
+
+@dataclass(frozen=True, kw_only=True)
+class PathGrader:
+    """Any path along edges from start to goal that repeats no node is right, not only the target."""
+
+    def __call__(self, completion: str, target: str, meta: Mapping[str, Any] = EMPTY) -> Grade:
+        if not meta:
+            raise ValueError("meta is empty: a path is checked against the start, goal and edges of its sample")
+        _, end, tail = completion.rpartition("</think>")
+        answer = " ".join(tail.split("<|im_end|>")[0].split()) if end else ""
+        note = _fault(answer.split(), meta) if answer else "no answer"
+        return Grade(score=float(not note), answer=answer, note=note)
+
+
+def _fault(words: list[str], meta: Mapping[str, Any]) -> str:
+    """What is wrong with the path; nothing if it is right."""
+    for word in words:
+        if not (word.isascii() and word.isdigit()):
+            return f"malformed: {word!r} is not a node"
+    path = [int(word) for word in words]
+    edges = {frozenset(edge) for edge in meta["edges"]}
+    if path[0] != meta["start"]:
+        return f"starts at {path[0]}, not at {meta['start']}"
+    if path[-1] != meta["goal"]:
+        return f"ends at {path[-1]}, not at {meta['goal']}"
+    for step in pairwise(path):
+        if frozenset(step) not in edges:
+            return f"no edge between {step[0]} and {step[1]}"
+    repeated = [node for node, count in Counter(path).items() if count > 1]
+    return f"visits {repeated[0]} twice" if repeated else ""

@@ -1,0 +1,72 @@
+"""Models small enough to run in milliseconds, and noise."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from kvarena.kernels.noise import Noise
+from transformers import LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM, Qwen3Config, Qwen3ForCausalLM
+
+torch.set_num_threads(1)  # of tensors this small a second thread makes nothing faster
+
+CONFIGS = {
+    "qwen3": (Qwen3Config, Qwen3ForCausalLM, {"head_dim": 16}),
+    "qwen2": (Qwen2Config, Qwen2ForCausalLM, {}),
+    "llama": (LlamaConfig, LlamaForCausalLM, {}),
+}
+VOCABULARY = 64
+NO_EOS = 1000  # a token id that no model here can choose
+
+
+@pytest.fixture(scope="session")
+def tiny_model() -> Callable:
+    """tiny_model(family): 3 layers, 4 query and 2 KV heads of 16, random weights, large ones so that outputs vary."""
+
+    def build(family: str = "qwen3", **changes):
+        config, model, extra = CONFIGS[family]
+        torch.manual_seed(0)
+        built = model(
+            config(
+                vocab_size=VOCABULARY,
+                hidden_size=64,
+                num_hidden_layers=3,
+                num_attention_heads=4,
+                num_key_value_heads=2,
+                intermediate_size=96,
+                max_position_embeddings=512,
+                initializer_range=0.06,
+                tie_word_embeddings=False,
+                bos_token_id=None,
+                eos_token_id=None,
+                pad_token_id=None,
+                **(extra | changes),
+            )
+        ).eval()
+        built.generation_config.eos_token_id = NO_EOS
+        with torch.no_grad():
+            for parameter in built.parameters():
+                if parameter.dim() == 2:
+                    parameter.mul_(3)
+        return built
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def model(tiny_model):
+    return tiny_model()
+
+
+@pytest.fixture(scope="session")
+def noise_of() -> Callable:
+    """noise_of(samples): one noise row a sample."""
+
+    def build(samples: int, *, seed: int = 0) -> Noise:
+        return Noise(keys=torch.tensor([Noise.key(seed, sample, 0) for sample in range(samples)]))
+
+    return build
+
+
+@pytest.fixture
+def rng() -> torch.Generator:
+    return torch.Generator().manual_seed(0)

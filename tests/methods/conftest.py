@@ -1,0 +1,93 @@
+"""A hand-made view of one layer, and what a policy keeps of it."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from kvarena.kernels import pages
+from kvarena.kernels.noise import Noise
+from kvarena.methods.budget import Budget
+from kvarena.methods.policy import LayerView
+
+
+def as_heads(vectors, heads_and_rows: int = 4) -> torch.Tensor:
+    """Nested lists [N, D] become one row of one head."""
+    tensor = torch.as_tensor(vectors, dtype=torch.float32)
+    return tensor.view((1,) * (heads_and_rows - tensor.dim()) + tensor.shape)
+
+
+@pytest.fixture(scope="session")
+def view_of() -> Callable:
+    """view_of(policy, keys, ...): the view that a cache would show the policy, of vectors given slot by slot."""
+
+    def build(
+        policy,
+        keys,  # [N, D] or [B, H, N, D]
+        values=None,  # likewise; the keys
+        *,
+        queries=None,  # [W, D] or [B, H, G, W, D]
+        positions=None,  # [N] or [B, H, N]; -1: not live; in order
+        prompt: int = 0,
+        round: int = 0,
+        layer: int = 0,
+        mass=None,  # [N] or [B, H, N]
+        excess: int | None = None,  # live slots over the budget
+        seed: int = 0,
+    ) -> LayerView:
+        keys = as_heads(keys)
+        values = keys if values is None else as_heads(values)
+        B, H, N, D = keys.shape
+        positions = torch.arange(N) if positions is None else torch.as_tensor(positions)
+        positions = positions.to(torch.int32).expand(B, H, N)
+        live = positions >= 0
+        newest = positions.max() - policy.budget.recent
+        candidates = live & (positions <= newest)
+        if excess is None:
+            excess = max(0, live[0, 0].sum().item() - policy.budget.tokens)
+        bounds = pages.bounds(keys, policy.needs.page) if policy.needs.page else keys.new_empty(2, B, H, 0, D)
+        return LayerView(
+            layer=layer,
+            num_layers=4,
+            keys=keys,
+            values=values,
+            positions=positions,
+            live=live,
+            candidates=candidates,
+            evictable=candidates & (positions >= policy.budget.protected(prompt)),
+            excess=torch.full((B,), excess, dtype=torch.int32),
+            round=torch.full((B,), round, dtype=torch.int32),
+            queries=keys.new_empty(B, H, 1, 0, D) if queries is None else as_heads(queries, 5).expand(B, H, -1, -1, -1),
+            mass=keys.new_empty(B, H, 0) if mass is None else as_heads(mass, 3).expand(B, H, N),
+            rank=positions[..., :0],
+            constants=policy.constants(keys, values),
+            page_min=bounds[0],
+            page_max=bounds[1],
+            noise=Noise(keys=torch.tensor([Noise.key(seed, row, 0) for row in range(B)])),
+        )
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def kept() -> Callable:
+    """kept(policy, view)[row][head]: the positions that survive, sorted."""
+
+    def positions(policy, view) -> list[list[list[int]]]:
+        keep = policy.keep(view)
+        assert not (keep & ~view.live).any()
+        return [
+            [sorted(slots[mask].tolist()) for slots, mask in zip(*row, strict=True)]
+            for row in zip(view.positions, keep, strict=True)
+        ]
+
+    return positions
+
+
+@pytest.fixture
+def budget() -> Callable:
+    """budget(tokens, ...): one recent slot and no sinks unless said otherwise."""
+
+    def build(tokens: int, *, recent: int = 1, sinks: int = 0, **changes) -> Budget:
+        return Budget(tokens=tokens, recent=recent, sinks=sinks, interval=1, **changes)
+
+    return build

@@ -1,0 +1,39 @@
+import pytest
+from kvarena.methods.budget import Budget
+
+
+@pytest.mark.parametrize(
+    ("changes", "prompt", "expected"),
+    [
+        ({}, 30, 4),
+        ({"sinks": 0}, 30, 0),
+        ({"protect_prompt": True}, 2, 4),
+        ({"protect_prompt": True}, 30, 30),
+        ({"protect_prompt": True}, 55, 55),
+        ({"protect_prompt": True}, 56, 55),
+        ({"protect_prompt": True}, 1000, 55),
+    ],
+    ids=["sinks", "nothing", "prompt_below_sinks", "prompt", "prompt_just_fits", "one_slot_is_left", "long_prompt"],
+)
+def test_protected(changes, prompt, expected):
+    """64 tokens, 8 of them recent: a prompt may take 55, so that one slot is free."""
+    assert Budget(tokens=64, recent=8, **changes).protected(prompt) == expected
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"tokens": 12}, "12 tokens"),
+        ({"recent": 0}, "budget.recent=0"),
+        ({"sinks": -1}, "budget.sinks=-1"),
+        ({"interval": 0}, "budget.interval=0"),
+    ],
+    ids=["tokens", "recent", "sinks", "interval"],
+)
+def test_what_cannot_work_is_refused_by_name(changes, named):
+    with pytest.raises(ValueError, match=named):
+        Budget(**({"tokens": 64, "recent": 8, "sinks": 4} | changes))
+
+
+def test_one_slot_above_recent_and_sinks_is_enough():
+    assert Budget(tokens=13, recent=8, sinks=4).tokens == 13

@@ -1,0 +1,284 @@
+"""What holds of every method, in the words of its config, on a model of three layers."""
+
+from dataclasses import replace
+from functools import cache
+from importlib import resources
+from types import SimpleNamespace
+
+import hydra
+import pytest
+import torch
+from kvarena.methods.full import Full
+from kvarena.runners.generate import Decoder, Request
+from kvarena.runners.sampler import Greedy
+
+METHODS = sorted(
+    file.name.removesuffix(".yaml")
+    for file in (resources.files("kvarena.conf") / "method").iterdir()
+    if file.name.endswith(".yaml")
+)
+STOCHASTIC = {"random", "random_prompt", "vase_dkv", "curdkv_vase", "vase_attnv"}
+OWN = {"quest": ("method.page=4", "method.dense_layers=1")}  # small enough for the sequences here
+
+TOKENS, RECENT, INTERVAL, MAX_TOKENS = 24, 8, 8, 60
+PROMPTS = {"long": 30, "short": 10, "one": 1}  # tokens; the first is above the budget
+# of 59 steps (the last token is never appended), those after which a row holds 24 + 8, 16, ... and is not at its end
+ROUNDS = {"long": 8, "short": 5, "one": 4}
+
+
+@cache
+def policy_of(name, *overrides, tokens=TOKENS):
+    """The method, from its yaml."""
+    with hydra.initialize_config_module("kvarena.conf", version_base=None):
+        config = hydra.compose(
+            "evaluate",
+            [
+                f"method={name}",
+                f"compression.tokens={tokens}",
+                f"compression.recent={RECENT}",
+                f"compression.interval={INTERVAL}",
+                *OWN.get(name, ()),
+                *overrides,
+            ],
+        )
+    return hydra.utils.instantiate(config.method)
+
+
+EVICTING = [name for name in METHODS if policy_of(name).evicts]
+
+
+def request(name, length=None, draw=0):
+    length = PROMPTS[name] if length is None else length
+    tokens = torch.randint(0, 64, (length,), generator=torch.Generator().manual_seed(sum(map(ord, name))))
+    return Request(name, draw, tokens.tolist())
+
+
+@pytest.fixture
+def decode(model):
+    """decode(policy, requests, ...) -> generations, in the order of their ends."""
+
+    def run(policy, requests, *, sampler=None, batch_size=3, max_tokens=MAX_TOKENS, seed=0):
+        decoder = Decoder(
+            model=model,
+            policy=policy,
+            sampler=sampler or Greedy(),
+            max_tokens=max_tokens,
+            longest_prompt=40,
+            batch_size=batch_size,
+            seed=seed,
+        )
+        return list(decoder.run(requests))
+
+    return run
+
+
+def tokens_of(generations):
+    return {done.sample: done.token_ids for done in generations}
+
+
+ALL = [request(name) for name in PROMPTS]
+
+
+def watch(model, policy):
+    """Decode the three prompts at once; keep what the cache held after every round, and all it was fed."""
+    decoder = Decoder(
+        model=model, policy=policy, sampler=Greedy(), max_tokens=MAX_TOKENS, longest_prompt=40, batch_size=3
+    )
+    cache = decoder.cache
+    seen = SimpleNamespace(policy=policy, cache=cache, after=[], views=[], fed={}, above_capacity=[])
+    attend, evict = cache.attend, cache.evict
+
+    def watched_attend(index, query, key, value, scale):
+        for row, clock in enumerate(cache.clocks):
+            if clock:
+                if clock.steps == 0:
+                    layer = cache.layers[index]
+                    seen.fed[index, row] = layer.keys[row, :, : clock.prompt], layer.values[row, :, : clock.prompt]
+                seen.fed[index, row] = tuple(
+                    torch.cat([old, new[row]], 1) for old, new in zip(seen.fed[index, row], (key, value), strict=True)
+                )
+        output = attend(index, query, key, value, scale)
+        if (cache.layers[index].lengths > cache.capacity(index)).any():
+            seen.above_capacity.append(index)
+        return output
+
+    def watched_evict(rows):
+        seen.views.append(cache.view(1, rows))
+        evict(rows)
+        for row in rows:
+            for index, layer in enumerate(cache.layers):
+                seen.after.append(
+                    SimpleNamespace(
+                        prompt=cache.clocks[row].prompt,
+                        end=cache.clocks[row].position,
+                        lengths=layer.lengths[row].tolist(),
+                        positions=[layer.positions[row, h, : layer.lengths[row, h]].tolist() for h in range(2)],
+                        exact=all(
+                            torch.equal(column[row, h, :n], fed[h, layer.positions[row, h, :n].long()])
+                            for column, fed in zip((layer.keys, layer.values), seen.fed[index, row], strict=True)
+                            for h, n in enumerate(layer.lengths[row].tolist())
+                        ),
+                    )
+                )
+
+    cache.attend, cache.evict = watched_attend, watched_evict
+    seen.generations = list(decoder.run(ALL))
+    return seen
+
+
+@pytest.fixture(scope="module", params=EVICTING)
+def watched(request, model):
+    return watch(model, policy_of(request.param))
+
+
+def test_rounds_are_those_the_trigger_predicts(watched):
+    assert {done.sample: done.usage.num_evictions for done in watched.generations} == ROUNDS
+    assert len(watched.after) == 3 * sum(ROUNDS.values())
+
+
+def test_a_round_leaves_the_budget(watched):
+    assert {tuple(held.lengths) for held in watched.after} == {(TOKENS, TOKENS)}
+
+
+def test_live_slots_never_exceed_the_capacity(watched):
+    assert watched.cache.capacity(0) == 40 + INTERVAL  # longest_prompt + interval
+    assert watched.above_capacity == []
+    peaks = {done.sample: done.usage.peak_slots for done in watched.generations}
+    assert peaks == {"long": 32, "short": 32, "one": 32}
+
+
+def test_survivors_are_exact_copies_and_none_is_there_twice(watched):
+    for held in watched.after:
+        assert held.exact
+        for positions in held.positions:
+            assert len(set(positions)) == TOKENS
+
+
+def test_sinks_and_recent_slots_survive_every_round(watched):
+    for held in watched.after:
+        protected = {*range(watched.policy.budget.sinks), *range(held.end - RECENT, held.end)}
+        for positions in held.positions:
+            assert protected <= set(positions)
+
+
+def test_slot_order_does_not_change_what_is_kept(watched, rng):
+    """All slots of a head in another order, a new one for every row and head."""
+    assert len(watched.views) > 5
+    for view in watched.views:
+        order = torch.rand(view.positions.shape, generator=rng).argsort(-1)
+
+        def turned(column, order=order):
+            if not column.numel():
+                return column
+            index = order.view(*order.shape, *(1,) * (column.dim() - 3)).expand_as(column)
+            return column.gather(2, index)
+
+        names = ("keys", "values", "positions", "live", "candidates", "evictable", "mass", "constants")
+        keep = watched.policy.keep(view)
+        keep_turned = watched.policy.keep(replace(view, **{name: turned(getattr(view, name)) for name in names}))
+        assert torch.equal(keep_turned, turned(keep))
+        assert (keep.sum(-1) == TOKENS).all()
+
+
+@pytest.mark.parametrize("name", EVICTING)
+def test_a_protected_prompt_survives_every_round(model, name):
+    """Of a prompt of 30 only 24 - 8 - 1 can; one slot stays free."""
+    seen = watch(model, policy_of(name, "method.budget.protect_prompt=true"))
+    assert {done.sample: done.usage.num_evictions for done in seen.generations} == ROUNDS
+    for held in seen.after:
+        for positions in held.positions:
+            assert set(range(min(held.prompt, 15))) <= set(positions)
+            assert len(set(positions)) == TOKENS
+
+
+@pytest.mark.parametrize("name", EVICTING)
+def test_prefill_true_cuts_a_long_prompt_at_once(model, name):
+    seen = watch(model, policy_of(name, "method.budget.prefill=true"))
+    first = seen.after[:3]
+    assert [(held.end, held.lengths, held.exact) for held in first] == [(30, [TOKENS, TOKENS], True)] * 3
+    # 1 at once and 7 in 59 steps; the others as ever
+    assert {d.sample: d.usage.num_evictions for d in seen.generations} == ROUNDS | {"long": 1 + 7}
+
+
+@pytest.fixture(scope="module")
+def dense(model):
+    """Greedy tokens of transformers."""
+    found = {}
+    for sample, _, prompt in ALL:
+        ids = torch.tensor([prompt])
+        found[sample] = model.generate(
+            ids, attention_mask=torch.ones_like(ids), max_new_tokens=MAX_TOKENS, do_sample=False, pad_token_id=0
+        )[0, len(prompt) :].tolist()
+    return found
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_budget_above_the_sequence_is_dense(decode, dense, name):
+    done = decode(policy_of(name, tokens=100), ALL)
+    assert tokens_of(done) == dense == tokens_of(decode(Full(), ALL))
+    assert not any(generation.usage.num_evictions for generation in done)
+
+
+@pytest.mark.parametrize("name", [name for name in METHODS if name != "full"])
+def test_a_small_budget_is_not_dense(decode, dense, name):
+    """Or nothing here would have been compressed."""
+    assert tokens_of(decode(policy_of(name), ALL)) != dense
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_only_stochastic_methods_depend_on_the_seed(decode, name):
+    one, same, other = (tokens_of(decode(policy_of(name), ALL, seed=seed)) for seed in (0, 0, 1))
+    assert one == same
+    assert (one != other) == (name in STOCHASTIC)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_decoder_forgets(decode, name):
+    """A, B, A through one row."""
+    first, _, again = decode(policy_of(name), [ALL[1], ALL[0], ALL[1]], batch_size=1)
+    assert first.sample == again.sample == "short"
+    assert first.token_ids == again.token_ids
+    assert first.usage == again.usage
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_neighbours_and_order_do_not_change_a_row(decode, name):
+    alone = {one.sample: decode(policy_of(name), [one])[0].token_ids for one in ALL}
+    others = [request("other", 37), request("another", 5)]
+    # due at the same step as a neighbour, at another, in another row, and in a place that was used before
+    for crowd in (ALL, ALL[::-1], [others[0], ALL[0], others[1], *ALL[1:]], [*others, ALL[2], ALL[0], ALL[1]]):
+        together = tokens_of(decode(policy_of(name), crowd))
+        assert {sample: together[sample] for sample in alone} == alone
+
+
+class Recording(Greedy):
+    def __call__(self, logits, rows, step):
+        self.seen.append(logits[0])
+        return super().__call__(logits, rows, step)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_batch_sizes_agree_up_to_rounding(decode, name):
+    logits = []
+    for batch_size, requests in ((1, ALL[:1]), (4, [*ALL, request("other", 12)])):
+        sampler = Recording()
+        object.__setattr__(sampler, "seen", [])
+        decode(policy_of(name), requests, batch_size=batch_size, sampler=sampler)
+        # the prefill's, and those of the steps: row 0 is the first request's
+        logits.append(torch.stack([sampler.seen[0], *sampler.seen[len(requests) :]]))
+    torch.testing.assert_close(logits[0], logits[1], rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_usage_accounts_for_what_was_read(decode, name):
+    policy = policy_of(name)
+    for done in decode(policy, ALL):
+        usage, end = done.usage, done.prompt_tokens + MAX_TOKENS - 1
+        dense_mean = (done.prompt_tokens + 1 + end) / 2
+        if policy.evicts:
+            assert usage.tokens_read == usage.mean_slots < dense_mean
+        else:
+            assert (usage.peak_slots, usage.mean_slots) == (end, dense_mean)
+            # one dense layer of three, 24 tokens at most in the others
+            assert usage.tokens_read <= (dense_mean if not policy.selects else (dense_mean + 2 * TOKENS) / 3)
+        assert usage.resident_bytes >= usage.peak_slots * 3 * 2 * 2 * 16 * 4

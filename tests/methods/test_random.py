@@ -1,0 +1,63 @@
+import torch
+from kvarena.methods.random import Random
+from scipy import stats
+
+ROWS, HEADS, SLOTS, TOKENS, RECENT, SINKS = 1000, 4, 20, 12, 2, 2
+FREE, STAY = SLOTS - RECENT - SINKS, TOKENS - RECENT - SINKS  # 16 slots, of which 8 stay
+
+
+def survivors(view_of, budget, **changes):
+    """[rows, heads, free slots] bool after one round."""
+    policy = Random(budget=budget(TOKENS, recent=RECENT, sinks=SINKS))
+    keep = policy.keep(view_of(policy, torch.zeros(ROWS, HEADS, SLOTS, 1), **changes))
+    assert keep[..., :SINKS].all()
+    assert keep[..., -RECENT:].all()
+    assert (keep.sum(-1) == TOKENS).all()
+    return keep[..., SINKS:-RECENT]
+
+
+def test_every_unprotected_slot_is_as_likely_to_stay(view_of, budget):
+    counts = survivors(view_of, budget).sum((0, 1)).double()
+    expected = ROWS * HEADS * STAY / FREE
+    # a fixed number of survivors shrinks the variance of a count by (FREE - STAY) / FREE * FREE / (FREE - 1)
+    chi2 = ((counts - expected) ** 2).sum() / (expected * (FREE - STAY) / (FREE - 1))
+    assert 1e-3 < stats.chi2.sf(chi2.item(), FREE - 1) < 1 - 1e-3
+
+
+def test_heads_draw_independently(view_of, budget):
+    keep = survivors(view_of, budget)
+    for one in range(HEADS):
+        for other in range(one):
+            both = (keep[:, one] & keep[:, other]).sum(-1).double()
+            # hypergeometric: 8 of 16 against 8 of 16
+            assert abs(both.mean().item() - 4.0) < 4 * (16 / 15 / ROWS) ** 0.5
+
+
+def test_rows_rounds_and_layers_draw_anew(view_of, budget):
+    keep = survivors(view_of, budget)
+    assert not torch.equal(keep[0], keep[1])
+    for changes in ({"round": 1}, {"layer": 1}, {"seed": 1}):
+        both = (keep & survivors(view_of, budget, **changes)).sum(-1).double().mean().item()
+        assert abs(both - 4.0) < 0.1
+    assert torch.equal(keep, survivors(view_of, budget))
+
+
+def test_survival_law(view_of, budget):
+    """After t rounds that each keep 8 of 16 (8 new ones between), a slot is there with probability 2^-t."""
+    policy = Random(budget=budget(10, recent=2))
+    positions = torch.arange(18).expand(ROWS, 1, 18)
+    left = []
+    for round in range(3):
+        view = view_of(policy, torch.zeros(ROWS, 1, 18, 1), positions=positions, round=round)
+        stay = positions[policy.keep(view)].view(ROWS, 1, 10)
+        left.append((stay < 16).sum().item() / (16 * ROWS))
+        positions = torch.cat([stay, (torch.arange(8) + 18 + 8 * round).expand(ROWS, 1, 8)], -1)
+    for t, share in enumerate(left, start=1):
+        assert abs(share - 2**-t) < 4 * (2**-t / (16 * ROWS)) ** 0.5
+
+
+def test_the_draw_belongs_to_the_position_not_to_the_slot(view_of, budget, kept):
+    policy = Random(budget=budget(6, recent=1))
+    straight = view_of(policy, torch.zeros(1, 3, 12, 1))
+    turned = view_of(policy, torch.zeros(1, 3, 12, 1), positions=torch.arange(11, -1, -1))
+    assert kept(policy, straight) == kept(policy, turned)

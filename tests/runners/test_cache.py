@@ -1,0 +1,260 @@
+import pytest
+import torch
+from kvarena.methods.budget import Budget
+from kvarena.methods.evict_large import EvictLarge
+from kvarena.methods.full import Full
+from kvarena.methods.h2o import H2O
+from kvarena.methods.quest import Quest
+from kvarena.methods.snapkv import SnapKV
+from kvarena.methods.streaming import StreamingLLM
+
+SMALL = Budget(tokens=10, recent=3, sinks=2, interval=4)
+
+
+def test_rows_of_any_length_attend_to_all_they_have(feed):
+    rows = feed(Full(), batch_size=3)
+    rows.admit(0, 12)
+    rows.admit(2, 1)  # row 1 is idle
+    for _ in range(20):
+        rows.run(1)
+        for row in (0, 2):
+            torch.testing.assert_close(rows.outputs[row], rows.dense(row), rtol=1e-4, atol=1e-5)
+    assert rows.cache.layers[0].lengths.tolist() == [[32, 32], [0, 0], [21, 21]]
+
+
+def test_eviction_keeps_what_the_policy_keeps(feed):
+    rows = feed(StreamingLLM(budget=SMALL))
+    rows.admit(0, 8)
+    rows.admit(1, 3)
+    rows.run(6)  # row 0 holds 14 and evicts; row 1 holds 9
+    for layer in (0, 1):
+        for head in (0, 1):
+            assert rows.positions(layer, 0, head) == [0, 1, 6, 7, 8, 9, 10, 11, 12, 13]
+            assert rows.positions(layer, 1, head) == list(range(9))
+    rows.run(4)
+    assert rows.positions(0, 0, 0) == [0, 1, 10, 11, 12, 13, 14, 15, 16, 17]
+    assert [clock.round for clock in rows.cache.clocks] == [2, 0]
+
+
+def test_every_column_of_a_survivor_is_a_copy_of_what_came(feed):
+    """EvictLarge drops by the constants column, H2O by the mass column: both must move with their slot."""
+    rows = feed(EvictLarge(budget=SMALL))
+    rows.admit(0, 12)
+    rows.run(14)
+    assert rows.cache.clocks[0].round == 4
+    _, keys, values = rows.tape[0]
+    for i, layer in enumerate(rows.cache.layers):
+        for head in (0, 1):
+            positions = layer.positions[0, head, : layer.lengths[0, head]].long()
+            assert positions.unique().numel() == len(positions) == 10
+            assert torch.equal(layer.keys[0, head, : len(positions)], keys[i, head, positions])
+            assert torch.equal(layer.values[0, head, : len(positions)], values[i, head, positions])
+            ranges = values[i, head].amax(-1) - values[i, head].amin(-1)
+            assert torch.equal(layer.constants[0, head, : len(positions), 0], ranges[positions])
+
+
+def test_view_marks_candidates_and_what_may_go(feed):
+    rows = feed(StreamingLLM(budget=Budget(tokens=10, recent=3, sinks=2, interval=4, protect_prompt=True)))
+    rows.admit(0, 4)
+    rows.admit(1, 12)
+    rows.run(10)  # row 0 holds 14 and has just dropped 4; row 1 holds 14, of 22
+    view = rows.cache.view(1, [1, 0])
+    assert view.layer == 1
+    assert view.round.tolist() == [3, 1]
+    assert view.excess.tolist() == [0, 0]
+    assert view.live.sum(-1).tolist() == [[10, 10], [10, 10]]
+    assert (view.positions[~view.live] == -1).all()
+
+    def positions(mask, row):
+        return sorted(view.positions[row, 0][mask[row, 0]].tolist())
+
+    assert positions(view.candidates, 1) == [0, 1, 2, 3, 8, 9, 10]
+    assert positions(view.evictable, 1) == [8, 9, 10]  # the prompt's four stay
+    assert positions(view.candidates, 0) == [0, 1, 2, 3, 4, 5, 18]
+    assert positions(view.evictable, 0) == [18]  # of the prompt's twelve 10 - 3 - 1 stay
+
+
+def test_excess_counts_the_slots_above_the_budget(feed):
+    rows = feed(StreamingLLM(budget=SMALL))
+    rows.admit(0, 12)
+    rows.admit(1, 9)
+    rows.step()
+    assert rows.cache.due() == []
+    rows.step()
+    assert rows.cache.due() == [0]
+    assert rows.cache.view(0).excess.tolist() == [4, 1]
+
+
+@pytest.mark.parametrize("steps", [0, 1, 2, 3, 7, 11])
+@pytest.mark.parametrize("prompt", [1, 3, 4, 9])
+def test_ring_of_queries_is_oldest_first(feed, prompt, steps):
+    rows = feed(SnapKV(budget=Budget(tokens=50, recent=4, sinks=0)))
+    rows.admit(0, prompt)
+    for _ in range(steps):
+        rows.step()
+    newest = rows.tape[0][0][1].unflatten(0, (2, 2))[:, :, -4:]  # fewer, if fewer came
+    assert torch.equal(rows.cache.view(1, [0]).queries[0, :, :, 4 - newest.shape[2] :], newest)
+
+
+def test_mass_of_live_slots_is_the_number_of_queries_until_the_first_eviction(feed):
+    rows = feed(H2O(budget=Budget(tokens=40, recent=4, sinks=0)))
+    rows.admit(0, 7)
+    rows.admit(1, 1)
+    for step in range(1, 9):
+        rows.step()
+        torch.testing.assert_close(rows.cache.view(0).mass.sum(-1), torch.tensor([[7.0 + step] * 2, [1.0 + step] * 2]))
+
+
+def test_mass_is_summed_over_the_steps_and_moves_with_the_slot(feed, scale):
+    """Against the history of a cache of positions, probabilities of the slots that were there at the time."""
+    rows = feed(H2O(budget=Budget(tokens=10, recent=3, sinks=0, interval=4)), batch_size=1)
+    rows.admit(0, 9)
+    queries, keys, _ = rows.tape[0]
+    expected = torch.zeros(2, 30)
+    alive = [set(range(9)), set(range(9))]
+
+    def add(query, head, present):
+        present = sorted(present)
+        for group in (0, 1):
+            logits = keys[0, head, present] @ queries[0, 2 * head + group, query] * scale
+            expected[head, present] += logits.softmax(0) / 2
+
+    for query in range(9):
+        for head in (0, 1):
+            add(query, head, range(query + 1))
+    for step in range(13):
+        rows.step()
+        queries, keys, _ = rows.tape[0]
+        for head in (0, 1):
+            alive[head].add(9 + step)
+            add(9 + step, head, alive[head])
+        if rows.cache.due():
+            rows.cache.evict([0])
+            for head in (0, 1):
+                old = sorted(alive[head])[:-3]
+                alive[head] -= set(sorted(old, key=lambda position: expected[head, position])[:4])
+        for head in (0, 1):
+            assert rows.positions(0, 0, head) == sorted(alive[head])
+            live = rows.cache.view(0).live[0, head]
+            at = rows.cache.view(0).positions[0, head][live].long()
+            torch.testing.assert_close(rows.cache.view(0).mass[0, head][live], expected[head, at], rtol=1e-4, atol=1e-5)
+    assert rows.cache.clocks[0].round == 3
+
+
+def test_page_bounds_of_a_refilled_row_are_its_own(feed):
+    rows = feed(Quest(budget=Budget(tokens=16, recent=1), page=4), longest=40)
+    rows.admit(0, 12)
+    rows.admit(1, 2)
+    rows.run(15)
+    rows.cache.release(0)
+    rows.run(2)  # idle for two steps
+    rows.admit(0, 5)
+    rows.run(6)
+    for row, pages in ((0, 3), (1, 7)):
+        view, keys = rows.cache.view(1, [row]), rows.tape[row][1][1]
+        parts = keys.split(4, 1)
+        assert len(parts) in (pages, pages - 1)
+        assert torch.equal(view.page_min[0, :, : len(parts)], torch.stack([part.amin(1) for part in parts], 1))
+        assert torch.equal(view.page_max[0, :, : len(parts)], torch.stack([part.amax(1) for part in parts], 1))
+
+
+@pytest.mark.parametrize("policy", [H2O, SnapKV, EvictLarge], ids=lambda policy: policy.__name__)
+def test_a_refilled_row_is_as_new(feed, policy):
+    def fresh_view(rows):
+        rows.rng.manual_seed(7)
+        rows.admit(0, 6)
+        rows.run(9)
+        return rows.cache.view(0, [0])
+
+    used = feed(policy(budget=SMALL))
+    used.admit(0, 12)
+    used.admit(1, 3)
+    used.run(9)
+    used.cache.release(0)
+    used.run(3)
+    one, other = fresh_view(used), fresh_view(feed(policy(budget=SMALL)))
+    assert one.positions.tolist() == other.positions.tolist()
+    assert one.round.tolist() == other.round.tolist() == [1]
+    for name in ("keys", "values", "mass", "constants"):
+        one_column, other_column = getattr(one, name), getattr(other, name)
+        if one_column.numel():
+            assert torch.equal(one_column[one.live], other_column[other.live]), name
+    assert torch.equal(one.queries, other.queries)
+
+
+def test_what_a_broken_row_leaves_does_not_reach_the_next(feed):
+    """A model that overflowed has left NaN in the row's slots."""
+    rows = feed(H2O(budget=Budget(tokens=40, recent=4, sinks=0)))
+    rows.admit(0, 12)
+    for layer in rows.cache.layers:
+        for column in (layer.keys, layer.values, layer.mass):
+            column[0, :, :12] = torch.nan
+    rows.cache.release(0)
+    rows.admit(0, 2)
+    rows.run(3)
+    torch.testing.assert_close(rows.outputs[0], rows.dense(0), rtol=1e-4, atol=1e-5)
+    view = rows.cache.view(0, [0])
+    torch.testing.assert_close(view.mass[view.live].sum(), torch.tensor(2 * 5.0))
+
+
+def test_idle_rows_hold_nothing(feed):
+    rows = feed(H2O(budget=SMALL))
+    rows.admit(1, 3)
+    rows.run(12)
+    assert rows.cache.clocks[0] is None
+    assert rows.cache.layers[0].lengths.tolist() == [[0, 0], [11, 11]]
+    assert rows.cache.positions.tolist() == [0, 15]
+
+
+@pytest.mark.parametrize(
+    ("policy", "longest", "capacity"),
+    [
+        (Full(), 60, 60),
+        (StreamingLLM(budget=SMALL), 60, 12 + 4),
+        (StreamingLLM(budget=SMALL), 14, 14),
+        (StreamingLLM(budget=Budget(tokens=20, recent=3, interval=4)), 60, 20 + 4),
+        (Quest(budget=Budget(tokens=16, recent=1), page=4), 60, 60),
+    ],
+    ids=["full", "prompt_above_budget", "never_more_than_the_sequence", "budget_above_prompt", "selection"],
+)
+def test_capacity(feed, policy, longest, capacity):
+    assert feed(policy, longest=longest).cache.capacity(0) == capacity
+
+
+def test_usage_of_an_eviction(feed):
+    """Prompt 8, 9 steps: 9 to 14 slots, then 11, 12, 13; a slot of two layers and heads is keys, values, position."""
+    rows = feed(StreamingLLM(budget=SMALL))
+    rows.admit(0, 8)
+    rows.run(9)
+    usage = rows.cache.release(0)
+    assert (usage.num_evictions, usage.peak_slots) == (1, 14)
+    assert usage.mean_slots == usage.tokens_read == pytest.approx((9 + 10 + 11 + 12 + 13 + 14 + 11 + 12 + 13) / 9)
+    assert usage.resident_bytes == 14 * 2 * 2 * (8 * 4 + 8 * 4 + 4)
+
+
+def test_usage_of_a_selection(feed):
+    """Prompt 7, 4 steps, pages of 4, two of them read by layer 1; layer 0 is dense.
+
+    Layer 0 reads 8, 9, 10, 11; layer 1 reads both pages of 8, then one whole page and a last one of 1, 2, 3.
+    """
+    rows = feed(Quest(budget=Budget(tokens=8, recent=1), page=4, dense_layers=1))
+    rows.admit(0, 7)
+    rows.run(4)
+    usage = rows.cache.release(0)
+    assert (usage.num_evictions, usage.peak_slots, usage.mean_slots) == (0, 11, 9.5)
+    assert usage.tokens_read == pytest.approx((8 + 9 + 10 + 11 + 8 + 5 + 6 + 7) / 8)
+
+
+def test_selection_reads_the_pages_it_chose(feed, scale):
+    """The output is attention over the pages that the policy names, and nothing else."""
+    policy = Quest(budget=Budget(tokens=8, recent=1), page=4, dense_layers=0)
+    rows = feed(policy)
+    rows.admit(0, 11)
+    rows.run(4)
+    queries, keys, values = rows.tape[0]
+    view = rows.cache.view(1, [0])
+    chosen = policy.read(queries[None, 1, :, -1].view(1, 2, 2, 8), view)[0]
+    for head in range(4):
+        slots = [s for page in chosen[head // 2].tolist() for s in range(4 * page, min(4 * page + 4, 15))]
+        weights = (keys[1, head // 2, slots] @ queries[1, head, -1] * scale).softmax(0)
+        torch.testing.assert_close(rows.outputs[0][1, head], weights @ values[1, head // 2, slots], rtol=1e-4, atol=1e-5)

@@ -1,0 +1,98 @@
+import pytest
+import torch
+from kvarena.methods.full import Full
+from kvarena.runners.generate import Decoder, Request
+from kvarena.runners.layer import Shape
+from kvarena.runners.model import ATTENTION, Checkpoint, eos_ids, own_attention, shape_of
+from kvarena.runners.sampler import Greedy
+from transformers import LlamaConfig, MistralConfig, Qwen2Config, Qwen3Config
+
+
+@pytest.mark.parametrize("family", ["qwen3", "qwen2", "llama"])
+def test_greedy_tokens_are_those_of_transformers(tiny_model, family):
+    model = tiny_model(family)
+    prompts = [torch.randint(0, 64, (length,), generator=torch.Generator().manual_seed(length)) for length in (1, 9, 70)]
+    decoder = Decoder(model=model, policy=Full(), sampler=Greedy(), max_tokens=40, longest_prompt=70, batch_size=3)
+    ours = {done.sample: done.token_ids for done in decoder.run(Request(str(len(p)), 0, p.tolist()) for p in prompts)}
+    for prompt in prompts:
+        ids = prompt[None]
+        theirs = model.generate(
+            ids, attention_mask=torch.ones_like(ids), max_new_tokens=40, do_sample=False, pad_token_id=0
+        )[0, len(prompt) :].tolist()
+        assert len(set(theirs)) > 5
+        assert ours[str(len(prompt))] == theirs
+
+
+@pytest.mark.parametrize("fails", [False, True], ids=["returns", "raises"])
+def test_own_attention_is_on_only_inside(model, fails):
+    before = model.config._attn_implementation
+    assert before != ATTENTION
+    try:
+        with own_attention(model):
+            assert model.config._attn_implementation == ATTENTION
+            if fails:
+                raise KeyboardInterrupt
+    except KeyboardInterrupt:
+        pass
+    assert model.config._attn_implementation == before
+
+
+@pytest.mark.parametrize(
+    ("config", "expected"),
+    [
+        (Qwen3Config(num_hidden_layers=5, num_attention_heads=8, num_key_value_heads=2, head_dim=128), (5, 2, 4, 128)),
+        (LlamaConfig(num_hidden_layers=2, num_attention_heads=8, hidden_size=64), (2, 8, 1, 8)),
+        (Qwen2Config(num_hidden_layers=2, num_attention_heads=6, num_key_value_heads=3, hidden_size=96), (2, 3, 2, 16)),
+        (MistralConfig(sliding_window=None, num_hidden_layers=2), (2, 8, 4, 128)),
+    ],
+    ids=["qwen3", "llama", "qwen2", "mistral"],
+)
+def test_shape(config, expected):
+    assert shape_of(config) == Shape(*expected)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        Qwen3Config(num_hidden_layers=3, use_sliding_window=True, sliding_window=16, max_window_layers=1),
+        MistralConfig(num_hidden_layers=3, sliding_window=16),
+    ],
+    ids=["layer_types", "one_window_for_all"],
+)
+def test_sliding_windows_are_refused(config):
+    with pytest.raises(ValueError, match="sliding_attention"):
+        shape_of(config)
+
+
+@pytest.mark.parametrize(("ids", "expected"), [(7, {7}), ([7, 9], {7, 9})], ids=["one", "two"])
+def test_eos_ids_are_those_of_the_generation_config(model, monkeypatch, ids, expected):
+    monkeypatch.setattr(model.generation_config, "eos_token_id", ids)
+    assert eos_ids(model) == expected
+
+
+def test_a_model_without_eos_is_refused(model, monkeypatch):
+    monkeypatch.setattr(model.generation_config, "eos_token_id", None)
+    with pytest.raises(ValueError, match="eos_token_id"):
+        eos_ids(model)
+
+
+def test_a_checkpoint_on_disk_is_read_as_it_was_written(model, tmp_path):
+    model.save_pretrained(tmp_path)
+    checkpoint = Checkpoint(name="tiny", path=str(tmp_path), dtype="float32")
+    assert checkpoint.config().num_hidden_layers == 3
+    loaded = checkpoint.load(torch.device("cpu"))
+    assert not loaded.training
+    for one, other in zip(loaded.parameters(), model.parameters(), strict=True):
+        assert torch.equal(one, other)
+    half = Checkpoint(name="tiny", path=str(tmp_path)).load(torch.device("cpu"))
+    assert next(half.parameters()).dtype == torch.bfloat16
+
+
+def test_a_missing_folder_is_named(tmp_path):
+    with pytest.raises(ValueError, match="no such folder"):
+        Checkpoint(name="tiny", path=str(tmp_path / "missing")).config()
+
+
+def test_an_unknown_dtype_is_refused():
+    with pytest.raises(ValueError, match=r"model\.dtype=int8"):
+        Checkpoint(name="tiny", dtype="int8")

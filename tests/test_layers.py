@@ -1,0 +1,74 @@
+"""Who may import whom."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+MAY_IMPORT = {
+    "kernels": set(),
+    "tasks": set(),
+    "conf": set(),
+    "methods": {"kernels"},
+    "runners": {"methods", "kernels", "tasks"},
+    "analysis": {"runners.record", "runners.loops"},
+}
+FILES = sorted(path for folder in MAY_IMPORT for path in (ROOT / folder).rglob("*.py"))
+
+
+def imports(path: Path) -> set[str]:
+    """Absolute names of what a file imports, ours without the leading `kvarena`."""
+    package = path.relative_to(ROOT).parent.parts
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = ".".join(("kvarena", *package[: len(package) + 1 - node.level])) if node.level else ""
+            module = ".".join(part for part in (base, node.module) if part)
+            found |= {f"{module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def ours(path: Path) -> set[str]:
+    return {name.removeprefix("kvarena.") for name in imports(path) if name.startswith("kvarena.")}
+
+
+def allowed(name: str, folder: str) -> bool:
+    return any(name == entry or name.startswith(entry + ".") for entry in {folder, *MAY_IMPORT[folder]})
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_keep_to_the_table(path):
+    folder = path.relative_to(ROOT).parts[0]
+    assert [name for name in sorted(ours(path)) if not allowed(name, folder)] == []
+
+
+@pytest.mark.parametrize("path", [p for p in FILES if p.is_relative_to(ROOT / "tasks")], ids=lambda path: path.name)
+def test_tasks_do_without_torch(path):
+    assert not {name.split(".")[0] for name in imports(path)} & {"torch", "transformers"}
+
+
+def test_only_model_touches_transformers():
+    touching = {str(p.relative_to(ROOT)) for p in FILES if any(n.startswith("transformers.") for n in imports(p))}
+    assert touching == {"runners/model.py"}
+
+
+def test_the_parser_reads_every_form(tmp_path):
+    """Or a forbidden import could hide in a form it does not know."""
+    path = ROOT / "runners" / "imagined.py"
+    text = "from ..kernels import evict\nfrom .cache import KVCache\nfrom ..tasks.task import Task\nimport torch.nn\n"
+    copy = tmp_path / "imagined.py"
+    copy.write_text(text)
+
+    class Elsewhere(type(path)):
+        def read_text(self, *_):
+            return copy.read_text()
+
+    assert imports(Elsewhere(path)) == {
+        "kvarena.kernels.evict",
+        "kvarena.runners.cache.KVCache",
+        "kvarena.tasks.task.Task",
+        "torch.nn",
+    }
