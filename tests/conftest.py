@@ -44,8 +44,8 @@ def tiny_model() -> Callable:
         ).eval()
         built.generation_config.eos_token_id = NO_EOS
         with torch.no_grad():
-            for parameter in built.parameters():
-                if parameter.dim() == 2:
+            for name, parameter in built.named_parameters():
+                if parameter.dim() == 2 or "q_norm" in name:
                     parameter.mul_(3)
         return built
 

@@ -94,23 +94,23 @@ def test_garbage_in_dead_slots_does_not_matter(rng):
     )
 
 
-PAGES = {  # what each (KV head, query head) may read, as lists of pages of 16 slots; 40 slots are live
-    "kv_head": torch.tensor([[[0, 2, -1], [1, -1, -1]]], dtype=torch.int32),
-    "query_head": torch.tensor([[[[0, 2, -1], [2, -1, -1]], [[1, 0, 2], [-1, -1, 0]]]], dtype=torch.int32),
+PAGES = {  # what each (KV head, query head) may read, as lists of pages of 16 slots; 100 slots are live
+    "kv_head": torch.tensor([[[0, 6, -1], [5, -1, -1]]], dtype=torch.int32),
+    "query_head": torch.tensor([[[[0, 2, -1], [6, -1, -1]], [[1, 0, 5], [-1, -1, 4]]]], dtype=torch.int32),
 }
 
 
 @pytest.mark.parametrize("kind", PAGES)
 def test_pages_restrict_what_is_read(rng, kind):
     query, keys, values, lengths = make(rng, rows=1)
-    lengths.fill_(40)
+    lengths.fill_(100)
     pages = PAGES[kind]
     output, lse, reads = run(query, keys, values, lengths, pages=pages, page=16)
     per_query_head = pages if pages.dim() == 4 else pages[:, :, None].expand(-1, -1, 2, -1)
     for h, g in ((0, 0), (0, 1), (1, 0), (1, 1)):
         slots = [s for page in per_query_head[0, h, g].tolist() if page >= 0 for s in range(16 * page, 16 * page + 16)]
         assert set(reads.expand(-1, -1, 2, -1)[0, h, g].nonzero().flatten().tolist()) == set(slots)
-        live = torch.tensor([s for s in slots if s < 40])
+        live = torch.tensor([s for s in slots if s < 100])
         expected, expected_lse, _ = softmax(query[0, h, g], keys[0, h], values[0, h], live)
         torch.testing.assert_close(output[0, h, g].double(), expected, rtol=1e-5, atol=5e-6)
         torch.testing.assert_close(lse[0, h, g].double(), expected_lse, rtol=1e-5, atol=1e-6)

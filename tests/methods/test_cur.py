@@ -22,13 +22,17 @@ def random_view(view_of, rng):
 def test_score_golden(view_of, budget):
     """|k|^2 |v|^2 is 25 * 4 and 1 * 4; the recent slot takes no share."""
     view = view_of(ExactNorms(budget=budget(2)), [[3, 4], [1, 0], [9, 9]], [[0, 2], [2, 0], [9, 9]])
-    assert ExactNorms(budget=budget(2)).score(view).flatten().tolist() == pytest.approx([0.961538, 0.038462, 0], abs=1e-6)
+    assert ExactNorms(budget=budget(2)).score(view).flatten().tolist() == pytest.approx(
+        [0.961538, 0.038462, 0], abs=1e-6
+    )
 
 
 def test_large_keys_times_values_stay(view_of, kept, budget):
     """Leverages 1, 64, 36, 9, 100; slot 0 is a sink."""
     policy = ExactNorms(budget=budget(4, sinks=1))
-    view = view_of(policy, [[1, 0], [0, 4], [3, 0], [3, 0], [0, 10], [0, 0]], [[1, 0], [2, 0], [0, 2], [1, 0], [0, 1], [0, 0]])
+    view = view_of(
+        policy, [[1, 0], [0, 4], [3, 0], [3, 0], [0, 10], [0, 0]], [[1, 0], [2, 0], [0, 2], [1, 0], [0, 1], [0, 0]]
+    )
     assert kept(policy, view) == [[[0, 1, 4, 5]]]
 
 
@@ -77,5 +81,5 @@ def test_more_leverage_stays_more_often(view_of, budget):
 
 
 def test_rank_below_one_is_refused(budget):
-    with pytest.raises(ValueError, match="method.rank=0"):
+    with pytest.raises(ValueError, match=r"method.rank=0"):
         CurDKVVaSE(budget=budget(4), rank=0)

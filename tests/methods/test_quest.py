@@ -28,7 +28,9 @@ def test_a_short_row_reads_all_it_has(quest, view_of):
     policy = quest(6, 2)
     assert read(policy, view_of(policy, [[1.0], [2], [3], [4]], layer=2), [[[[1.0]]]]) == [0, 1]
     # the same four tokens with room for more
-    roomy = view_of(policy, [[1.0], [2], [3], [4], [99], [99], [99], [99]], layer=2, positions=[0, 1, 2, 3, -1, -1, -1, -1])
+    roomy = view_of(
+        policy, [[1.0], [2], [3], [4], [99], [99], [99], [99]], layer=2, positions=[0, 1, 2, 3, -1, -1, -1, -1]
+    )
     assert read(policy, roomy, [[[[1.0]]]]) == [-1, 0, 1]
 
 
@@ -40,10 +42,10 @@ def test_first_layers_are_dense(quest, view_of):
 
 
 def test_a_group_reads_by_its_largest_bound(quest, view_of):
-    """Query heads of 1 and -2: bounds 3, -1, 1 and -6, 2, 10 (the last page is read anyway)."""
+    """Query heads of 1 and -2: bounds 8, -1, -3 and -16, 2, 6, largest 8, 2, 6 (the last page is read anyway)."""
     policy = quest(2, 1)
-    view = view_of(policy, [[3.0], [-1], [-5], [0]], layer=2)
-    assert read(policy, view, [[[[1.0], [-2.0]]]]) == [2, 3]
+    view = view_of(policy, [[8.0], [-1], [-3], [0]], layer=2)
+    assert read(policy, view, [[[[1.0], [-2.0]]]]) == [0, 3]
 
 
 def test_page_of_one_is_the_top_by_logit(quest, view_of, rng):

@@ -56,6 +56,24 @@ def test_survival_law(view_of, budget):
         assert abs(share - 2**-t) < 4 * (2**-t / (16 * ROWS)) ** 0.5
 
 
+def test_a_prompt_above_the_budget_leaves_one_free_slot(view_of, kept, budget):
+    """Random Attention with 12 tokens, 2 recent: of a prompt of 15 the oldest 9 stay, and one of the next 9 slots."""
+    policy = Random(budget=budget(TOKENS, recent=RECENT, protect_prompt=True))
+    view = view_of(policy, torch.zeros(50, 1, SLOTS, 1), prompt=15)
+    chosen = set()
+    for (positions,) in kept(policy, view):
+        assert positions[:9] == list(range(9))
+        assert positions[10:] == [18, 19]
+        chosen.add(positions[9])
+    assert chosen == set(range(9, 18))
+
+
+def test_a_protected_prompt_of_nothing_is_no_protection(view_of, kept, budget):
+    one, other = (Random(budget=budget(6, sinks=2, protect_prompt=protect)) for protect in (False, True))
+    keys = torch.zeros(3, 2, 12, 1)
+    assert kept(one, view_of(one, keys)) == kept(other, view_of(other, keys))
+
+
 def test_the_draw_belongs_to_the_position_not_to_the_slot(view_of, budget, kept):
     policy = Random(budget=budget(6, recent=1))
     straight = view_of(policy, torch.zeros(1, 3, 12, 1))

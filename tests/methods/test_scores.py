@@ -30,7 +30,7 @@ def test_window_attention_is_the_mean_softmax_over_the_candidates(random_view):
 
 
 def test_window_attention_by_hand(view_of, budget):
-    """D = 4, so the scale is a half: a query of (2, 0, 0, 0) sees logits 0 and log 3; the recent slot takes no share."""
+    """The scale of D = 4 is a half: a query of 2 sees logits 0 and log 3, and the recent slot takes no share."""
     keys = [[0, 0, 0, 0], [math.log(3), 0, 0, 0], [50, 0, 0, 0]]
     view = view_of(SnapKV(budget=budget(2)), keys, queries=[[2.0, 0, 0, 0]])
     assert scores.window_attention(view).flatten().tolist() == pytest.approx([0.25, 0.75, 0])

@@ -43,6 +43,22 @@ def test_sets_follow_plackett_and_luce(view_of, budget):
         assert abs(frequency - exact) < 4 * math.sqrt(exact * (1 - exact) / TRIALS)
 
 
+def test_many_slots_go_by_the_closed_form(view_of, budget, rng):
+    """Of M slots r go; for large M slot j goes with probability exp(-tau p_j), where these sum to r."""
+    slots, gone, trials = 1024, 32, 1000
+    weights = torch.randn(slots, generator=rng).mul(0.7).exp().double()
+    weights /= weights.sum()
+    low, high = 0.0, 1e6
+    for _ in range(100):
+        tau = (low + high) / 2
+        low, high = (tau, high) if (-tau * weights).exp().sum() > gone else (low, tau)
+    expected = (-tau * weights).exp()
+    policy = VaSEAttnV(budget=budget(slots - gone + 1), smooth=1, n_large=0)
+    keep = policy.keep(view_of(policy, attended(weights.tolist(), trials), queries=[[1.0]]))[:, 0, :slots]
+    z = ((~keep).double().mean(0) - expected) / (expected * (1 - expected) / trials).sqrt()
+    assert 0.9 < z[expected > 0.01].square().mean().sqrt() < 1.1
+
+
 def test_the_large_set_always_stays_and_the_rest_is_drawn_from_the_others(view_of, budget):
     """Slots 0 and 2 have the largest ranges; attention has all but left them."""
     policy = VaSEAttnV(budget=budget(4), smooth=1, n_large=2)
@@ -56,11 +72,19 @@ def test_the_large_set_always_stays_and_the_rest_is_drawn_from_the_others(view_o
 
 
 def test_sinks_count_as_large(view_of, kept, budget):
-    """Of 3 large slots 2 are the sinks', so only the largest range, slot 4, is left to choose; the rest is attention's."""
+    """Of 3 large slots 2 are the sinks', so only the largest range, slot 4, is left to choose."""
     policy = VaSEAttnV(budget=budget(6, sinks=2), smooth=1, n_large=3)
     values = [[0, 0], [0, 0], [0, 5], [0, 4], [0, 9], [0, 1], [0, 2], [0, 0]]
     large = policy.large(view_of(policy, torch.zeros(8, 2), values, queries=[[0.0, 0]]))
     assert large[0, 0].nonzero().flatten().tolist() == [0, 1, 4]
+
+
+def test_a_protected_prompt_takes_no_large_slot(view_of, budget):
+    """Of the prompt's five only the two sinks count; slots 5 to 8 may be large, and two of them are."""
+    policy = VaSEAttnV(budget=budget(9, sinks=2, protect_prompt=True), smooth=1, n_large=4)
+    ranges = torch.tensor([9, 9, 9, 9, 9, 3, 1, 4, 2, 9])
+    view = view_of(policy, torch.zeros(10, 2), ranges[:, None] * torch.tensor([0, 1]), queries=[[0.0, 0]], prompt=5)
+    assert policy.large(view)[0, 0].nonzero().flatten().tolist() == [0, 1, 5, 7]
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -92,7 +116,9 @@ def test_none_is_a_quarter_of_the_budget(view_of, budget):
 def test_a_large_set_above_the_free_slots_keeps_the_largest(view_of, kept, budget, changes, prompt, expected):
     ranges = torch.tensor([9, 1, 8, 2, 1, 9, 3, 4, 7, 5, 6, 2, 1, 0])
     policy = VaSEAttnV(budget=budget(changes.pop("tokens"), **changes), smooth=1, n_large=None if prompt == 0 else 4)
-    view = view_of(policy, torch.zeros(14, 2), ranges[:, None] * torch.tensor([0, 1]), queries=[[0.0, 0]], prompt=prompt)
+    view = view_of(
+        policy, torch.zeros(14, 2), ranges[:, None] * torch.tensor([0, 1]), queries=[[0.0, 0]], prompt=prompt
+    )
     assert kept(policy, view) == [[expected]]
 
 

@@ -12,14 +12,15 @@ SMALL = Budget(tokens=10, recent=3, sinks=2, interval=4)
 
 
 def test_rows_of_any_length_attend_to_all_they_have(feed):
-    rows = feed(Full(), batch_size=3)
+    """Both rows cross a block of the attention, one long before the other; row 1 is idle."""
+    rows = feed(Full(), batch_size=3, longest=90)
     rows.admit(0, 12)
-    rows.admit(2, 1)  # row 1 is idle
-    for _ in range(20):
+    rows.admit(2, 1)
+    for _ in range(70):
         rows.run(1)
         for row in (0, 2):
             torch.testing.assert_close(rows.outputs[row], rows.dense(row), rtol=1e-4, atol=1e-5)
-    assert rows.cache.layers[0].lengths.tolist() == [[32, 32], [0, 0], [21, 21]]
+    assert rows.cache.layers[0].lengths.tolist() == [[82, 82], [0, 0], [71, 71]]
 
 
 def test_eviction_keeps_what_the_policy_keeps(feed):
@@ -257,4 +258,6 @@ def test_selection_reads_the_pages_it_chose(feed, scale):
     for head in range(4):
         slots = [s for page in chosen[head // 2].tolist() for s in range(4 * page, min(4 * page + 4, 15))]
         weights = (keys[1, head // 2, slots] @ queries[1, head, -1] * scale).softmax(0)
-        torch.testing.assert_close(rows.outputs[0][1, head], weights @ values[1, head // 2, slots], rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(
+            rows.outputs[0][1, head], weights @ values[1, head // 2, slots], rtol=1e-4, atol=1e-5
+        )

@@ -56,8 +56,8 @@ def test_generate_continues_each_prompt_in_order(model, tokenizer):
         # the last token is chosen and never appended
         assert generation.usage.peak_slots == len(prompt) + 11
         assert generation.usage.num_evictions == 0
-        assert 0 < generation.prefill_s
-        assert 0 < generation.decode_s
+        assert generation.prefill_s > 0
+        assert generation.decode_s > 0
 
 
 def test_generate_of_nothing_is_nothing(model, tokenizer):
@@ -153,14 +153,17 @@ def test_sampling_is_a_function_of_seed_sample_and_draw(decoder):
 
 
 def test_first_tokens_are_drawn_from_the_model(model, decoder):
-    draws = 1500
+    draws = 600
     logits = model(torch.tensor([[1, 2, 3]])).logits[0, -1].detach()
     run = decoder(max_tokens=1, batch_size=1, sampler=Sampling(temperature=0.5, top_k=5))
     counts = Counter(done.token_ids[0] for done in run.run(Request("a", draw, [1, 2, 3]) for draw in range(draws)))
     best = logits.topk(5)
     assert set(counts) <= set(best.indices.tolist())
     expected = draws * (best.values / 0.5).softmax(-1)
-    assert stats.chisquare([counts[i] for i in best.indices.tolist()], expected.double().numpy(), sum_check=False).pvalue > 1e-3
+    assert (
+        stats.chisquare([counts[i] for i in best.indices.tolist()], expected.double().numpy(), sum_check=False).pvalue
+        > 1e-3
+    )
 
 
 def test_the_sampler_does_not_share_noise_with_the_method(decoder):

@@ -11,7 +11,9 @@ from transformers import LlamaConfig, MistralConfig, Qwen2Config, Qwen3Config
 @pytest.mark.parametrize("family", ["qwen3", "qwen2", "llama"])
 def test_greedy_tokens_are_those_of_transformers(tiny_model, family):
     model = tiny_model(family)
-    prompts = [torch.randint(0, 64, (length,), generator=torch.Generator().manual_seed(length)) for length in (1, 9, 70)]
+    prompts = [
+        torch.randint(0, 64, (length,), generator=torch.Generator().manual_seed(length)) for length in (1, 9, 70)
+    ]
     decoder = Decoder(model=model, policy=Full(), sampler=Greedy(), max_tokens=40, longest_prompt=70, batch_size=3)
     ours = {done.sample: done.token_ids for done in decoder.run(Request(str(len(p)), 0, p.tolist()) for p in prompts)}
     for prompt in prompts:

@@ -38,9 +38,7 @@ def test_support(changes, expected):
 
 def test_support_keeps_the_scaled_logits():
     support = Sampling(temperature=0.5, top_k=2).support(LOGITS)
-    assert support[0].tolist() == pytest.approx(
-        [-math.inf, 2 * math.log(0.4), -math.inf, 2 * math.log(0.3), -math.inf]
-    )
+    assert support[0].tolist() == pytest.approx([-math.inf, 2 * math.log(0.4), -math.inf, 2 * math.log(0.3), -math.inf])
 
 
 @pytest.mark.parametrize("changes", [{}, {"temperature": 0.5}, {"top_k": 3}], ids=["plain", "temperature", "top_k"])
