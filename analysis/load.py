@@ -8,7 +8,7 @@ from typing import Any
 from ..runners.record import Record, RunFolder
 
 REPORT = "report"  # what the report itself writes below RUNS_DIR
-LABELS = ("task", "difficulty", "model", "method", "ratio", "tokens", "evicts", "selects")
+LABELS = ("task", "difficulty", "model", "method", "ratio", "tokens", "evicts", "selects", "protects_prompt")
 
 
 @dataclass(frozen=True, kw_only=True)

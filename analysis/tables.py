@@ -87,6 +87,8 @@ def flags(run: Run, records: Sequence[Record]) -> list[str]:
     found = []
     if run.labels["evicts"] and records and not any(record.num_evictions for record in records):
         found.append("never evicted")
+    if run.labels["protects_prompt"]:
+        found.append("prompt protected")
     if len(records) != run.num_planned:
         found.append(f"incomplete {len(records)}/{run.num_planned}")
     return found

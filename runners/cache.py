@@ -31,6 +31,18 @@ class Usage(NamedTuple):
     resident_bytes: int  # at the peak
 
 
+class Facts(NamedTuple):
+    """What views of the same rows have in common over the layers."""
+
+    at: slice | Tensor  # which rows of the cache
+    noise: Noise
+    round: Tensor  # [B] int32, like all that follow
+    recent: Tensor  # positions from here on are recent
+    protected: Tensor  # positions below are
+    position: Tensor  # of the next token
+    excess: list[Tensor]  # [L] of [B]
+
+
 @dataclass(kw_only=True)
 class KVCache:
     """Memory for `batch_size` rows of one model under one policy; `longest` counts prompt and completion."""
@@ -98,7 +110,7 @@ class KVCache:
         # an idle row attends to the slot it has just written, and does not keep it
         lengths = layer.lengths + 1
         layer.lengths += self._active[:, None]
-        chosen = self.policy.read(grouped, self.view(index)) if self.policy.selects else None
+        chosen = self.policy.read(grouped, self.view(index, self.facts())) if self.policy.selects else None
         longest = max(clock.resident[index] + 1 if clock else 1 for clock in self.clocks)
         output, lse, reads = attend.attend(
             grouped, layer.keys, layer.values, lengths, longest=longest, scale=scale, pages=chosen, page=page
@@ -131,39 +143,48 @@ class KVCache:
 
     def evict(self, rows: Sequence[int]) -> None:
         """One round for these rows, in all layers."""
-        index = torch.tensor(rows, device=self.device)
-        for i, layer in enumerate(self.layers):
-            keep = self.policy.keep(self.view(i, rows))
-            layer.lengths[index] = evict.compact(layer.columns, index, keep)
+        facts = self.facts(rows)
+        for index, layer in enumerate(self.layers):
+            keep = self.policy.keep(self.view(index, facts))
+            layer.lengths[facts.at] = evict.compact(layer.columns, torch.as_tensor(facts.at), keep)
         for row in rows:
             self.clocks[row].evicted()
 
-    def view(self, index: int, rows: Sequence[int] | None = None) -> LayerView:
-        """What a policy sees of a layer: of these rows, or of all."""
-        layer = self.layers[index]
+    def facts(self, rows: Sequence[int] | None = None) -> Facts:
+        """What views of these rows, or of all, have in common over the layers."""
         clocks = self.clocks if rows is None else [self.clocks[row] for row in rows]
-        at = slice(None) if rows is None else torch.tensor(rows, device=self.device)  # a slice copies nothing
+        alive = [clock or Clock(policy=self.policy, num_layers=self.shape.layers, prompt=0) for clock in clocks]
+        budget = self.policy.budget if self.policy.evicts else None
+        numbers = torch.tensor(
+            [
+                (
+                    clock.round,
+                    clock.position - budget.recent if budget else clock.position,
+                    budget.protected(clock.prompt) if budget else 0,
+                    clock.position,
+                    *(clock.excess(layer) for layer in range(self.shape.layers)),
+                )
+                for clock in alive
+            ],
+            dtype=torch.int32,
+            device=self.device,
+        )
+        # a slice copies nothing
+        at = slice(None) if rows is None else torch.tensor(rows, device=self.device)
+        round, recent, protected, position, *excess = numbers.unbind(1)
+        return Facts(at, Noise(keys=self.noise.keys[at]), round, recent, protected, position, excess)
 
-        def per_row(value: list[int]) -> Tensor:
-            return torch.tensor(value, dtype=torch.int32, device=self.device)
-
-        lengths = layer.lengths[at]
-        live = torch.arange(layer.keys.shape[2], device=self.device) < lengths[..., None]
+    def view(self, index: int, facts: Facts) -> LayerView:
+        """What a policy sees of a layer."""
+        layer, at = self.layers[index], facts.at
+        live = torch.arange(layer.keys.shape[2], device=self.device) < layer.lengths[at][..., None]
         positions = layer.positions[at].masked_fill(~live, -1)
-        candidates = evictable = live
-        excess = per_row([clock.excess(index) if clock else 0 for clock in clocks])
-        if self.policy.evicts:
-            budget = self.policy.budget
-            newest = per_row([clock.position - budget.recent if clock else 0 for clock in clocks])
-            protected = per_row([budget.protected(clock.prompt) if clock else 0 for clock in clocks])
-            candidates = live & (positions < newest[:, None, None])
-            evictable = candidates & (positions >= protected[:, None, None])
+        candidates = live & (positions < facts.recent[:, None, None])
+        evictable = candidates & (positions >= facts.protected[:, None, None])
         queries = layer.queries[at]
         if queries.numel():
-            oldest_first = torch.tensor(
-                [[(c.position + i) % queries.shape[3] if c else i for i in range(queries.shape[3])] for c in clocks],
-                device=self.device,
-            )
+            window = torch.arange(queries.shape[3], device=self.device)
+            oldest_first = (facts.position[:, None] + window) % queries.shape[3]
             queries = queries.gather(3, oldest_first[:, None, None, :, None].expand_as(queries))
         return LayerView(
             layer=index,
@@ -174,15 +195,15 @@ class KVCache:
             live=live,
             candidates=candidates,
             evictable=evictable,
-            excess=excess,
-            round=per_row([clock.round if clock else 0 for clock in clocks]),
+            excess=facts.excess[index],
+            round=facts.round,
             queries=queries,
             mass=layer.mass[at],
             rank=positions[..., :0],
             constants=layer.constants[at],
             page_min=layer.page_min[at],
             page_max=layer.page_max[at],
-            noise=Noise(keys=self.noise.keys[at]),
+            noise=facts.noise,
         )
 
     # end

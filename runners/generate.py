@@ -85,23 +85,29 @@ class Decoder:
 
     @torch.inference_mode()
     def run(self, requests: Iterable[Request]) -> Iterator[Generation]:
-        """Generations in the order in which they end."""
+        """Generations in the order in which they end. The model attends through our cache until the last of them."""
         waiting = iter(requests)
-        with own_attention(self.model):
-            while True:
-                for row in range(self.batch_size):
-                    while self.rows[row] is None and (request := next(waiting, None)) is not None:
-                        self.admit(row, request)
-                        yield from self.collect()
-                if not any(self.rows):
-                    return
-                self.step()
-                yield from self.collect()
-                if due := self.cache.due():
-                    self.evict(due)
+        try:
+            with own_attention(self.model):
+                while True:
+                    for row in range(self.batch_size):
+                        while self.rows[row] is None and (request := next(waiting, None)) is not None:
+                            self.admit(row, request)
+                            yield from self.collect()
+                    if not any(self.rows):
+                        return
+                    self.step()
+                    yield from self.collect()
+                    if due := self.cache.due():
+                        self.evict(due)
+        finally:
+            self.abandon()
 
     def admit(self, index: int, request: Request) -> None:
         """Prefill a prompt into an idle row and choose its first token."""
+        length = len(request.prompt)
+        if not 0 < length <= self.longest_prompt:
+            raise ValueError(f"sample {request.sample}: prompt of {length} tokens, not 1 to {self.longest_prompt}")
         start = time.perf_counter()
         prompt = torch.tensor([list(request.prompt)], device=self.device)
         self.cache.admit(index, prompt.shape[1], Noise.key(self.seed, request.sample, request.draw))
@@ -143,6 +149,13 @@ class Decoder:
             elif len(row.token_ids) == self.max_tokens:
                 row.stop = "length"
 
+    def abandon(self) -> None:
+        """Forget the rows that have not ended, so that a later run starts afresh."""
+        self.rows = [None] * self.batch_size
+        for index, clock in enumerate(self.cache.clocks):
+            if clock:
+                self.cache.release(index)
+
     def collect(self) -> Iterator[Generation]:
         """Hand over the rows that have stopped and free their places."""
         for index, row in enumerate(self.rows):
@@ -177,9 +190,6 @@ def generate(
     requests = [
         Request(str(i), 0, tokenizer(prompt, add_special_tokens=False).input_ids) for i, prompt in enumerate(prompts)
     ]
-    for request, prompt in zip(requests, prompts, strict=True):
-        if not request.prompt:
-            raise ValueError(f"prompt {prompt!r} has no tokens")
     if not requests:
         return []
     decoder = Decoder(

@@ -89,10 +89,10 @@ class RunFolder:
         return records
 
     def repair(self) -> None:
-        """Cut off a torn last line."""
-        if self.records_file.exists():
-            whole = self.records_file.read_bytes()
-            os.truncate(self.records_file, whole.rfind(b"\n") + 1)
+        """Cut off torn last lines."""
+        for file in (self.records_file, self.sessions_file):
+            if file.exists():
+                os.truncate(file, file.read_bytes().rfind(b"\n") + 1)
 
     def append(self, record: Record) -> None:
         append_line(self.records_file, asdict(record))

@@ -33,7 +33,7 @@ class Trace:
             if (round + 1) & round:
                 continue
             for index in range(cache.shape.layers):
-                view, live = cache.view(index, [row]), cache.clocks[row].resident[index]
+                view, live = cache.view(index, cache.facts([row])), cache.clocks[row].resident[index]
                 parts = {"positions": view.positions, "keys": view.keys, "values": view.values}
                 self._add(row, round, index, {name: part[0, :, :live] for name, part in parts.items()})
                 self._add(row, round, index, {"queries": view.queries[0]} if view.queries.numel() else {})
@@ -41,7 +41,7 @@ class Trace:
     def after(self, cache: KVCache, rows: Sequence[int]) -> None:
         for row in self._tensors.keys() & set(rows):
             for index in range(cache.shape.layers):
-                kept = cache.view(index, [row]).positions[0].sort(-1, descending=True).values
+                kept = cache.view(index, cache.facts([row])).positions[0].sort(-1, descending=True).values
                 kept = kept[:, : cache.clocks[row].resident[index]].flip(-1)
                 self._add(row, cache.clocks[row].round - 1, index, {"kept": kept})
 

@@ -17,23 +17,27 @@ def attend(
     query: Tensor, keys: Tensor, values: Tensor, lengths: Tensor, longest: int, scale: float, reads: Tensor | None
 ) -> tuple[Tensor, Tensor]:
     """Output [B, H, G, D] in the dtype of the query and log-sum-exp [B, H, G] float32."""
-    query_f = query.float() * scale
-    top = query_f.new_full((*query.shape[:3], 1), LOWEST)
-    total = torch.zeros_like(top)
-    output = torch.zeros_like(query_f)
+    scaled = query.float() * scale
+    top = total = output = scaled.new_empty(0)
     slots = torch.arange(keys.shape[2], device=keys.device)
     for start in range(0, longest, BLOCK):
         block = slice(start, start + BLOCK)
         dead = (slots[block] >= lengths[..., None])[:, :, None]
         if reads is not None:
             dead = dead | ~reads[..., block]
-        logits = (query_f @ keys[:, :, block].float().transpose(-1, -2)).masked_fill_(dead, LOWEST)
-        new_top = torch.maximum(top, logits.amax(-1, keepdim=True))
-        weights = (logits - new_top).exp_().masked_fill_(dead, 0)
-        shrink = (top - new_top).exp_()
-        total = total * shrink + weights.sum(-1, keepdim=True)
-        output = output * shrink + weights @ values[:, :, block].float()
-        top = new_top
+        logits = (scaled @ keys[:, :, block].float().mT).masked_fill_(dead, LOWEST)
+        before, top = top, logits.amax(-1, keepdim=True)
+        if start:
+            top = torch.maximum(before, top)
+        # dead slots weigh exp(LOWEST - top) = 0; where nothing was live yet they weigh 1, and the first live slot
+        # shrinks that to 0
+        weights = logits.sub_(top).exp_()
+        here = weights.sum(-1, keepdim=True), weights @ values[:, :, block].float()
+        if start:
+            shrink = (before - top).exp_()
+            total, output = total * shrink + here[0], output * shrink + here[1]
+        else:
+            total, output = here
     return (output / total).to(query.dtype), (top + total.log()).squeeze(-1)
 
 

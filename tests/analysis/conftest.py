@@ -12,6 +12,7 @@ LABELS = {
     "tokens": 128,
     "evicts": True,
     "selects": False,
+    "protects_prompt": False,
 }
 DENSE = {"method": "full", "ratio": 1.0, "tokens": None, "evicts": False}
 RECORD = {

@@ -119,7 +119,7 @@ def watch(model, policy):
 
     def watched_evict(rows):
         note_prompts()
-        seen.views.append(cache.view(1, rows))
+        seen.views.append(cache.view(1, cache.facts(rows)))
         evict(rows)
         for row in rows:
             for index, layer in enumerate(cache.layers):

@@ -59,7 +59,7 @@ def test_view_marks_candidates_and_what_may_go(feed):
     rows.admit(0, 4)
     rows.admit(1, 12)
     rows.run(10)  # row 0 holds 14 and has just dropped 4; row 1 holds 14, of 22
-    view = rows.cache.view(1, [1, 0])
+    view = rows.cache.view(1, rows.cache.facts([1, 0]))
     assert view.layer == 1
     assert view.round.tolist() == [3, 1]
     assert view.excess.tolist() == [0, 0]
@@ -83,7 +83,7 @@ def test_excess_counts_the_slots_above_the_budget(feed):
     assert rows.cache.due() == []
     rows.step()
     assert rows.cache.due() == [0]
-    assert rows.cache.view(0).excess.tolist() == [4, 1]
+    assert rows.cache.view(0, rows.cache.facts()).excess.tolist() == [4, 1]
 
 
 @pytest.mark.parametrize("steps", [0, 1, 2, 3, 7, 11])
@@ -94,7 +94,7 @@ def test_ring_of_queries_is_oldest_first(feed, prompt, steps):
     for _ in range(steps):
         rows.step()
     newest = rows.tape[0][0][1].unflatten(0, (2, 2))[:, :, -4:]  # fewer, if fewer came
-    assert torch.equal(rows.cache.view(1, [0]).queries[0, :, :, 4 - newest.shape[2] :], newest)
+    assert torch.equal(rows.cache.view(1, rows.cache.facts([0])).queries[0, :, :, 4 - newest.shape[2] :], newest)
 
 
 def test_mass_of_live_slots_is_the_number_of_queries_until_the_first_eviction(feed):
@@ -103,7 +103,8 @@ def test_mass_of_live_slots_is_the_number_of_queries_until_the_first_eviction(fe
     rows.admit(1, 1)
     for step in range(1, 9):
         rows.step()
-        torch.testing.assert_close(rows.cache.view(0).mass.sum(-1), torch.tensor([[7.0 + step] * 2, [1.0 + step] * 2]))
+        mass = rows.cache.view(0, rows.cache.facts()).mass
+        torch.testing.assert_close(mass.sum(-1), torch.tensor([[7.0 + step] * 2, [1.0 + step] * 2]))
 
 
 def test_mass_is_summed_over_the_steps_and_moves_with_the_slot(feed, scale):
@@ -136,9 +137,10 @@ def test_mass_is_summed_over_the_steps_and_moves_with_the_slot(feed, scale):
                 alive[head] -= set(sorted(old, key=lambda position: expected[head, position])[:4])
         for head in (0, 1):
             assert rows.positions(0, 0, head) == sorted(alive[head])
-            live = rows.cache.view(0).live[0, head]
-            at = rows.cache.view(0).positions[0, head][live].long()
-            torch.testing.assert_close(rows.cache.view(0).mass[0, head][live], expected[head, at], rtol=1e-4, atol=1e-5)
+            view = rows.cache.view(0, rows.cache.facts())
+            live = view.live[0, head]
+            at = view.positions[0, head][live].long()
+            torch.testing.assert_close(view.mass[0, head][live], expected[head, at], rtol=1e-4, atol=1e-5)
     assert rows.cache.clocks[0].round == 3
 
 
@@ -152,7 +154,7 @@ def test_page_bounds_of_a_refilled_row_are_its_own(feed):
     rows.admit(0, 5)
     rows.run(6)
     for row, pages in ((0, 3), (1, 7)):
-        view, keys = rows.cache.view(1, [row]), rows.tape[row][1][1]
+        view, keys = rows.cache.view(1, rows.cache.facts([row])), rows.tape[row][1][1]
         parts = keys.split(4, 1)
         assert len(parts) in (pages, pages - 1)
         assert torch.equal(view.page_min[0, :, : len(parts)], torch.stack([part.amin(1) for part in parts], 1))
@@ -165,7 +167,7 @@ def test_a_refilled_row_is_as_new(feed, policy):
         rows.rng.manual_seed(7)
         rows.admit(0, 6)
         rows.run(9)
-        return rows.cache.view(0, [0])
+        return rows.cache.view(0, rows.cache.facts([0]))
 
     used = feed(policy(budget=SMALL))
     used.admit(0, 12)
@@ -194,7 +196,7 @@ def test_what_a_broken_row_leaves_does_not_reach_the_next(feed):
     rows.admit(0, 2)
     rows.run(3)
     torch.testing.assert_close(rows.outputs[0], rows.dense(0), rtol=1e-4, atol=1e-5)
-    view = rows.cache.view(0, [0])
+    view = rows.cache.view(0, rows.cache.facts([0]))
     torch.testing.assert_close(view.mass[view.live].sum(), torch.tensor(2 * 5.0))
 
 
@@ -253,7 +255,7 @@ def test_selection_reads_the_pages_it_chose(feed, scale):
     rows.admit(0, 11)
     rows.run(4)
     queries, keys, values = rows.tape[0]
-    view = rows.cache.view(1, [0])
+    view = rows.cache.view(1, rows.cache.facts([0]))
     chosen = policy.read(queries[None, 1, :, -1].view(1, 2, 2, 8), view)[0]
     for head in range(4):
         slots = [s for page in chosen[head // 2].tolist() for s in range(4 * page, min(4 * page + 4, 15))]

@@ -65,7 +65,7 @@ def test_generate_of_nothing_is_nothing(model, tokenizer):
 
 
 def test_an_empty_prompt_is_refused(model, tokenizer):
-    with pytest.raises(ValueError, match="no tokens"):
+    with pytest.raises(ValueError, match="prompt of 0 tokens"):
         generate(model, tokenizer, ["t1", ""], Full(), max_tokens=5)
 
 
