@@ -1,0 +1,155 @@
+"""The command line, on the real reasoner: what it writes, how it goes on, and what it refuses."""
+
+import json
+import sys
+from dataclasses import fields
+
+import pytest
+from kvarena.runners.evaluate import main
+from kvarena.runners.record import Record, RunFolder
+
+SMALL = ["difficulty=easy", "num_samples=3", "max_tokens=48", "engine.batch_size=2", "device=cpu"]
+
+
+@pytest.fixture
+def kvarena(monkeypatch, tmp_path, capsys):
+    """kvarena(*overrides): run the command in an empty folder; returns what it printed."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*overrides: str, flags: tuple[str, ...] = ()) -> str:
+        monkeypatch.setattr(sys, "argv", ["kvarena", *flags, *SMALL, *overrides])
+        main()
+        return capsys.readouterr().out
+
+    return run
+
+
+@pytest.fixture
+def refused(kvarena, capsys, tmp_path):
+    """refused(*overrides): the one line on stderr of a command that ends with exit code 2 and writes nothing."""
+
+    def run(*overrides: str) -> str:
+        before = sorted(tmp_path.rglob("*"))
+        with pytest.raises(SystemExit) as stop:
+            kvarena(*overrides)
+        captured = capsys.readouterr()
+        assert stop.value.code == 2
+        assert sorted(tmp_path.rglob("*")) == before
+        assert captured.err.count("\n") == 1
+        return captured.err
+
+    return run
+
+
+def test_a_run_leaves_its_config_and_a_record_a_sample(kvarena, tmp_path):
+    kvarena("output_dir=run", "compression.ratio=4")
+    run, records = json.loads((tmp_path / "run/run.json").read_text()), RunFolder(path=tmp_path / "run").records()
+    assert run["labels"] == {
+        "task": "graph_search",
+        "difficulty": "easy",
+        "model": "reasoner",
+        "method": "vase_dkv",
+        "ratio": 4,
+        "tokens": 58,
+        "evicts": True,
+        "selects": False,
+        "protects_prompt": False,
+    }
+    assert run["config"]["method"]["budget"]["recent"] == 16
+    assert run["device"].startswith("cpu")
+    assert run["versions"]["torch"]
+    assert len({record.sample for record in records}) == 3
+    assert all(record.num_tokens == 48 and record.stop == "length" for record in records)
+    assert all(record.completion.startswith("<think> path") and record.score == 0 for record in records)
+    assert all(record.num_evictions > 0 and record.peak_slots > 58 for record in records)
+    lines = [json.loads(line) for line in (tmp_path / "run/records.jsonl").read_text().splitlines()]
+    assert set(lines[0]) == {field.name for field in fields(Record)}
+
+
+def test_dense_solves_the_problems(kvarena, tmp_path):
+    kvarena("output_dir=run", "method=full", "max_tokens=326")
+    records = RunFolder(path=tmp_path / "run").records()
+    assert [(record.score, record.stop, record.num_evictions) for record in records] == [(1.0, "eos", 0)] * 3
+    assert all(record.completion.count("</think>") == 1 and record.loop_onset is None for record in records)
+
+
+def test_a_second_call_goes_on_where_the_first_stopped(kvarena, tmp_path):
+    kvarena("output_dir=run")
+    file = tmp_path / "run/records.jsonl"
+    whole = file.read_text()
+    lines = whole.splitlines(keepends=True)
+    file.write_text(lines[0] + lines[1][:50])  # killed in the middle of the second line
+    assert "1 of 3 done" in kvarena("output_dir=run")
+
+    def outcome(text: str) -> dict:
+        rows = [json.loads(line) for line in text.splitlines()]
+        return {row["sample"]: (row["token_ids"], row["score"], row["num_evictions"]) for row in rows}
+
+    assert outcome(file.read_text()) == outcome(whole)
+    assert "3 of 3 done" in kvarena("output_dir=run")
+    assert len(file.read_text().splitlines()) == 3
+
+
+def test_a_sweep_runs_dense_once(kvarena, tmp_path):
+    kvarena("method=full,snapkv", "compression.ratio=2,4", "num_samples=1", flags=("-m",))
+    runs = sorted(path.parent.name.rsplit("-", 1)[0] for path in tmp_path.rglob("run.json"))
+    assert runs == ["full", "snapkv-116", "snapkv-58"]
+
+
+def test_a_dry_run_writes_nothing(kvarena, tmp_path):
+    assert "vase_dkv on graph_search, ratio 4, 58 tokens: 0 of 6 done" in kvarena("dry_run=true", "num_draws=2")
+    assert not list(tmp_path.iterdir())
+
+
+def test_draws_of_a_stochastic_method_differ_and_seeds_too(kvarena, tmp_path):
+    def tokens(folder: str, *overrides: str) -> dict:
+        kvarena(f"output_dir={folder}", "compression.tokens=40", "compression.interval=4", *overrides)
+        return {record.key: record.token_ids for record in RunFolder(path=tmp_path / folder).records()}
+
+    first, again = tokens("a", "num_draws=2"), tokens("b", "num_draws=2")
+    other = tokens("c", "num_draws=2", "seed=1")
+    samples = {sample for sample, _ in first}
+    assert first == again
+    assert first != other
+    assert any(first[sample, 0] != first[sample, 1] for sample in samples)
+
+
+def test_the_budget_of_a_method_can_be_set(kvarena, tmp_path):
+    kvarena("output_dir=run", "method.budget.recent=20", "method.budget.protect_prompt=true", "compression.tokens=100")
+    run = json.loads((tmp_path / "run/run.json").read_text())
+    assert run["config"]["method"]["budget"]["recent"] == 20
+    assert run["labels"]["protects_prompt"]
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("colour=red", "Could not override 'colour'"),
+        ("method=vase_dvk", "Could not find 'method/vase_dvk'"),
+        ("engine=graph", "Could not find 'engine/graph'"),
+        ("compression.ratio=0.5", "compression.ratio=0.5: use 1 or more"),
+        ("compression.tokens=20", "budget of 20 tokens is not above recent + sinks = 16 + 4"),
+        ("max_tokens=4090", "exceed the 4096 positions of model reasoner"),
+        ("model.path=./nowhere", "model.path=./nowhere: no such folder"),
+        ("difficulty=harder", "difficulty=harder: task graph_search has easy, medium, hard"),
+        ("device=cuda:9", "device=cuda:9: torch sees"),
+        ("device=gpu", "device=gpu: use auto, cpu, cuda"),
+        ("num_samples=0", "num_samples=0: use 1 or more"),
+        ("num_samples=9999", "num_samples=9999: task graph_search has 512"),
+        ("workers=ray", "workers=ray"),
+        ("model.dtype=int4", "model.dtype=int4: use one of float32"),
+        ("method.rank=0", "method.rank=0: use 1 or more"),
+        ("engine.batch_size=0", "engine.batch_size=0: use 1 or more"),
+        ("task.samples.first_seed=7", "first_seed=7"),
+    ],
+)
+def test_what_cannot_run_is_refused_in_one_line(refused, override, message):
+    assert message in refused("runs_dir=runs", override)
+
+
+def test_a_folder_of_another_config_is_refused(kvarena, refused, tmp_path):
+    kvarena("output_dir=run", "num_samples=1", "max_tokens=2")
+    assert "output_dir=run holds a run of another config" in refused("output_dir=run", "num_samples=1", "max_tokens=3")
+    (tmp_path / "else").mkdir()
+    (tmp_path / "else/notes.txt").write_text("mine")
+    assert "output_dir=else is not empty" in refused("output_dir=else")
