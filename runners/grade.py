@@ -2,9 +2,10 @@
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
@@ -28,7 +29,7 @@ def grade(folder: RunFolder) -> int:
     return sum(old.score != new.score for old, new in zip(before, after, strict=True))
 
 
-def judge(record: Record, task: Task, meta: dict) -> Record:
+def judge(record: Record, task: Task, meta: Mapping[str, Any]) -> Record:
     if record.stop == "error":
         return record
     verdict = task.grader(record.completion, record.target, meta)
