@@ -10,6 +10,7 @@ from typing import Any
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
+from ..tasks.sources import read_jsonl
 from ..tasks.task import Task
 from .record import Record, RunFolder
 
@@ -18,7 +19,8 @@ def grade(folder: RunFolder) -> int:
     """Rewrite the records with fresh verdicts; returns how many scores changed."""
     run = folder.run()
     task: Task = instantiate(OmegaConf.create(run["config"]["task"]))
-    samples = {task.samples[i].id: task.samples[i] for i in range(run["num_samples"])}
+    source = task.samples if task.path is None else read_jsonl(task.path)
+    samples = {source[i].id: source[i] for i in range(run["num_samples"])}
     before = folder.records()
     after = []
     for record in before:

@@ -11,6 +11,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from ..methods.policy import Policy
+from ..tasks.sources import read_jsonl
 from ..tasks.task import Sample, Task
 from .generate import Decoder, Request
 from .model import Checkpoint, Tokenizer
@@ -76,9 +77,10 @@ def build(config: DictConfig, method: str) -> Job:
         raise ValueError(f"workers={plain['workers']} num_workers={plain['num_workers']}: use local and 1")
     if plain["engine"]["batch_size"] < 1:
         raise ValueError(f"engine.batch_size={plain['engine']['batch_size']}: use 1 or more")
-    num_samples = plain["num_samples"] or len(task.samples)
-    if num_samples > len(task.samples):
-        raise ValueError(f"num_samples={num_samples}: task {task.name} has {len(task.samples)}")
+    samples = task.samples if task.path is None else read_jsonl(task.path)
+    num_samples = plain["num_samples"] or len(samples)
+    if num_samples > len(samples):
+        raise ValueError(f"num_samples={num_samples}: {task.path or f'task {task.name}'} has {len(samples)}")
     tokens = plain["compression"]["tokens"]
     labels = {
         "task": task.name,
@@ -99,7 +101,7 @@ def build(config: DictConfig, method: str) -> Job:
         checkpoint=checkpoint,
         sampler=instantiate(config.sampler),
         engine=instantiate(config.engine),
-        samples=[task.samples[i] for i in range(num_samples)],
+        samples=[samples[i] for i in range(num_samples)],
         device=find_device(plain["device"]),
     )
 

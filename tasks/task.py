@@ -29,7 +29,7 @@ class Task:
     name: str
     samples: Sequence[Sample]
     grader: Grader
-    path: str | None = None  # a local file in place of the hub or the generator
+    path: str | None = None  # a local file of samples (tasks/sources.py) in place of `samples`
     template: str = "{question}"  # the user's turn of the chat
     dense_length: int  # mean tokens of prompt and completion without compression: the unit of compression.ratio
     max_tokens: int  # tokens a completion may have

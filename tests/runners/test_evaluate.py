@@ -114,6 +114,15 @@ def test_draws_of_a_stochastic_method_differ_and_seeds_too(kvarena, tmp_path):
     assert any(first[sample, 0] != first[sample, 1] for sample in samples)
 
 
+def test_samples_of_a_local_file(kvarena, tmp_path):
+    meta = {"start": 1, "goal": 2, "edges": [[1, 2]]}
+    sample = {"id": "mine", "question": "path from 1 to 2 in 2 : 1 : 2 ; 2 : 1", "target": "1 2", "meta": meta}
+    (tmp_path / "mine.jsonl").write_text(json.dumps(sample))
+    kvarena("output_dir=b", "num_samples=null", "task.path=mine.jsonl", "max_tokens=4")
+    (record,) = RunFolder(path=tmp_path / "b").records()
+    assert (record.sample, record.target) == ("mine", "1 2")
+
+
 def test_the_budget_of_a_method_can_be_set(kvarena, tmp_path):
     kvarena("output_dir=run", "method.budget.recent=20", "method.budget.protect_prompt=true", "compression.tokens=100")
     run = json.loads((tmp_path / "run/run.json").read_text())
@@ -141,6 +150,7 @@ def test_the_budget_of_a_method_can_be_set(kvarena, tmp_path):
         ("method.rank=0", "method.rank=0: use 1 or more"),
         ("engine.batch_size=0", "engine.batch_size=0: use 1 or more"),
         ("task.samples.first_seed=7", "first_seed=7"),
+        ("task.path=nowhere.jsonl", "task.path=nowhere.jsonl: no such file"),
     ],
 )
 def test_what_cannot_run_is_refused_in_one_line(refused, override, message):

@@ -5,7 +5,7 @@ from kvarena.methods.full import Full
 from kvarena.methods.h2o import H2O
 from kvarena.methods.quest import Quest
 from kvarena.methods.snapkv import SnapKV
-from kvarena.methods.vase import VaSEAttnV
+from kvarena.methods.vase_attnv import VaSEAttnV
 from kvarena.runners.layer import Layer, Shape
 
 BUDGET = Budget(tokens=32, recent=4, sinks=0)

@@ -4,7 +4,7 @@ from kvarena.methods.budget import Budget
 from kvarena.methods.full import Full
 from kvarena.methods.h2o import H2O
 from kvarena.methods.quest import Quest
-from kvarena.methods.vase import VaSEAttnV
+from kvarena.methods.vase_attnv import VaSEAttnV
 from kvarena.runners.prefill import QUERIES, Prefill, prompt_mass
 
 

@@ -1,8 +1,8 @@
-"""CurDKV and VaSE-DKV: keep tokens of large key and value leverage, seen through a random projection.
+"""CurDKV: keep tokens of large key and value leverage, seen through a random projection.
 
-CurDKV: Sengupta et al., 2025, arXiv 2509.15038, as VaSE's release runs it (mode `cur_fixed_gauss`): one projection for
-the whole generation, per row and layer. VaSE-DKV, arXiv 2606.03928 (mode `cur_resample_gauss`): a new one every round,
-so no token goes because of one unlucky direction. Deviation from CurDKV's paper: no normalisation in blocks of 16.
+Sengupta et al., 2025, arXiv 2509.15038, as VaSE's release runs it (mode `cur_fixed_gauss`): one projection for the
+whole generation, per row and layer, shared by keys, values and heads. Deviation from the paper: no normalisation in
+blocks of 16 tokens.
 
 B rows, H KV heads, N slots, D head dim, R rank.
 """
@@ -25,7 +25,7 @@ class CurDKVVaSE(Eviction):
             raise ValueError(f"method.rank={self.rank}: use 1 or more")
 
     def projection(self, view: LayerView) -> Tensor:
-        """[B, 1, D, R]: shared by keys, values and heads."""
+        """[B, 1, D, R]"""
         return projection(view, torch.zeros_like(view.round), self.rank)
 
     def score(self, view: LayerView) -> Tensor:
@@ -33,9 +33,3 @@ class CurDKVVaSE(Eviction):
         leverage = (view.keys.float() @ gauss).square().sum(-1) * (view.values.float() @ gauss).square().sum(-1)
         leverage = leverage.masked_fill(~view.candidates, 0)
         return leverage / leverage.sum(-1, keepdim=True)
-
-
-@dataclass(frozen=True, kw_only=True)
-class VaSEDKV(CurDKVVaSE):
-    def projection(self, view: LayerView) -> Tensor:
-        return projection(view, view.round, self.rank)

@@ -4,7 +4,7 @@ from itertools import permutations
 import pytest
 import torch
 from kvarena.methods.rkv import RKVVaSE
-from kvarena.methods.vase import VaSEAttnV
+from kvarena.methods.vase_attnv import VaSEAttnV
 
 WEIGHTS = (0.4, 0.3, 0.2, 0.1)
 TRIALS = 20_000

@@ -2,7 +2,8 @@ from dataclasses import dataclass
 
 import pytest
 import torch
-from kvarena.methods.cur import CurDKVVaSE, VaSEDKV
+from kvarena.methods.curdkv import CurDKVVaSE
+from kvarena.methods.vase_dkv import VaSEDKV
 
 
 @dataclass(frozen=True, kw_only=True)
