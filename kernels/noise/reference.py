@@ -14,13 +14,15 @@ MASK = 0xFFFFFFFF
 
 def philox(keys: tuple[Tensor, Tensor], counter: tuple[Tensor, Tensor, Tensor, Tensor]) -> tuple[Tensor, ...]:
     """Four 32-bit words (int64) of the shape that keys and counters broadcast to."""
-    k0, k1 = keys
-    c0, c1, c2, c3 = counter
+    k0, k1, c0, c1, c2, c3 = torch.broadcast_tensors(*keys, *counter)
+    key, even, odd = torch.stack([k0, k1]), torch.stack([c0, c2]), torch.stack([c1, c3])
+    pair = [2] + [1] * (key.dim() - 1)
+    multiplier, weyl = (torch.tensor(pair_of, device=key.device).view(pair) for pair_of in (MULTIPLIERS, WEYL))
     for _ in range(10):
-        p0, p1 = c0 * MULTIPLIERS[0], c2 * MULTIPLIERS[1]
-        c0, c1, c2, c3 = (p1 >> 32) & MASK ^ c1 ^ k0, p1 & MASK, (p0 >> 32) & MASK ^ c3 ^ k1, p0 & MASK
-        k0, k1 = (k0 + WEYL[0]) & MASK, (k1 + WEYL[1]) & MASK
-    return c0, c1, c2, c3
+        product = even * multiplier
+        even, odd = ((product >> 32) & MASK).flip(0) ^ odd ^ key, (product & MASK).flip(0)
+        key = (key + weyl) & MASK
+    return even[0], odd[0], even[1], odd[1]
 
 
 def uniform(word: Tensor) -> Tensor:
