@@ -53,7 +53,7 @@ In {dtype}, on the files beside this card; tokens on average:
 ## Training
 `{command}`
 
-Seed {seed}; the learning rate follows the clock, so a second run agrees in accuracy and not bit for bit. {steps} steps,
+Seed {seed}; the learning rate follows the clock, so a second run is not the same bit for bit. {steps} steps,
 {tokens:.0f} M tokens with padding, {train:.0f} s; data {data:.0f} s; with evaluation {total:.0f} s in all. {device},
 torch {torch}, transformers {transformers}, Python {python}. The loss curve is in `loss.csv`, the
 held-out loss and accuracy of each task in `probe.csv`.
@@ -82,7 +82,9 @@ def write_card(
         evaluation_seed=EVALUATION_SEED,
         dtype="bfloat16" if cfg.device == "cuda" else "float32",
         scores="\n".join(map(_score_row, scores)),
-        command=" ".join(["python scripts/train_reasoner.py", *sys.argv[1:]]),
+        command=" ".join(
+            ["python scripts/train_reasoner.py", *(arg for arg in sys.argv[1:] if not arg.startswith("output="))]
+        ),
         seed=cfg.seed,
         steps=int(facts["steps"]),
         tokens=facts["tokens"] / 1e6,
