@@ -1,20 +1,26 @@
-"""Training documents of the reasoner: one problem a row from position 0 on, rows of like length together."""
+"""Documents of the reasoner: one problem a row from position 0 on, rows of one task and like length together."""
 
+from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from importlib.resources import files
 from typing import NamedTuple
 
 import numpy as np
+from hydra.utils import instantiate
 from kvarena.tasks.procedural.problems import TRAINING_SEEDS, Generator, Problem
 from kvarena.tasks.procedural.vocabulary import WORDS
+from kvarena.tasks.task import Task
+from omegaconf import DictConfig, OmegaConf
 from transformers import PreTrainedTokenizerFast
 
 INDEX = {word: index for index, word in enumerate(WORDS)}
-CHUNK = 500  # problems a worker makes at a time
+CHUNK = 250  # problems a worker makes at a time
 
 
 class Job(NamedTuple):
+    task: str
     generator: Generator
     seeds: range
 
@@ -26,6 +32,24 @@ class Rows:
     tokens: np.ndarray  # [N, S] uint8: the vocabulary has at most 256 words
     starts: np.ndarray  # [N] int32: tokens of the prompt, which bear no loss
     ends: np.ndarray  # [N] int32: tokens of the document
+
+
+def load_task(name: str, level: str) -> Task:
+    cfg = OmegaConf.load(str(files("kvarena.conf") / f"task/{name}.yaml"))
+    cfg.difficulty = level
+    return instantiate(cfg.task)
+
+
+def training_jobs(cfg: DictConfig) -> list[Job]:
+    """Each task's levels and the sizes between, with the seeds wanted of each."""
+    jobs = []
+    for name, wanted in cfg.tasks.items():
+        for level, count in wanted.documents.items():
+            jobs.append(Job(name, load_task(name, level).samples.generator, TRAINING_SEEDS[:count]))
+        for between in wanted.between:
+            size = {key: value for key, value in between.items() if key != "documents"}
+            jobs.append(Job(name, type(jobs[-1].generator)(**size), TRAINING_SEEDS[: between.documents]))
+    return jobs
 
 
 def prompt_words(question: str) -> list[str]:
@@ -50,19 +74,19 @@ def check_prompt(tokenizer: PreTrainedTokenizerFast, generator: Generator) -> No
         raise ValueError(f"the chat template gives other tokens than training for {question!r}")
 
 
-def make_rows(generators: dict[Generator, int], widths: list[int], num_workers: int) -> list[Rows]:
-    """So many documents of each generator, those that fit the first width together, then the second's, and so on."""
-    jobs = [
-        Job(generator, TRAINING_SEEDS[first : min(first + CHUNK, count)])
-        for generator, count in generators.items()
-        for first in range(0, count, CHUNK)
-    ]
+def make_rows(jobs: Iterable[Job], widths: list[int], num_workers: int) -> dict[str, list[Rows]]:
+    """Of each task the documents that fit the first width together, then the second's, and so on."""
+    pieces = [Job(job.task, job.generator, job.seeds[at : at + CHUNK]) for job in jobs for at in job.seeds[::CHUNK]]
     with ProcessPoolExecutor(num_workers) as pool:
-        parts = list(pool.map(partial(_fill, widths), jobs))
-    return [_join(group) for group in zip(*parts, strict=True)]
+        parts = list(pool.map(partial(fill_rows, widths), pieces, chunksize=4))
+    rows = {}
+    for task in dict.fromkeys(piece.task for piece in pieces):
+        of_task = [part for part, piece in zip(parts, pieces, strict=True) if piece.task == task]
+        rows[task] = [_join(group) for group in zip(*of_task, strict=True)]
+    return rows
 
 
-def _fill(widths: list[int], job: Job) -> list[Rows]:
+def fill_rows(widths: list[int], job: Job) -> list[Rows]:
     documents: list[list[tuple[list[int], int]]] = [[] for _ in widths]
     for seed in job.seeds:
         problem = job.generator.problem(seed)

@@ -2,56 +2,24 @@
 
 import csv
 import time
-from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from statistics import mean
 
 import hydra
 import torch
 from hydra.utils import instantiate
-from kvarena.tasks.procedural.graph_search import GraphSearch
 from omegaconf import DictConfig
 from reasoner_card import write_card
-from reasoner_data import Rows, check_prompt, make_rows
+from reasoner_data import check_prompt, make_rows, training_jobs
 from reasoner_evaluation import evaluate
+from reasoner_mixture import IGNORED, Batch, Mixture
+from reasoner_probe import Probe, Reading
 from reasoner_tokenizer import build_tokenizer
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 from transformers import GenerationConfig, PreTrainedTokenizerFast, Qwen3ForCausalLM
 
-IGNORED = -100
-
-
-class Batch(NamedTuple):
-    tokens: Tensor  # [B, S] int64
-    labels: Tensor  # [B, S] int64: the next token, IGNORED in the prompt and the padding
-
-
-def generators(cfg: DictConfig) -> dict[GraphSearch, int]:
-    """Each level's and the sizes between, with the documents wanted of each."""
-    counts = {}
-    for level, count in cfg.documents.items():
-        cfg.difficulty = level
-        counts[instantiate(cfg.task.samples.generator)] = count
-    for size in cfg.between:
-        counts[GraphSearch(**{key: value for key, value in size.items() if key != "documents"})] = size.documents
-    return counts
-
-
-def batches(groups: list[Rows], cfg: DictConfig) -> Iterator[Batch]:
-    """Rows of one width at a time, the widths in proportion to the tokens that they hold."""
-    random = torch.Generator().manual_seed(cfg.seed)
-    groups = [group for group in groups if len(group.tokens)]
-    columns = [[torch.from_numpy(column).to(cfg.device) for column in vars(group).values()] for group in groups]
-    weights = torch.tensor([float(group.tokens.size) for group in groups])
-    while True:
-        tokens, starts, ends = columns[int(torch.multinomial(weights, 1, generator=random))]
-        num_rows, width = tokens.shape
-        rows = torch.randint(num_rows, (max(1, cfg.tokens // width),), generator=random).to(cfg.device)
-        document = tokens[rows].long()
-        place = torch.arange(1, width + 1, device=cfg.device)
-        learnt = (place >= starts[rows, None]) & (place < ends[rows, None])
-        yield Batch(document, torch.where(learnt, document.roll(-1, dims=1), IGNORED))
+torch._dynamo.config.recompile_limit = 32  # a graph for each width
 
 
 def build_model(cfg: DictConfig, tokenizer: PreTrainedTokenizerFast) -> Qwen3ForCausalLM:
@@ -63,31 +31,57 @@ def build_model(cfg: DictConfig, tokenizer: PreTrainedTokenizerFast) -> Qwen3For
     return model.to(cfg.device)
 
 
-def train(model: Qwen3ForCausalLM, stream: Iterator[Batch], cfg: DictConfig, log_file: Path) -> dict[str, float]:
+def train(model: Qwen3ForCausalLM, mixture: Mixture, cfg: DictConfig, folder: Path) -> dict[str, float]:
     """Steps until the minutes are over; what a reader of the card wants to know of them."""
     optimizer = instantiate(cfg.optimizer, model.parameters(), fused=cfg.device == "cuda", _convert_="all")
+    probe = Probe(model, cfg)
     if cfg.compile:
         for layer in model.model.layers:  # one small graph a width, shared by all layers
             layer.compile(dynamic=False)
     model.train()
-    began, step, num_tokens, losses, elapsed = time.perf_counter(), 0, 0, [], 0.0
-    with log_file.open("w", newline="") as file:
-        log = csv.writer(file)
+    began, step, num_tokens, losses, progress = time.perf_counter(), 0, 0, [], 0.0
+    with (folder / "loss.csv").open("w", newline="") as loss_file, (folder / "probe.csv").open("w") as probe_file:
+        log, probe_log = csv.writer(loss_file), csv.writer(probe_file)
         log.writerow(["step", "seconds", "tokens", "lr", "loss"])
-        while elapsed < 60 * cfg.minutes:
+        probe_log.writerow(["step", "task", "level", "loss", "exact", "weight"])
+        while progress < 1:
             step += 1
-            lr = cfg.optimizer.lr * min(1.0, step / cfg.warmup, 2 - 2 * elapsed / (60 * cfg.minutes))
-            batch = next(stream)
+            lr = cfg.optimizer.lr * min(1.0, step / cfg.warmup, 2 - 2 * progress)
+            batch = mixture.draw(progress)
             losses.append(update(model, optimizer, batch, lr, cfg))
             num_tokens += batch.tokens.numel()
+            seconds = time.perf_counter() - began
             if step % cfg.log_every == 0:
                 loss = torch.stack(losses).mean().item()  # waits for the device, so that the clock is true
                 losses.clear()
-                log.writerow([step, f"{time.perf_counter() - began:.1f}", num_tokens, f"{lr:.3g}", f"{loss:.3g}"])
-                if step % (10 * cfg.log_every) == 0:
-                    print(f"step {step}: loss {loss:.3g}, {elapsed:.0f} s, {num_tokens / 1e6:.0f} M tokens", flush=True)
-            elapsed = time.perf_counter() - began
-    return {"parameters": model.num_parameters(), "steps": step, "tokens": num_tokens, "seconds": elapsed}
+                seconds = time.perf_counter() - began
+                log.writerow([step, f"{seconds:.1f}", num_tokens, f"{lr:.3g}", f"{loss:.3g}"])
+            if step % cfg.probe_every == 0:
+                readings = probe.read()
+                mixture.weigh([1 - mean(reading.exact for reading in of_task) for of_task in readings.values()])
+                probe_log.writerows(probe_rows(step, readings, mixture, cfg))
+                print(
+                    f"step {step}, {seconds:.0f} s, {num_tokens / 1e6:.0f} M tokens: {describe(readings)}", flush=True
+                )
+            progress = seconds / (60 * cfg.minutes)
+    print(f"step {step}, the end: {describe(probe.read())}", flush=True)
+    return {"parameters": model.num_parameters(), "steps": step, "tokens": num_tokens, "seconds": seconds}
+
+
+def describe(readings: dict[str, list[Reading]]) -> str:
+    """Of each task the loss and the share wholly right, level by level."""
+    return ", ".join(
+        f"{task} {' '.join(f'{reading.loss:.2g}/{reading.exact:.2f}' for reading in of_task)}"
+        for task, of_task in readings.items()
+    )
+
+
+def probe_rows(step: int, readings: dict[str, list[Reading]], mixture: Mixture, cfg: DictConfig) -> list[list[object]]:
+    return [
+        [step, task, level, f"{reading.loss:.3g}", f"{reading.exact:.3f}", f"{weight:.2f}"]
+        for (task, of_task), weight in zip(readings.items(), mixture.weights.tolist(), strict=True)
+        for level, reading in zip(cfg.probe, of_task, strict=True)
+    ]
 
 
 def update(
@@ -117,17 +111,18 @@ def main(cfg: DictConfig) -> None:
     folder = Path(cfg.output)
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer = build_tokenizer(cfg.model.max_position_embeddings)
-    documents = generators(cfg)
-    for generator in documents:
-        check_prompt(tokenizer, generator)
-    rows = make_rows(documents, list(cfg.widths), cfg.num_workers)
+    jobs = training_jobs(cfg)
+    for job in jobs:
+        check_prompt(tokenizer, job.generator)
+    rows = make_rows(jobs, list(cfg.widths), cfg.num_workers)
     seconds = time.perf_counter() - began
-    print(f"documents of each width in {seconds:.0f} s: {[len(group.tokens) for group in rows]}", flush=True)
+    counts = {task: [len(part.tokens) for part in parts] for task, parts in rows.items()}
+    print(f"documents of each width in {seconds:.0f} s: {counts}", flush=True)
     model = build_model(cfg, tokenizer)
-    facts = train(model, batches(rows, cfg), cfg, folder / "loss.csv")
+    facts = train(model, Mixture(rows, cfg), cfg, folder)
     save(model, tokenizer, folder)
     scores = evaluate(cfg, folder)
-    write_card(folder, cfg, documents, facts | {"data": seconds, "total": time.perf_counter() - began}, scores)
+    write_card(folder, cfg, jobs, facts | {"data": seconds, "total": time.perf_counter() - began}, scores)
 
 
 if __name__ == "__main__":

@@ -9,16 +9,14 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from types import MappingProxyType
 from typing import Any
 
 from ..task import Grade
+from .answer import EMPTY, grade_answer
 from .problems import Problem
 
 NUM_LABELS = 64  # nodes are numbers below this, the same in graphs of any size
 MAX_DRAWS = 10_000
-
-EMPTY: Mapping[str, Any] = MappingProxyType({})
 
 Graph = dict[int, list[int]]  # the neighbours of a node, in the order in which they are tried
 
@@ -110,15 +108,10 @@ class PathGrader:
     """Any path along edges from start to goal that repeats no node is right, not only the target."""
 
     def __call__(self, completion: str, target: str, meta: Mapping[str, Any] = EMPTY) -> Grade:
-        if not meta:
-            raise ValueError("meta is empty: a path is checked against the start, goal and edges of its sample")
-        _, end, tail = completion.rpartition("</think>")
-        answer = " ".join(tail.split("<|im_end|>")[0].split()) if end else ""
-        note = _fault(answer.split(), meta) if answer else "no answer"
-        return Grade(score=float(not note), answer=answer, note=note)
+        return grade_answer(completion, meta, _find_fault)
 
 
-def _fault(path: list[str], meta: Mapping[str, Any]) -> str:
+def _find_fault(path: list[str], meta: Mapping[str, Any]) -> str:
     """What is wrong with the path; nothing if it is right."""
     # compared as words: a model may write any number of digits
     start, goal = str(meta["start"]), str(meta["goal"])

@@ -7,8 +7,8 @@ NUMBERS = tuple(str(number) for number in range(100))
 SIGNS = ": ; , . ? = + - * / % ( ) [ ] { } < > | # & @"
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 GRAPH_SEARCH = "path from to in at seen new go back found"
-# rows that the checkpoint's embedding has already, so that a later task leaves the ids of the earlier ones alone
-SPARE = (
+# of the five other tasks, and some to spare: rows of the embedding that a later task may use
+OTHERS = (
     "sort list swap min max first last next left right up down north south east west true false and or not xor if then "
     "else while for do end start step set get put take add sub mul div mod sum of is the has no yes key value pair "
     "stack queue push pop read write copy move row column cell wall open closed clause unit query fact rule state "
@@ -22,5 +22,5 @@ WORDS = (
     *SIGNS.split(),
     *LETTERS,
     *GRAPH_SEARCH.split(),
-    *SPARE.split(),
+    *OTHERS.split(),
 )

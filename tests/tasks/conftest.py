@@ -5,20 +5,27 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 LEVELS = ("easy", "medium", "hard")
+NAMES = ("addition", "assignments", "coloring", "deduction", "graph_search", "sorting")
+
+
+def load(name, level):
+    """The task of a yaml at a level."""
+    cfg = OmegaConf.load(str(files("kvarena.conf") / f"task/{name}.yaml"))
+    cfg.difficulty = level
+    return instantiate(cfg.task)
 
 
 @pytest.fixture
-def graph_search():
-    """The task of graph_search.yaml at a level."""
-
-    def build(level):
-        cfg = OmegaConf.load(str(files("kvarena.conf") / "task/graph_search.yaml"))
-        cfg.difficulty = level
-        return instantiate(cfg.task)
-
-    return build
+def load_task():
+    return load
 
 
 @pytest.fixture(params=LEVELS)
-def task(request, graph_search):
-    return graph_search(request.param)
+def level(request):
+    return request.param
+
+
+@pytest.fixture(params=NAMES)
+def task(request, level):
+    """Each generated task at each level."""
+    return load(request.param, level)

@@ -1,5 +1,3 @@
-from itertools import pairwise
-
 import pytest
 from kvarena.tasks.procedural.graph_search import GraphSearch, PathGrader
 from kvarena.tasks.procedural.problems import EVALUATION_SEED
@@ -12,12 +10,9 @@ def grade(answer, meta=META):
     return PathGrader()(f"<think> path 1 found </think> {answer}", "1 2 3", meta)
 
 
-def test_every_generated_answer_is_right(task):
-    generator = task.samples.generator
-    for seed in range(EVALUATION_SEED, EVALUATION_SEED + 200):
-        problem = generator.problem(seed)
-        verdict = task.grader(problem.completion, problem.answer, problem.meta)
-        assert (verdict.score, verdict.answer, verdict.note) == (1.0, problem.answer, "")
+@pytest.fixture
+def task(load_task, level):
+    return load_task("graph_search", level)
 
 
 def test_the_graph_in_the_question_is_the_one_that_is_graded(task):
@@ -107,11 +102,6 @@ def test_every_graph_is_connected(task):
         for _ in edges:
             reached.update(node for edge in edges if reached.intersection(edge) for node in edge)
         assert len(reached) == task.samples.generator.num_nodes
-
-
-def test_neighbouring_seeds_differ(task):
-    questions = [sample.question for sample in task.samples[:20]]
-    assert all(one != other for one, other in pairwise(sorted(questions)))
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,5 @@
 import json
+from itertools import pairwise
 
 import pytest
 from kvarena.tasks.procedural.graph_search import GraphSearch
@@ -53,6 +54,45 @@ def test_training_seeds_are_refused():
 def test_no_problems_are_refused():
     with pytest.raises(ValueError, match="size=0"):
         Problems(generator=TINY, size=0)
+
+
+def test_every_generated_answer_is_right(task):
+    generator = task.samples.generator
+    for seed in range(EVALUATION_SEED, EVALUATION_SEED + 200):
+        problem = generator.problem(seed)
+        verdict = task.grader(problem.completion, problem.answer, problem.meta)
+        assert (verdict.score, verdict.answer, verdict.note) == (1.0, problem.answer, "")
+
+
+def test_answers_to_another_problem_are_wrong(task):
+    samples = task.samples[:20]
+    for sample, other in pairwise(samples):
+        verdict = task.grader(f"<think> </think> {other.target}", sample.target, sample.meta)
+        assert (verdict.score, bool(verdict.note)) == (other.target == sample.target, other.target != sample.target)
+
+
+def test_no_answer_is_wrong_and_said(task):
+    sample = task.samples[0]
+    for completion in (
+        "",
+        sample.target,
+        f"<think> {sample.target}",
+        "<think> </think>",
+        "<think> </think> <|im_end|>",
+    ):
+        verdict = task.grader(completion, sample.target, sample.meta)
+        assert (verdict.score, verdict.answer, verdict.note) == (0.0, "", "no answer")
+
+
+def test_neighbouring_seeds_differ(task):
+    questions = [sample.question for sample in task.samples[:20]]
+    assert len(set(questions)) == 20
+
+
+def test_the_whole_fits_the_model(task):
+    for seed in range(EVALUATION_SEED, EVALUATION_SEED + 50):
+        problem = task.samples.generator.problem(seed)
+        assert len(f"{problem.question} {problem.completion}".split()) + 7 <= 2048
 
 
 def test_a_sample_goes_through_json(task):

@@ -74,8 +74,8 @@ def test_the_files_are_small():
     assert max(sizes.values()) <= 15e6
 
 
-def test_it_solves_a_problem_densely(tokenizer, graph_search):
-    task = graph_search("easy")
+def test_it_solves_a_problem_densely(tokenizer, load_task):
+    task = load_task("graph_search", "easy")
     sample = min(task.samples[:64], key=lambda sample: len(sample.target.split()))
     model = AutoModelForCausalLM.from_pretrained(FOLDER, dtype=torch.float32)
     prompt = render(tokenizer, task.prompt(sample), return_tensors="pt", return_dict=True)

@@ -1,0 +1,36 @@
+"""What the graders of the generated tasks share: reading the answer out of a completion, and answers made of pairs."""
+
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping
+from types import MappingProxyType
+from typing import Any
+
+from ..task import Grade
+
+EMPTY: Mapping[str, Any] = MappingProxyType({})
+
+
+def grade_answer(
+    completion: str, meta: Mapping[str, Any], find_fault: Callable[[list[str], Mapping[str, Any]], str]
+) -> Grade:
+    """Right if no fault is found in the words after the last thought."""
+    if not meta:
+        raise ValueError("meta is empty: an answer is checked against the problem in the meta of its sample")
+    _, end, tail = completion.rpartition("</think>")
+    words = tail.split("<|im_end|>")[0].split() if end else []
+    note = find_fault(words, meta) if words else "no answer"
+    return Grade(score=float(not note), answer=" ".join(words), note=note)
+
+
+def find_pair_fault(words: list[str], keys: Collection[str], values: Collection[str]) -> str:
+    """What is wrong with `key value key value ...` whatever it means; every key once, in any order."""
+    for place, word in enumerate(words):
+        if word not in (values if place % 2 else keys):
+            return f"malformed: {word[:20]!r} is no {'value' if place % 2 else 'key'}"
+    if len(words) % 2:
+        return f"malformed: nothing follows {words[-1]}"
+    repeated = [key for key, count in Counter(words[::2]).items() if count > 1]
+    missing = [key for key in keys if key not in words[::2]]
+    if repeated:
+        return f"says {repeated[0]} twice"
+    return f"says nothing of {missing[0]}" if missing else ""
