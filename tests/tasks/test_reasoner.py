@@ -9,6 +9,7 @@ from kvarena.tasks.procedural.problems import EVALUATION_SEED
 from kvarena.tasks.procedural.vocabulary import WORDS
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+NAMES = ("addition", "assignments", "coloring", "deduction", "graph_search", "sorting")
 FOLDER = Path(str(files("kvarena.models") / "reasoner"))
 
 
@@ -74,8 +75,9 @@ def test_the_files_are_small():
     assert max(sizes.values()) <= 15e6
 
 
-def test_it_solves_a_problem_densely(tokenizer, load_task):
-    task = load_task("graph_search", "easy")
+@pytest.mark.parametrize("name", NAMES)
+def test_it_solves_a_problem_densely(tokenizer, load_task, name):
+    task = load_task(name, "easy")
     sample = min(task.samples[:64], key=lambda sample: len(sample.target.split()))
     model = AutoModelForCausalLM.from_pretrained(FOLDER, dtype=torch.float32)
     prompt = render(tokenizer, task.prompt(sample), return_tensors="pt", return_dict=True)
