@@ -78,6 +78,7 @@ class KVCache:
         """Tell the device what the host knows of the rows: which live, where the next token stands."""
         self._active = torch.tensor([c is not None for c in self.clocks], dtype=torch.int32, device=self.device)
         self.positions = torch.tensor([c.position if c else 0 for c in self.clocks], device=self.device)
+        self._facts = self.facts() if self.policy.selects else None  # for the reads of every layer's next step
 
     # prompt
 
@@ -110,7 +111,7 @@ class KVCache:
         # an idle row attends to the slot it has just written, and does not keep it
         lengths = layer.lengths + 1
         layer.lengths += self._active[:, None]
-        chosen = self.policy.read(grouped, self.view(index, self.facts())) if self.policy.selects else None
+        chosen = self.policy.read(grouped, self.view(index, self._facts)) if self._facts else None
         longest = max(clock.resident[index] + 1 if clock else 1 for clock in self.clocks)
         output, lse, reads = attend.attend(
             grouped, layer.keys, layer.values, lengths, longest=longest, scale=scale, pages=chosen, page=page

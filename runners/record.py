@@ -6,7 +6,7 @@ Every line is on the disk before the next one is begun; a line that a crash tore
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -117,6 +117,3 @@ def replace(path: Path, text: str) -> None:
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)
-
-
-FIELDS = tuple(field.name for field in fields(Record))
