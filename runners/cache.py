@@ -102,6 +102,8 @@ class KVCache:
         layer.keys[self._rows, self._heads, slots] = key.squeeze(2)
         layer.values[self._rows, self._heads, slots] = value.squeeze(2)
         layer.positions[self._rows, self._heads, slots] = self.positions[:, None].to(torch.int32)
+        if layer.rank.numel():  # a position is above every place of a survivor, so a new token comes last
+            layer.rank[self._rows, self._heads, slots] = self.positions[:, None].to(torch.int32)
         if layer.constants.numel():
             layer.constants[self._rows, self._heads, slots] = self.policy.constants(key, value).squeeze(2)
         if layer.queries.numel():
@@ -146,7 +148,10 @@ class KVCache:
         """One round for these rows, in all layers."""
         facts = self.facts(rows)
         for index, layer in enumerate(self.layers):
-            keep = self.policy.keep(self.view(index, facts))
+            view = self.view(index, facts)
+            keep = self.policy.keep(view)
+            if layer.rank.numel():
+                layer.rank[facts.at] = self.policy.place(view)
             layer.lengths[facts.at] = evict.compact(layer.columns, torch.as_tensor(facts.at), keep)
         for row in rows:
             self.clocks[row].evicted()
@@ -200,7 +205,7 @@ class KVCache:
             round=facts.round,
             queries=queries,
             mass=layer.mass[at],
-            rank=positions[..., :0],
+            rank=layer.rank[at],
             constants=layer.constants[at],
             page_min=layer.page_min[at],
             page_max=layer.page_max[at],

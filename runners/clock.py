@@ -47,7 +47,9 @@ class Clock:
         if budget is None:
             return False
         over = self._since - budget.tokens
-        return over > 0 and (over % budget.interval == 0 if self.steps else budget.prefill)
+        if not self.steps:
+            return over > 0 and budget.prefill
+        return over > 0 and budget.interval > 0 and over % budget.interval == 0
 
     def excess(self, layer: int) -> int:
         """Slots that the layer drops per head if it evicts now."""

@@ -29,6 +29,7 @@ class Layer:
     positions: Tensor  # [B, H, N] int32
     constants: Tensor  # [B, H, N, C] float32
     mass: Tensor  # [B, H, N] float32
+    rank: Tensor  # [B, H, N] int32
     lengths: Tensor  # [B, H] int32: live slots
     queries: Tensor  # [B, H, G, W, D], the query of position p at p mod W
     page_min: Tensor  # [B, H, P, D]
@@ -55,6 +56,7 @@ class Layer:
             positions=column(slots, dtype=torch.int32),
             constants=column(slots, num_constants, dtype=torch.float32),
             mass=column(slots if needs.mass else 0, dtype=torch.float32),
+            rank=column(slots if needs.rank else 0, dtype=torch.int32),
             lengths=column(dtype=torch.int32),
             queries=column(groups, needs.queries, dim),
             page_min=column(num_pages, dim),
@@ -64,7 +66,8 @@ class Layer:
     @property
     def columns(self) -> list[Tensor]:
         """What an eviction permutes."""
-        return [c for c in (self.keys, self.values, self.positions, self.constants, self.mass) if c.numel()]
+        columns = self.keys, self.values, self.positions, self.constants, self.mass, self.rank
+        return [column for column in columns if column.numel()]
 
     @property
     def slot_bytes(self) -> int:

@@ -35,6 +35,8 @@ class Prefill:
         if layer.mass.numel():
             layer.mass[row] = 0
             layer.mass[row, :, :length] = prompt_mass(grouped, key[0], scale)
+        if layer.rank.numel():
+            layer.rank[row, :, :length] = layer.positions[row, :, :length]
         if layer.page_min.numel():
             low, high = pages.bounds(key, policy.needs.page)
             layer.page_min[row, :, : low.shape[2]] = low[0]

@@ -18,8 +18,16 @@ METHODS = sorted(
     for file in (resources.files("kvarena.conf") / "method").iterdir()
     if file.name.endswith(".yaml")
 )
-STOCHASTIC = {"random", "random_prompt", "vase_dkv", "curdkv_vase", "vase_attnv"}
-OWN = {"quest": ("method.page=4", "method.dense_layers=1")}  # small enough for the sequences here
+STOCHASTIC = {
+    *("random", "random_prompt", "evict_random", "vase_dkv", "curdkv_vase"),
+    *("vase_attnv", "vase_attnv_var", "vase_attnv_l2", "snapkv_sample"),
+}
+OWN = {
+    "quest": ("method.page=4", "method.dense_layers=1"),  # small enough for the sequences here
+    # rounds as all others have them
+    "rkv": ("method.budget.prefill=false",),
+    "snapkv_original": ("method.budget.prefill=false", "method.budget.interval=8"),
+}
 
 TOKENS, RECENT, INTERVAL, MAX_TOKENS = 24, 8, 8, 44
 PROMPTS = {"long": 30, "short": 10, "one": 1}  # tokens; the first is above the budget
@@ -189,7 +197,7 @@ def test_slot_order_does_not_change_what_is_kept(watched, rng):
             index = order.view(*order.shape, *(1,) * (column.dim() - 3)).expand_as(column)
             return column.gather(2, index)
 
-        names = ("keys", "values", "positions", "live", "candidates", "evictable", "mass", "constants")
+        names = ("keys", "values", "positions", "live", "candidates", "evictable", "mass", "rank", "constants")
         keep = watched.policy.keep(view)
         keep_turned = watched.policy.keep(replace(view, **{name: turned(getattr(view, name)) for name in names}))
         assert torch.equal(keep_turned, turned(keep))

@@ -46,20 +46,21 @@ def test_window_attention_by_hand(view_of, budget):
 )
 def test_smooth_golden(view_of, budget, signal, expected):
     view = view_of(SnapKV(budget=budget(4)), torch.zeros(7, 1))
-    smoothed = scores.smooth(torch.tensor([[[*signal, 99.0]]]), view, 5).flatten().tolist()
+    smoothed = scores.smooth(torch.tensor([[[*signal, 99.0]]]), view, view.positions, 5).flatten().tolist()
     assert smoothed == pytest.approx([*expected, 0])
 
 
 def test_smooth_of_width_one_changes_nothing(random_view):
     score = scores.window_attention(random_view)
-    assert torch.equal(scores.smooth(score, random_view, 1), score)
+    assert torch.equal(scores.smooth(score, random_view, random_view.positions, 1), score)
 
 
 def test_smooth_averages_neighbours_by_position_wherever_they_stand(view_of, budget):
     """Candidates at 10, 30, 31, 70 (gaps do not count), in mixed slots beside a dead one and the recent one."""
     view = view_of(SnapKV(budget=budget(4)), torch.zeros(6, 1), positions=[70, 10, -1, 31, 99, 30])
     signal = torch.tensor([[[8.0, 1.0, 99.0, 4.0, 99.0, 2.0]]])
-    assert scores.smooth(signal, view, 3).flatten().tolist() == pytest.approx([12 / 3, 3 / 3, 0, 14 / 3, 0, 7 / 3])
+    smoothed = scores.smooth(signal, view, view.positions, 3).flatten().tolist()
+    assert smoothed == pytest.approx([12 / 3, 3 / 3, 0, 14 / 3, 0, 7 / 3])
 
 
 @pytest.mark.parametrize(
