@@ -229,6 +229,27 @@ def test_prefill_true_cuts_a_long_prompt_at_once(model, name):
     assert {done.sample: done.usage.num_evictions for done in seen.generations} == ROUNDS | {"long": 1 + 5}
 
 
+@pytest.mark.parametrize(
+    ("name", "as_published", "rounds", "peaks"),
+    [
+        # the long prompt is cut once, then grows by 43
+        ("snapkv_original", "interval=0", {"long": 1, "short": 0, "one": 0}, {"long": 67, "short": 53, "one": 44}),
+        ("rkv", "interval=8", ROUNDS | {"long": 1 + 5}, {"long": 32, "short": 32, "one": 32}),
+    ],
+)
+def test_methods_that_cut_the_prompt(decode, name, as_published, rounds, peaks):
+    done = decode(policy_of(name, "method.budget.prefill=true", f"method.budget.{as_published}"), ALL)
+    assert {generation.sample: generation.usage.num_evictions for generation in done} == rounds
+    assert {generation.sample: generation.usage.peak_slots for generation in done} == peaks
+
+
+@pytest.mark.parametrize("name", ["snapkv", "rkv_vase", "vase_attnv"])
+def test_smoothing_by_rank_is_a_config(decode, baseline, name):
+    policy = policy_of(name, "method.neighbours._target_=kvarena.methods.neighbours.ByRank")
+    assert policy.needs.rank
+    assert tokens_of(decode(policy, ALL)) != tokens_of(baseline(name))
+
+
 @pytest.fixture(scope="module")
 def dense(model):
     """Greedy tokens of transformers."""
