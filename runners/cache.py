@@ -14,7 +14,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..kernels import attend, evict, pages
+from ..kernels import attend, evict
+from ..kernels.append import append
 from ..kernels.noise import Noise
 from ..methods.policy import LayerView, Policy
 from .clock import Clock
@@ -64,8 +65,6 @@ class KVCache:
         ]
         self.clocks = [None] * self.batch_size
         self.noise = Noise(keys=torch.zeros(self.batch_size, 2, dtype=torch.int64, device=self.device))
-        self._rows = torch.arange(self.batch_size, device=self.device)[:, None]
-        self._heads = torch.arange(self.shape.heads, device=self.device)
         self._read = torch.zeros(self.batch_size, dtype=torch.float64, device=self.device)  # selections only
         self._sync()
 
@@ -98,27 +97,24 @@ class KVCache:
     def attend(self, index: int, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
         """Append one new token a row, then attend. query [B, Hq, 1, D], key, value [B, H, 1, D] -> [B, 1, Hq, D]."""
         layer, grouped = self.layers[index], query.view(self.batch_size, *self.shape[1:])
-        slots, page = layer.lengths.long(), self.policy.needs.page
-        layer.keys[self._rows, self._heads, slots] = key.squeeze(2)
-        layer.values[self._rows, self._heads, slots] = value.squeeze(2)
-        layer.positions[self._rows, self._heads, slots] = self.positions[:, None].to(torch.int32)
-        if layer.constants.numel():
-            layer.constants[self._rows, self._heads, slots] = self.policy.constants(key, value).squeeze(2)
-        if layer.queries.numel():
-            layer.queries[self._rows[:, 0], :, :, self.positions % layer.queries.shape[3]] = grouped
-        if layer.page_min.numel():
-            pages.extend(layer.page_min, layer.page_max, key.squeeze(2), slots, page)
-        # an idle row attends to the slot it has just written, and does not keep it
-        lengths = layer.lengths + 1
-        layer.lengths += self._active[:, None]
+        page = self.policy.needs.page
+        lengths = append(
+            layer,
+            query=grouped,
+            key=key.squeeze(2),
+            value=value.squeeze(2),
+            constants=self.policy.constants(key, value).squeeze(2),
+            position=self.positions,
+            active=self._active,
+            page=page,
+        )
         chosen = self.policy.read(grouped, self.view(index, self._facts)) if self._facts else None
         longest = max(clock.resident[index] + 1 if clock else 1 for clock in self.clocks)
         output, lse, reads = attend.attend(
             grouped, layer.keys, layer.values, lengths, longest=longest, scale=scale, pages=chosen, page=page
         )
         if layer.mass.numel():
-            layer.mass[self._rows, self._heads, slots] = 0
-            layer.mass += attend.mass(grouped, layer.keys, lengths, lse, scale)
+            attend.add_mass(layer.mass, grouped, layer.keys, lengths, lse, scale=scale)
         if self.policy.selects:
             self._read += self._num_read(layer, reads)
         return output.view(self.batch_size, 1, -1, self.shape.dim)
