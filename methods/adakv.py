@@ -37,7 +37,7 @@ class AdaKV(Allocation):
         if self.ceiling is not None and self.ceiling < 1:
             raise ValueError(f"method.ceiling={self.ceiling}: use 1 or more times the budget, or null for no bound")
         if self.of.uneven:
-            raise ValueError(f"method.of={type(self.of).__name__}: its heads compete already, name the method it scores by")
+            raise ValueError(f"method.of={type(self.of).__name__}: its heads compete already; use its own method.of")
 
     @property
     def uneven(self) -> bool:
@@ -46,11 +46,12 @@ class AdaKV(Allocation):
     def capacity(self, layer: int, num_layers: int, longest_prompt: int) -> int | None:
         if self.ceiling is None:
             return None
-        most = self.most(layer, num_layers) + self.budget.interval
-        return max(most, super().capacity(layer, num_layers, longest_prompt))
+        most = max(self.most(layer, num_layers), self.budget.tokens, longest_prompt)
+        return most + self.budget.interval
 
     def most(self, layer: int, num_layers: int) -> int:
         """Slots that a head may hold after a round, under a ceiling."""
+        assert self.ceiling is not None
         return math.floor(self.ceiling * self.tokens(layer, num_layers))
 
     def keep(self, view: LayerView) -> Tensor:
@@ -63,8 +64,9 @@ class AdaKV(Allocation):
             inside = top(score, view, self.most(view.layer, view.num_layers) - fixed)
             score = score.masked_fill(~inside, -torch.inf)
         # all heads as one
-        slots = (part.flatten(1)[:, None] for part in (score, view.positions, view.evictable & ~granted))
-        return view.live & ~evict.lowest(*slots, heads * view.excess).view_as(view.live)
+        parts = score, view.positions, view.evictable & ~granted
+        score, positions, competing = (part.flatten(1)[:, None] for part in parts)
+        return view.live & ~evict.lowest(score, positions, competing, heads * view.excess).view_as(view.live)
 
 
 def top(score: Tensor, view: LayerView, count: Tensor) -> Tensor:

@@ -97,7 +97,7 @@ class Eviction(Policy, ABC):
     def tokens(self, layer: int, num_layers: int) -> int:
         return self.budget.tokens
 
-    def capacity(self, layer: int, num_layers: int, longest_prompt: int) -> int:
+    def capacity(self, layer: int, num_layers: int, longest_prompt: int) -> int | None:
         # a row is due by the budget itself, whatever the layer's part of it
         most = max(self.budget.tokens, self.tokens(layer, num_layers), longest_prompt)
         return most + self.budget.interval
