@@ -55,10 +55,16 @@ class Policy:
     evicts: ClassVar[bool] = False
     selects: ClassVar[bool] = False
     budget: Budget | None = None  # None: dense
+    page: int = 0  # slots that a selection takes together
 
     @property
     def needs(self) -> Needs:
         return Needs()
+
+    @property
+    def uneven(self) -> bool:
+        """Whether the heads of a row may keep unlike numbers of slots; their mean is `tokens` all the same."""
+        return False
 
     def tokens(self, layer: int, num_layers: int) -> int | None:
         """Slots per KV head that a layer keeps (eviction) or reads (selection); None: no bound."""
@@ -91,8 +97,10 @@ class Eviction(Policy, ABC):
     def tokens(self, layer: int, num_layers: int) -> int:
         return self.budget.tokens
 
-    def capacity(self, layer: int, num_layers: int, longest_prompt: int) -> int:
-        return max(self.tokens(layer, num_layers), longest_prompt) + self.budget.interval
+    def capacity(self, layer: int, num_layers: int, longest_prompt: int) -> int | None:
+        # a row is due by the budget itself, whatever the layer's part of it
+        most = max(self.budget.tokens, self.tokens(layer, num_layers), longest_prompt)
+        return most + self.budget.interval
 
     @abstractmethod
     def score(self, view: LayerView) -> Tensor:
@@ -108,7 +116,7 @@ class Selection(Policy):
 
     selects: ClassVar[bool] = True
     budget: Budget = field()
-    page: int
+    page: int = field()
 
     def __post_init__(self) -> None:
         if self.page < 1:

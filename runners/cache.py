@@ -39,8 +39,8 @@ class Facts(NamedTuple):
     noise: Noise
     round: Tensor  # [B] int32, like all that follow
     recent: Tensor  # positions from here on are recent
-    protected: Tensor  # positions below are
     position: Tensor  # of the next token
+    protected: list[Tensor]  # [L] of [B]: positions below are
     excess: list[Tensor]  # [L] of [B]
 
 
@@ -97,7 +97,7 @@ class KVCache:
     def attend(self, index: int, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
         """Append one new token a row, then attend. query [B, Hq, 1, D], key, value [B, H, 1, D] -> [B, 1, Hq, D]."""
         layer, grouped = self.layers[index], query.view(self.batch_size, *self.shape[1:])
-        page = self.policy.needs.page
+        page = self.policy.page
         lengths = append(
             layer,
             query=grouped,
@@ -109,7 +109,7 @@ class KVCache:
             page=page,
         )
         chosen = self.policy.read(grouped, self.view(index, self._facts)) if self._facts else None
-        longest = max(clock.resident[index] + 1 if clock else 1 for clock in self.clocks)
+        longest = min(self.capacity(index), max(clock.longest(index) + 1 if clock else 1 for clock in self.clocks))
         output, lse, reads = attend.attend(
             grouped, layer.keys, layer.values, lengths, longest=longest, scale=scale, pages=chosen, page=page
         )
@@ -151,15 +151,15 @@ class KVCache:
         """What views of these rows, or of all, have in common over the layers."""
         clocks = self.clocks if rows is None else [self.clocks[row] for row in rows]
         alive = [clock or Clock(policy=self.policy, num_layers=self.shape.layers, prompt=0) for clock in clocks]
-        budget = self.policy.budget if self.policy.evicts else None
+        budget, layers = self.policy.budget if self.policy.evicts else None, range(self.shape.layers)
         numbers = torch.tensor(
             [
                 (
                     clock.round,
                     clock.position - budget.recent if budget else clock.position,
-                    budget.protected(clock.prompt) if budget else 0,
                     clock.position,
-                    *(clock.excess(layer) for layer in range(self.shape.layers)),
+                    *(clock.protected(layer) for layer in layers),
+                    *(clock.excess(layer) for layer in layers),
                 )
                 for clock in alive
             ],
@@ -168,8 +168,9 @@ class KVCache:
         )
         # a slice copies nothing
         at = slice(None) if rows is None else torch.tensor(rows, device=self.device)
-        round, recent, protected, position, *excess = numbers.unbind(1)
-        return Facts(at, Noise(keys=self.noise.keys[at]), round, recent, protected, position, excess)
+        round, recent, position, *rest = numbers.unbind(1)
+        protected, excess = rest[: len(layers)], rest[len(layers) :]
+        return Facts(at, Noise(keys=self.noise.keys[at]), round, recent, position, protected, excess)
 
     def view(self, index: int, facts: Facts) -> LayerView:
         """What a policy sees of a layer."""
@@ -177,7 +178,7 @@ class KVCache:
         live = torch.arange(layer.keys.shape[2], device=self.device) < layer.lengths[at][..., None]
         positions = layer.positions[at].masked_fill(~live, -1)
         candidates = live & (positions < facts.recent[:, None, None])
-        evictable = candidates & (positions >= facts.protected[:, None, None])
+        evictable = candidates & (positions >= facts.protected[index][:, None, None])
         queries = layer.queries[at]
         if queries.numel():
             window = torch.arange(queries.shape[3], device=self.device)

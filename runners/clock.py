@@ -16,7 +16,7 @@ class Clock:
     num_layers: int
     prompt: int  # tokens
     position: int = field(init=False)  # tokens appended so far: the position of the next one
-    resident: list[int] = field(init=False)  # [L] live slots per KV head
+    resident: list[int] = field(init=False)  # [L] live slots per KV head, the mean where heads differ
     round: int = 0  # evictions so far
     steps: int = 0
     peak_slots: float = field(init=False)  # largest mean of `resident` over layers
@@ -53,6 +53,15 @@ class Clock:
         """Slots that the layer drops per head if it evicts now."""
         tokens = self.policy.tokens(layer, self.num_layers)
         return 0 if tokens is None else max(0, self.resident[layer] - tokens)
+
+    def longest(self, layer: int) -> int:
+        """Slots that no head of the layer exceeds."""
+        return self.position if self.policy.uneven else self.resident[layer]
+
+    def protected(self, layer: int) -> int:
+        """Positions of the layer below this are never dropped."""
+        budget = self._budget
+        return budget.protected(self.prompt, self.policy.tokens(layer, self.num_layers)) if budget else 0
 
     def evicted(self) -> None:
         self.resident = [slots - self.excess(layer) for layer, slots in enumerate(self.resident)]

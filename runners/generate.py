@@ -114,7 +114,7 @@ class Decoder:
         positions = torch.arange(prompt.shape[1], device=self.device)[None]
         logits = forward(self.model, prompt, positions, Prefill(cache=self.cache, row=index))
         now = time.perf_counter()
-        self.tracing.admitted(index, f"{request.sample}-{request.draw}")
+        self.tracing.admitted(self.cache, index, f"{request.sample}-{request.draw}")
         self.rows[index] = Row(request=request, prefill_s=now - start, started=now)
         self.choose([index], logits)
         if self.rows[index].stop is None and index in self.cache.due():
