@@ -151,13 +151,18 @@ def test_the_budget_of_a_method_can_be_set(kvarena, tmp_path):
         ("workers=ray", "workers=ray"),
         ("model.dtype=int4", "model.dtype=int4: use one of float32"),
         ("method.rank=0", "method.rank=0: use 1 or more"),
+        (("method=rkv", "compression.recent=4"), "method.window=8: use 1 to budget.recent=4"),
+        (("method=rkv", "method.lam=2"), "method.lam=2: lambda lies in 0..1"),
+        (("method=vase_attnv", "method.n_large=99"), "method.n_large=99: use 0 to 42, the budget without the recent"),
+        ("compression.interval=0", "budget.interval=0 with prefill=false never evicts"),
         ("engine.batch_size=0", "engine.batch_size=0: use 1 or more"),
         ("task.samples.first_seed=7", "first_seed=7"),
         ("task.path=nowhere.jsonl", "task.path=nowhere.jsonl: no such file"),
     ],
 )
 def test_what_cannot_run_is_refused_in_one_line(refused, override, message):
-    assert message in refused("runs_dir=runs", override)
+    overrides = (override,) if isinstance(override, str) else override
+    assert message in refused("runs_dir=runs", *overrides)
 
 
 def test_a_task_that_the_tokenizer_cannot_write_is_refused(refused, tmp_path):
