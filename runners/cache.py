@@ -140,10 +140,10 @@ class KVCache:
 
     def evict(self, rows: Sequence[int]) -> None:
         """One round for these rows, in all layers."""
-        facts = self.facts(rows)
+        facts, due = self.facts(rows), torch.tensor(rows, device=self.device)
         for index, layer in enumerate(self.layers):
             keep = self.policy.keep(self.view(index, facts))
-            layer.lengths[facts.at] = evict.compact(layer.columns, torch.as_tensor(facts.at), keep)
+            evict.compact(layer.columns, layer.lengths, due, keep)
         for row in rows:
             self.clocks[row].evicted()
 
