@@ -99,8 +99,8 @@ def memory() -> SimpleNamespace:
         keys=torch.randn(B, H, N, D, **HALF),
         values=torch.randn(B, H, N, D, **HALF),
         positions=torch.arange(N, dtype=torch.int32, device="cuda").repeat(B, H, 1),
-        constants=torch.randn(B, H, N, 1, device="cuda"),
         mass=torch.zeros(B, H, N, device="cuda"),
+        rank=torch.zeros(B, H, N, dtype=torch.int32, device="cuda"),
         lengths=torch.full((B, H), N - 1, dtype=torch.int32, device="cuda"),
         queries=torch.randn(B, H, G, W, D, **HALF),
         page_min=torch.randn(B, H, N // PAGE, D, **HALF),
@@ -115,7 +115,6 @@ def step_writes() -> Iterator[Case]:
         query=torch.randn(B, H, G, D, **HALF),
         key=torch.randn(B, H, D, **HALF),
         value=torch.randn(B, H, D, **HALF),
-        constants=torch.randn(B, H, 1, device="cuda"),
         position=torch.full((B,), N, device="cuda"),
         active=torch.ones(B, dtype=torch.int32, device="cuda"),
         page=PAGE,
@@ -133,7 +132,7 @@ def step_writes() -> Iterator[Case]:
 
 def eviction() -> Iterator[Case]:
     ours = memory()
-    columns = [ours.keys, ours.values, ours.positions, ours.constants]
+    columns = [ours.keys, ours.values, ours.positions, ours.mass]
     rows = torch.arange(B, device="cuda")
     due = dict(
         score=torch.randn(B, H, N, device="cuda"),

@@ -1,7 +1,7 @@
 # pyright: reportCallIssue=false
 """The step's writes in Triton: one launch a layer, a program a row and KV head.
 
-B rows, H KV heads, G query heads per KV head, N slots, W window, P pages, C constants, D head dim.
+B rows, H KV heads, G query heads per KV head, N slots, W window, P pages, D head dim.
 """
 
 from typing import TYPE_CHECKING
@@ -20,7 +20,6 @@ def append(
     query: Tensor,
     key: Tensor,
     value: Tensor,
-    constants: Tensor,
     position: Tensor,
     active: Tensor,
     page: int,
@@ -33,8 +32,8 @@ def append(
         memory.keys,
         memory.values,
         memory.positions,
-        memory.constants,
         memory.mass,
+        memory.rank,
         memory.lengths,
         memory.queries,
         memory.page_min,
@@ -42,7 +41,6 @@ def append(
         query.contiguous(),
         key.contiguous(),
         value.contiguous(),
-        constants.contiguous(),
         position,
         active,
         read,
@@ -50,13 +48,12 @@ def append(
         memory.page_min.shape[2],
         GROUPS=groups,
         DIM=dim,
-        CONSTANTS=memory.constants.shape[3] if memory.constants.numel() else 0,
         MASS=memory.mass.numel() > 0,
+        RANK=memory.rank.numel() > 0,
         WINDOW=memory.queries.shape[3] if memory.queries.numel() else 0,
         PAGE=page if memory.page_min.numel() else 0,
         MEMBERS=triton.next_power_of_2(groups),
         CHANNELS=triton.next_power_of_2(dim),
-        NUMBERS=triton.next_power_of_2(max(1, memory.constants.shape[3])),
         num_warps=1,
     )
     return read
@@ -67,8 +64,8 @@ def append_token(
     keys,
     values,
     positions,
-    constants,
     mass,
+    rank,
     lengths,
     queries,
     page_min,
@@ -76,7 +73,6 @@ def append_token(
     query,
     key,
     value,
-    new_constants,
     position,
     active,
     read,
@@ -84,13 +80,12 @@ def append_token(
     num_pages,
     GROUPS: tl.constexpr,
     DIM: tl.constexpr,
-    CONSTANTS: tl.constexpr,
     MASS: tl.constexpr,
+    RANK: tl.constexpr,
     WINDOW: tl.constexpr,
     PAGE: tl.constexpr,
     MEMBERS: tl.constexpr,
     CHANNELS: tl.constexpr,
-    NUMBERS: tl.constexpr,
 ):
     row = tl.program_id(1).to(tl.int64)
     pair = row * tl.num_programs(0) + tl.program_id(0)
@@ -103,13 +98,10 @@ def append_token(
     tl.store(keys + at * DIM + channel, own_key, mask=inside)
     tl.store(values + at * DIM + channel, tl.load(value + pair * DIM + channel, mask=inside), mask=inside)
     tl.store(positions + at, place.to(tl.int32))
-    if CONSTANTS:
-        number = tl.arange(0, NUMBERS)
-        some = number < CONSTANTS
-        own_numbers = tl.load(new_constants + pair * CONSTANTS + number, mask=some)
-        tl.store(constants + at * CONSTANTS + number, own_numbers, mask=some)
     if MASS:
         tl.store(mass + at, 0.0)
+    if RANK:  # a position is above every place of a survivor, so a new token comes last
+        tl.store(rank + at, place.to(tl.int32))
     if WINDOW:
         member = tl.arange(0, MEMBERS)[:, None]
         several = (member < GROUPS) & inside

@@ -1,6 +1,6 @@
 """The step's writes in PyTorch.
 
-B rows, H KV heads, G query heads per KV head, C constants, D head dim.
+B rows, H KV heads, G query heads per KV head, D head dim.
 """
 
 from typing import TYPE_CHECKING
@@ -19,7 +19,6 @@ def append(
     query: Tensor,
     key: Tensor,
     value: Tensor,
-    constants: Tensor,
     position: Tensor,
     active: Tensor,
     page: int,
@@ -30,10 +29,10 @@ def append(
     memory.keys[at] = key
     memory.values[at] = value
     memory.positions[at] = position[:, None].to(torch.int32)
-    if memory.constants.numel():
-        memory.constants[at] = constants
     if memory.mass.numel():
         memory.mass[at] = 0
+    if memory.rank.numel():
+        memory.rank[at] = position[:, None].to(torch.int32)
     if memory.queries.numel():
         memory.queries[rows, :, :, position % memory.queries.shape[3]] = query
     if memory.page_min.numel():

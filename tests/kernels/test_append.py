@@ -6,7 +6,7 @@ import pytest
 import torch
 from kvarena.kernels.append import append, kernel, reference
 
-FIELDS = ("keys", "values", "positions", "constants", "mass", "lengths", "queries", "page_min", "page_max")
+FIELDS = ("keys", "values", "positions", "mass", "rank", "lengths", "queries", "page_min", "page_max")
 
 
 def test_by_hand():
@@ -15,8 +15,8 @@ def test_by_hand():
         keys=torch.zeros(2, 1, 3, 1),
         values=torch.zeros(2, 1, 3, 1),
         positions=torch.zeros(2, 1, 3, dtype=torch.int32),
-        constants=torch.zeros(2, 1, 3, 0),
         mass=torch.ones(2, 1, 3),
+        rank=torch.zeros(2, 1, 3, dtype=torch.int32),
         lengths=torch.tensor([[1], [0]], dtype=torch.int32),
         queries=torch.zeros(2, 1, 1, 2, 1),
         page_min=torch.zeros(2, 1, 0, 1),
@@ -27,7 +27,6 @@ def test_by_hand():
         query=torch.tensor([3.0, 4.0]).view(2, 1, 1, 1),
         key=torch.tensor([5.0, 6.0]).view(2, 1, 1),
         value=torch.tensor([7.0, 8.0]).view(2, 1, 1),
-        constants=torch.zeros(2, 1, 0),
         position=torch.tensor([9, 0]),
         active=torch.tensor([1, 0], dtype=torch.int32),
         page=0,
@@ -38,12 +37,13 @@ def test_by_hand():
     assert memory.values.flatten().tolist() == [0, 7, 0, 8, 0, 0]
     assert memory.positions.flatten().tolist() == [0, 9, 0, 0, 0, 0]
     assert memory.mass.flatten().tolist() == [1, 0, 1, 0, 1, 1]
+    assert memory.rank.flatten().tolist() == [0, 9, 0, 0, 0, 0]
     assert memory.queries.flatten().tolist() == [0, 3, 4, 0]
 
 
 @pytest.fixture
 def make(rng, device):
-    def build(*, rows=3, heads=2, groups=5, slots=64, dim=64, constants=0, mass=False, window=0, page=0, dtype):
+    def build(*, rows=3, heads=2, groups=5, slots=64, dim=64, mass=False, rank=False, window=0, page=0, dtype):
         def random(*size, dtype=dtype):
             return torch.randn(rows, heads, *size, generator=rng).to(device, dtype)
 
@@ -54,8 +54,8 @@ def make(rng, device):
             keys=random(slots, dim),
             values=random(slots, dim),
             positions=random(slots).to(torch.int32),
-            constants=random(slots, constants, dtype=torch.float32),
             mass=random(slots if mass else 0, dtype=torch.float32),
+            rank=random(slots if rank else 0).to(torch.int32),
             lengths=lengths.to(device),
             queries=random(groups, window, dim),
             page_min=random(num_pages, dim),
@@ -69,10 +69,10 @@ def make(rng, device):
     "needs",
     [
         dict(groups=1),
-        dict(constants=3, window=16),
-        dict(constants=1, mass=True, dim=128),
+        dict(rank=True, window=16),
+        dict(mass=True, dim=128),
         dict(page=16, groups=8),
-        dict(page=7, mass=True, window=5, constants=2),
+        dict(page=7, mass=True, window=5, rank=True),
     ],
     ids=["keys_and_values", "window", "mass", "pages", "all"],
 )
@@ -83,9 +83,8 @@ def test_kernel_equals_the_reference(make, rng, device, needs, dtype):
     for position in ([40, 0, 6], [41, 0, 7]):
         sizes = (groups, dim), (dim,), (dim,)
         token = [torch.randn(rows, heads, *size, generator=rng).to(device, dtype) for size in sizes]
-        numbers = torch.randn(rows, heads, ours.constants.shape[3], generator=rng).to(device)
         active = torch.tensor([1, 0, 1], dtype=torch.int32, device=device)
-        rest = numbers, torch.tensor(position, device=device), active, needs.get("page", 0)
+        rest = torch.tensor(position, device=device), active, needs.get("page", 0)
         read = kernel.append(ours, *token, *rest)
         assert torch.equal(read, reference.append(theirs, *token, *rest))
         for name in FIELDS:
