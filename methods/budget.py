@@ -30,6 +30,7 @@ class Budget:
                 "lower compression.ratio or compression.recent, or raise compression.tokens"
             )
 
-    def protected(self, prompt: int) -> int:
-        """Positions below this are never dropped, for a prompt of so many tokens."""
-        return max(self.sinks, min(prompt, self.tokens - self.recent - 1) if self.protect_prompt else 0)
+    def protected(self, prompt: int, tokens: int | None = None) -> int:
+        """Positions below this are never dropped, for a prompt of so many tokens; `tokens`: of a layer, if others."""
+        room = (tokens or self.tokens) - self.recent - 1
+        return max(self.sinks, min(prompt, room) if self.protect_prompt else 0)

@@ -44,7 +44,7 @@ class LayerView:
     queries: Tensor  # [B, H, G, W, D], oldest first; empty unless needed
     mass: Tensor  # [B, H, N] float32, empty unless needed
     rank: Tensor  # [B, H, N] int32: only its order counts; empty unless needed
-    constants: Tensor  # [B, H, N, C] float32: per-token numbers computed at append
+    constants: Tensor  # [B, H, N, C] float32: what `Policy.constants` says of each slot's token
     page_min: Tensor  # [B, H, P, D], empty unless needed
     page_max: Tensor
     noise: Noise
@@ -63,6 +63,7 @@ class Policy:
     evicts: ClassVar[bool] = False
     selects: ClassVar[bool] = False
     budget: Budget | None = None  # None: dense
+    page: int = 0  # slots that a selection takes together
 
     def __post_init__(self) -> None:
         check_types("method", self)
@@ -70,6 +71,11 @@ class Policy:
     @property
     def needs(self) -> Needs:
         return Needs()
+
+    @property
+    def uneven(self) -> bool:
+        """Whether the heads of a row may keep unlike numbers of slots; their mean is `tokens` all the same."""
+        return False
 
     def tokens(self, layer: int, num_layers: int) -> int | None:
         """Slots per KV head that a layer keeps (eviction) or reads (selection); None: no bound."""
@@ -80,7 +86,7 @@ class Policy:
         return None
 
     def constants(self, keys: Tensor, values: Tensor) -> Tensor:
-        """[B, H, n, C] float32: what the score wants to know of each token, computed once when it is appended."""
+        """[B, H, n, C] float32: what the score wants to know of each token, from its key and value alone."""
         return keys.new_empty(*keys.shape[:3], 0, dtype=keys.dtype).float()
 
     def keep(self, view: LayerView) -> Tensor:
@@ -109,7 +115,9 @@ class Eviction(Policy, ABC):
     def capacity(self, layer: int, num_layers: int, longest_prompt: int) -> int | None:
         if self.budget.interval == 0:
             return None
-        return max(self.tokens(layer, num_layers), longest_prompt) + self.budget.interval
+        # a row is due by the budget itself, whatever the layer's part of it
+        most = max(self.budget.tokens, self.tokens(layer, num_layers), longest_prompt)
+        return most + self.budget.interval
 
     @abstractmethod
     def score(self, view: LayerView) -> Tensor:
@@ -134,7 +142,7 @@ class Selection(Policy):
 
     selects: ClassVar[bool] = True
     budget: Budget = field()
-    page: int
+    page: int = field()
 
     def __post_init__(self) -> None:
         super().__post_init__()

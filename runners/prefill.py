@@ -27,8 +27,6 @@ class Prefill:
         layer.values[row, :, :length] = value[0]
         layer.positions[row, :, :length] = torch.arange(length, dtype=torch.int32, device=key.device)
         grouped = query[0].unflatten(0, (key.shape[1], -1))
-        if layer.constants.numel():
-            layer.constants[row, :, :length] = policy.constants(key, value)[0]
         if layer.queries.numel():
             newest = torch.arange(max(0, length - layer.queries.shape[3]), length, device=key.device)
             layer.queries[row][:, :, newest % layer.queries.shape[3]] = grouped[:, :, newest]
