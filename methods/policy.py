@@ -93,10 +93,6 @@ class Policy:
         """[B, H, N] bool: the survivors among the live slots."""
         return view.live
 
-    def place(self, view: LayerView) -> Tensor:
-        """[B, H, N] int32: the survivor order that this round leaves; asked where `needs.rank`."""
-        return view.rank
-
     def read(self, query: Tensor, view: LayerView) -> Tensor | None:
         """Pages that `query` [B, H, G, D] reads: [B, H, S] or [B, H, G, S] int32, -1 for none; None: all."""
         return None
@@ -126,10 +122,13 @@ class Eviction(Policy, ABC):
     def keep(self, view: LayerView) -> Tensor:
         return view.live & ~evict.lowest(self.score(view), view.positions, view.evictable, view.excess)
 
-    def place(self, view: LayerView) -> Tensor:
-        """Protected slots first, then the candidates by falling score, then the recent ones; equals by position."""
+    def place(self, view: LayerView, score: Tensor) -> Tensor:
+        """[B, H, N] int32: the survivor order that a round by these scores leaves; asked where `needs.rank`.
+
+        Protected slots first, then the candidates by falling score, then the recent ones; equals by position.
+        """
         highest = torch.finfo(torch.float32).max
-        score = self.score(view).clamp(-highest, highest)
+        score = score.clamp(-highest, highest)
         score = score.masked_fill(~view.evictable, torch.inf).masked_fill(~view.candidates, -torch.inf)
         falling = score.gather(-1, view.by_position).argsort(dim=-1, descending=True, stable=True)
         places = torch.arange(score.shape[-1], dtype=torch.int32, device=score.device).expand_as(score)

@@ -8,7 +8,7 @@ B rows, L layers, H KV heads, G query heads per KV head, N slots (the capacity),
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -180,24 +180,27 @@ class KVCache:
 
     def drop(self, at: Tensor, numbers: Tensor) -> None:
         """A round on the device for rows `at` [R], whose `numbers` [R, ...] the host has written."""
-        facts = self.facts_of(at, numbers)
+        facts, policy = self.facts_of(at, numbers), cast(Eviction, self.policy)  # of no other is a row ever due
+        shared_rule = type(policy).keep is Eviction.keep
         for index, layer in enumerate(self.layers):
             view = self.view(index, facts)
-            if layer.rank.numel():
+            # a policy with a rule of its own scores for itself
+            score = policy.score(view) if shared_rule or policy.needs.rank else torch.empty(0)
+            if policy.needs.rank:
                 due = view.excess[:, None, None] > 0
-                layer.rank[at] = torch.where(due, self.policy.place(view), view.rank)
-            if type(self.policy).keep is Eviction.keep:  # its rule in one kernel
+                layer.rank[at] = torch.where(due, policy.place(view, score), view.rank)
+            if shared_rule:
                 evict.drop(
                     layer.columns,
                     layer.lengths,
                     at,
-                    score=self.policy.score(view),
+                    score=score,
                     positions=view.positions,
                     evictable=view.evictable,
                     excess=view.excess,
                 )
             else:
-                evict.compact(layer.columns, layer.lengths, at, self.policy.keep(view))
+                evict.compact(layer.columns, layer.lengths, at, policy.keep(view))
 
     def numbers(self, rows: Sequence[int]) -> Tensor:
         """[R, 3 + 2 L] int32, on the host: what a round needs to know of these rows."""
