@@ -10,6 +10,7 @@ B rows, H KV heads, G query heads per KV head, N slots, D head dim, W window.
 
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from types import SimpleNamespace
 from typing import NamedTuple
 
@@ -174,10 +175,12 @@ def scores() -> Iterator[Case]:
     ):
         ours, twin = getattr(score, name), getattr(score_reference, name)
 
-        def check(ours: Callable = ours, twin: Callable = twin, inputs: tuple = inputs, most: float = tolerance) -> None:
-            torch.testing.assert_close(ours(*inputs), twin(*inputs), rtol=most, atol=1e-6)
+        run, other = partial(ours, *inputs), partial(twin, *inputs)
 
-        yield Case(name, lambda ours=ours, inputs=inputs: ours(*inputs), num_bytes, check)
+        def check(run: Callable = run, other: Callable = other, tolerance: float = tolerance) -> None:
+            torch.testing.assert_close(run(), other(), rtol=tolerance, atol=1e-6)
+
+        yield Case(name, run, num_bytes, check)
 
     positions = torch.arange(N, dtype=torch.int32, device="cuda").repeat(B, H, 1)
     yield Case("argsort of positions", lambda: positions.argsort(-1, stable=True), 3 * positions.nbytes, lambda: None)
