@@ -18,9 +18,18 @@ METHODS = sorted(
     for file in (resources.files("kvarena.conf") / "method").iterdir()
     if file.name.endswith(".yaml")
 )
-STOCHASTIC = {"random", "random_prompt", "vase_dkv", "curdkv_vase", "vase_attnv"}
+STOCHASTIC = {
+    *("random", "random_prompt", "evict_random", "vase_dkv", "curdkv_vase"),
+    *("vase_attnv", "vase_attnv_var", "vase_attnv_l2", "snapkv_sample"),
+}
 PAGES = ("method.page=4", "method.dense_layers=1")  # small enough for the sequences here
-OWN = {"quest": PAGES, "quest_per_query_head": PAGES}
+OWN = {
+    "quest": PAGES,
+    "quest_per_query_head": PAGES,
+    # rounds as all others have them
+    "rkv": ("method.budget.prefill=false",),
+    "snapkv_original": ("method.budget.prefill=false", "method.budget.interval=8"),
+}
 
 TOKENS, RECENT, INTERVAL, MAX_TOKENS = 24, 8, 8, 44
 PROMPTS = {"long": 30, "short": 10, "one": 1}  # tokens; the first is above the budget
@@ -196,7 +205,7 @@ def test_slot_order_does_not_change_what_is_kept(watched, rng):
             index = order.view(*order.shape, *(1,) * (column.dim() - 3)).expand_as(column)
             return column.gather(2, index)
 
-        names = ("keys", "values", "positions", "live", "candidates", "evictable", "mass", "constants")
+        names = ("keys", "values", "positions", "live", "candidates", "evictable", "mass", "rank", "constants")
         keep = watched.policy.keep(view)
         keep_turned = watched.policy.keep(replace(view, **{name: turned(getattr(view, name)) for name in names}))
         assert torch.equal(keep_turned, turned(keep))
@@ -227,6 +236,27 @@ def test_prefill_true_cuts_a_long_prompt_at_once(model, name):
     assert [sum(held.lengths) for held in first] == [2 * min(30, held.tokens) for held in first]
     # one at once, then after 8, 16, ... 40 steps; the others as ever
     assert {done.sample: done.usage.num_evictions for done in seen.generations} == ROUNDS | {"long": 1 + 5}
+
+
+@pytest.mark.parametrize(
+    ("name", "as_published", "rounds", "peaks"),
+    [
+        # the long prompt is cut once, then grows by 43
+        ("snapkv_original", "interval=0", {"long": 1, "short": 0, "one": 0}, {"long": 67, "short": 53, "one": 44}),
+        ("rkv", "interval=8", ROUNDS | {"long": 1 + 5}, {"long": 32, "short": 32, "one": 32}),
+    ],
+)
+def test_methods_that_cut_the_prompt(decode, name, as_published, rounds, peaks):
+    done = decode(policy_of(name, "method.budget.prefill=true", f"method.budget.{as_published}"), ALL)
+    assert {generation.sample: generation.usage.num_evictions for generation in done} == rounds
+    assert {generation.sample: generation.usage.peak_slots for generation in done} == peaks
+
+
+@pytest.mark.parametrize("name", ["snapkv", "rkv_vase", "vase_attnv"])
+def test_smoothing_by_rank_is_a_config(decode, baseline, name):
+    policy = policy_of(name, "method.neighbours._target_=kvarena.methods.neighbours.ByRank")
+    assert policy.needs.rank
+    assert tokens_of(decode(policy, ALL)) != tokens_of(baseline(name))
 
 
 @pytest.fixture(scope="module")

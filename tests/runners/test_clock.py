@@ -44,6 +44,14 @@ def test_budget_need_not_be_a_multiple_of_the_interval():
     assert rounds(clock_of(3, tokens=10, recent=2, interval=4), 20) == [(11, 14, 4), (15, 14, 4), (19, 14, 4)]
 
 
+def test_without_an_interval_only_the_prompt_is_cut():
+    clock = clock_of(30, tokens=20, recent=8, sinks=0, interval=0, prefill=True)
+    assert (clock.due, clock.excess(0)) == (True, 10)
+    clock.evicted()
+    assert rounds(clock, 50) == []
+    assert clock.resident == [70]
+
+
 def test_recent_and_interval_are_independent():
     assert rounds(clock_of(10, tokens=10, recent=8, sinks=0, interval=1), 3) == [(1, 11, 1), (2, 11, 1), (3, 11, 1)]
 
