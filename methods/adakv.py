@@ -44,7 +44,7 @@ class AdaKV(Allocation):
         return True
 
     def capacity(self, layer: int, num_layers: int, longest_prompt: int) -> int | None:
-        if self.ceiling is None:
+        if self.ceiling is None or self.budget.interval == 0:
             return None
         most = max(self.most(layer, num_layers), self.budget.tokens, longest_prompt)
         return most + self.budget.interval

@@ -30,6 +30,7 @@ class State:
     values: Tensor  # [H, N, D]
     queries: Tensor  # [H, G, W, D], oldest first; empty if the traced method asked for none
     mass: Tensor  # [H, N]; likewise
+    rank: Tensor  # [H, N]; likewise
     kept: Tensor  # [H, K] positions that the traced method kept, sorted, -1 first where heads differ
     later: Tensor  # [H, G, W, D]: `queries` before the next round; empty if there was none
 
@@ -44,7 +45,7 @@ class State:
         held = {
             "queries": self.queries.numel() > 0 and self.queries.shape[2] >= needs.queries,
             "mass": self.mass.numel() > 0,
-            "rank": False,
+            "rank": self.rank.numel() > 0,
         }
         return [name for name, there in held.items() if getattr(needs, name) and not there]
 
@@ -69,7 +70,7 @@ class State:
             round=torch.tensor([self.round], dtype=torch.int32),
             queries=self.queries[None, :, :, self.queries.shape[2] - needs.queries :] if needs.queries else self._none,
             mass=self.mass[None] if needs.mass else self._none,
-            rank=self._none,
+            rank=self.rank[None] if needs.rank else self._none,
             constants=policy.constants(self.keys[None], self.values[None]),
             page_min=bounds[0],
             page_max=bounds[1],
@@ -94,7 +95,7 @@ def states(file: Path) -> Iterator[State]:
     for round, layer in sorted((int(round), int(layer)) for round, layer, _ in names):
         parts = {
             name: trace.get(f"{round}/{layer}/{name}", nothing)
-            for name in ("positions", "keys", "values", "queries", "mass", "kept")
+            for name in ("positions", "keys", "values", "queries", "mass", "rank", "kept")
         }
         yield State(
             round=round,

@@ -164,3 +164,8 @@ def test_the_wrapped_method_works_with_the_budget_of_the_wrapper(budget):
 def test_what_cannot_work_is_refused(adakv, changes, named):
     with pytest.raises(ValueError, match=named):
         adakv(5, **changes)
+
+
+def test_without_rounds_in_decoding_a_head_has_room_for_the_sequence(budget):
+    snapkv = SnapKV(budget=replace(budget(24), interval=0, prefill=True))
+    assert AdaKV(budget=snapkv.budget, of=snapkv, ceiling=1.5).capacity(0, 3, 30) is None

@@ -5,6 +5,7 @@ import torch
 from kvarena.methods.adakv import AdaKV
 from kvarena.methods.budget import Budget
 from kvarena.methods.h2o import H2O
+from kvarena.methods.neighbours import ByRank
 from kvarena.methods.pyramid import Pyramid
 from kvarena.methods.random import Random
 from kvarena.methods.snapkv import SnapKV
@@ -23,6 +24,7 @@ METHODS = [
     Random(budget=BUDGET),
     VaSEDKV(budget=BUDGET),
     VaSEAttnV(budget=BUDGET),
+    VaSEAttnV(budget=BUDGET, neighbours=ByRank()),
     AdaKV(budget=BUDGET, of=SNAPKV, alpha=0),
     Pyramid(budget=BUDGET, of=H2O_),
     Watched(budget=BUDGET, of=VaSEDKV(budget=BUDGET)),
@@ -63,7 +65,8 @@ def test_the_traced_method_keeps_what_it_kept(traced, policy):
 
 
 def test_what_a_watched_method_leaves_serves_every_method(traced):
-    for state in traced(Watched(budget=BUDGET, of=Random(budget=BUDGET))):
+    by_rank = SnapKV(budget=BUDGET, neighbours=ByRank())
+    for state in traced(Watched(budget=BUDGET, of=by_rank)):
         for policy in METHODS:
             assert state.lacks(policy) == []
             assert state.keep(policy).sum() == 2 * min(len(state.positions[0]), policy.tokens(state.layer, 3))
@@ -73,6 +76,7 @@ def test_what_a_trace_lacks_is_named(traced):
     state = traced(Random(budget=BUDGET))[0]
     assert state.lacks(Watched(budget=BUDGET, of=SNAPKV)) == ["queries", "mass"]
     assert state.lacks(H2O_) == ["mass"]
+    assert state.lacks(SnapKV(budget=BUDGET, neighbours=ByRank())) == ["queries", "rank"]
     assert state.later.numel() == 0
     wide = SnapKV(budget=Budget(tokens=24, recent=9, sinks=0, interval=8))
     assert traced(SNAPKV)[0].lacks(wide) == ["queries"]
