@@ -10,23 +10,36 @@ over, so that a busy minute of the machine does not fall on one of them; the fir
 import argparse
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
-from typing import NamedTuple
 
 import hydra
 import pandas as pd
 import torch
 from kvarena.methods.policy import Policy
 from kvarena.runners.generate import Decoder, Request
-from kvarena.runners.model import Checkpoint, Model, own_attention
+from kvarena.runners.model import Checkpoint, Model
 from kvarena.runners.provenance import commit
 from kvarena.runners.sampler import Greedy
 
 
-class Turn(NamedTuple):
-    steps: list[float]  # seconds of CPU time
-    rounds: list[float]
+@dataclass(kw_only=True)
+class Timed(Decoder):
+    """Keeps the CPU time of its steps and rounds, in seconds."""
+
+    step_s: list[float] = field(default_factory=list)
+    round_s: list[float] = field(default_factory=list)
+
+    def advance(self, count: int) -> None:
+        start = time.process_time()
+        super().advance(count)
+        self.step_s.append((time.process_time() - start) / count)
+
+    def evict(self, rows: Sequence[int]) -> None:
+        start = time.process_time()
+        super().evict(rows)
+        self.round_s.append(time.process_time() - start)
 
 
 def policy_of(method: str, tokens: int, recent: int, interval: int) -> Policy:
@@ -36,48 +49,36 @@ def policy_of(method: str, tokens: int, recent: int, interval: int) -> Policy:
         return hydra.utils.instantiate(hydra.compose("evaluate", [f"method={method}", *overrides]).method)
 
 
-@torch.inference_mode()
-def take_turn(model: Model, policy: Policy, tokens: int, batch_size: int, num_steps: int) -> Turn:
-    """Decode from a prompt of `tokens` on; nothing ends a row."""
-    decoder = Decoder(
+def take_turn(model: Model, policy: Policy, tokens: int, batch_size: int, num_steps: int) -> Timed:
+    """Decode so many steps from a prompt of `tokens` on."""
+    decoder = Timed(
         model=model,
         policy=policy,
         sampler=Greedy(),
-        max_tokens=num_steps + 1,
+        max_tokens=num_steps + 2,
         longest_prompt=tokens,
         batch_size=batch_size,
     )
-    decoder.eos = frozenset()
     prompt = torch.randint(3, model.config.vocab_size, (tokens,), generator=torch.Generator().manual_seed(0)).tolist()
-    turn = Turn([], [])
-    with own_attention(model):
-        for row in range(batch_size):
-            decoder.admit(row, Request(str(row), 0, prompt))
-        for _ in range(num_steps):
-            start = time.process_time()
-            decoder.step()
-            turn.steps.append(time.process_time() - start)
-            if due := decoder.cache.due():
-                start = time.process_time()
-                decoder.evict(due)
-                turn.rounds.append(time.process_time() - start)
-    return Turn(turn.steps[1:], turn.rounds[1:])
+    assert all(done.stop == "length" for done in decoder.run(Request(str(row), 0, prompt) for row in range(batch_size)))
+    return decoder
 
 
 def measure(methods: Sequence[str], options: argparse.Namespace) -> pd.DataFrame:
     """A row a method: quartiles over the rounds of all turns, the median step, and what they make together."""
     tokens, interval = options.tokens, options.interval
     model = Checkpoint(name="reasoner", dtype="float32").load(torch.device("cpu"))
+    model.generation_config.eos_token_id = model.config.vocab_size  # which no row can say
     policies = {method: policy_of(method, tokens, options.recent, interval) for method in methods}
-    turns = {method: Turn([], []) for method in methods}
+    steps, times = ({method: [] for method in methods} for _ in range(2))
     for _ in range(options.turns):
         for method, policy in policies.items():
-            turn = take_turn(model, policy, tokens, options.batch_size, interval * options.rounds)
-            turns[method].steps.extend(turn.steps)
-            turns[method].rounds.extend(turn.rounds)
+            decoder = take_turn(model, policy, tokens, options.batch_size, interval * options.rounds)
+            steps[method] += decoder.step_s[1:]
+            times[method] += decoder.round_s[1:]
     rows = []
-    for method, turn in turns.items():
-        step, rounds = 1e3 * pd.Series(turn.steps).median(), 1e3 * pd.Series(turn.rounds, dtype=float)
+    for method in methods:
+        step, rounds = 1e3 * pd.Series(steps[method]).median(), 1e3 * pd.Series(times[method], dtype=float)
         low, median, high = rounds.quantile([0.25, 0.5, 0.75])
         rows.append(
             {
