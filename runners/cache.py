@@ -186,7 +186,7 @@ class KVCache:
             if layer.rank.numel():
                 due = facts.excess[index][:, None, None] > 0
                 layer.rank[at] = torch.where(due, self.policy.place(view), view.rank)
-            layer.lengths[at] = evict.compact(layer.columns, at, keep)
+            evict.compact(layer.columns, layer.lengths, at, keep)
 
     def numbers(self, rows: Sequence[int]) -> Tensor:
         """[R, 3 + 2 L] int32, on the host: what a round needs to know of these rows."""

@@ -38,9 +38,9 @@ def append(
 ) -> Tensor:
     """Write the token, make `memory.lengths` one longer where a row is active; returns the lengths to attend to.
 
-    query [B, H, G, D]; key, value [B, H, D]; position [B]; active [B] int32, 1 or 0. An
-    idle row attends to the slot it has just written, and does not keep it: the lengths returned, [B, H] int32, are one
-    more than those before for every row.
+    query [B, H, G, D]; key, value [B, H, D]; position [B]; active [B] int32, 1 or 0. An idle row attends to the slot
+    it has just written, and does not keep it: the lengths returned, [B, H] int32, are one more than those before for
+    every row.
     """
     token = (query, key, value, position, active)
     if key.is_cuda:

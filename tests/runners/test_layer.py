@@ -20,7 +20,7 @@ BUDGET = Budget(tokens=32, recent=4, sinks=0)
         (H2O(budget=BUDGET), 2 * (2 * 8 * 2 + 4 + 4), 0),
         # 3 query heads of 4 queries
         (SnapKV(budget=BUDGET), 2 * (2 * 8 * 2 + 4), 2 * 3 * 4 * 8 * 2),
-        (VaSEAttnV(budget=BUDGET), 2 * (2 * 8 * 2 + 4 + 4), 2 * 3 * 4 * 8 * 2),
+        (VaSEAttnV(budget=BUDGET), 2 * (2 * 8 * 2 + 4), 2 * 3 * 4 * 8 * 2),
         (SnapKV(budget=BUDGET, neighbours=ByRank()), 2 * (2 * 8 * 2 + 4 + 4), 2 * 3 * 4 * 8 * 2),
         # 128 slots are 8 pages of 16
         (Quest(budget=BUDGET, page=16), 2 * (2 * 8 * 2 + 4), 2 * 2 * 8 * 8 * 2),
