@@ -7,6 +7,7 @@ from kvarena.methods.policy import Eviction
 from kvarena.methods.pyramid import Pyramid
 from kvarena.methods.random import Random
 from kvarena.methods.snapkv import SnapKV
+from kvarena.methods.tova import TOVA
 from kvarena.methods.vase_attnv import VaSEAttnV
 from kvarena.runners.generate import Decoder, Request
 from kvarena.runners.sampler import Greedy
@@ -148,6 +149,13 @@ def test_it_goes_around_a_pyramid(budget):
         Pyramid(budget=snapkv.budget, of=policy)
     with pytest.raises(ValueError, match="compete already"):
         AdaKV(budget=snapkv.budget, of=policy)
+
+
+def test_one_set_for_all_heads_has_nothing_to_compete_for(budget):
+    tova = TOVA(budget=budget(40))
+    for of in (tova, Pyramid(budget=tova.budget, of=tova)):
+        with pytest.raises(ValueError, match="one set for all heads"):
+            AdaKV(budget=tova.budget, of=of)
 
 
 def test_the_wrapped_method_works_with_the_budget_of_the_wrapper(budget):
