@@ -16,7 +16,7 @@ from torch import Tensor
 from ..kernels import attend, evict
 from ..kernels.append import append
 from ..kernels.noise import Noise
-from ..methods.policy import LayerView, Policy
+from ..methods.policy import Eviction, LayerView, Policy
 from .clock import Clock
 from .layer import Layer, Shape
 
@@ -174,6 +174,7 @@ class KVCache:
         self.evicted(rows)
 
     def evicted(self, rows: Sequence[int]) -> None:
+        """Close a round on the host."""
         for row in rows:
             self.clocks[row].evicted()
 
@@ -182,11 +183,21 @@ class KVCache:
         facts = self.facts_of(at, numbers)
         for index, layer in enumerate(self.layers):
             view = self.view(index, facts)
-            keep = self.policy.keep(view)
             if layer.rank.numel():
-                due = facts.excess[index][:, None, None] > 0
+                due = view.excess[:, None, None] > 0
                 layer.rank[at] = torch.where(due, self.policy.place(view), view.rank)
-            evict.compact(layer.columns, layer.lengths, at, keep)
+            if type(self.policy).keep is Eviction.keep:  # its rule in one kernel
+                evict.drop(
+                    layer.columns,
+                    layer.lengths,
+                    at,
+                    score=self.policy.score(view),
+                    positions=view.positions,
+                    evictable=view.evictable,
+                    excess=view.excess,
+                )
+            else:
+                evict.compact(layer.columns, layer.lengths, at, self.policy.keep(view))
 
     def numbers(self, rows: Sequence[int]) -> Tensor:
         """[R, 3 + 2 L] int32, on the host: what a round needs to know of these rows."""
