@@ -66,7 +66,7 @@ def take_turn(model: Model, policy: Policy, tokens: int, batch_size: int, num_st
 
 def measure(methods: Sequence[str], options: argparse.Namespace) -> pd.DataFrame:
     """A row a method: quartiles over the rounds of all turns, the median step, and what they make together."""
-    tokens, interval = options.tokens, options.interval
+    tokens, interval, (code, _) = options.tokens, options.interval, commit()
     model = Checkpoint(name="reasoner", dtype="float32").load(torch.device("cpu"))
     model.generation_config.eos_token_id = model.config.vocab_size  # which no row can say
     policies = {method: policy_of(method, tokens, options.recent, interval) for method in methods}
@@ -101,7 +101,7 @@ def measure(methods: Sequence[str], options: argparse.Namespace) -> pd.DataFrame
         "interval": interval,
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
-        "commit": commit()[0],
+        "commit": code,
     }
     return table.assign(**same)
 
@@ -119,7 +119,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
     every = sorted(file.name.removesuffix(".yaml") for file in (resources.files("kvarena.conf") / "method").iterdir())
-    table = measure(options.methods.split(",") if options.methods else every, options)
+    names = options.methods.split(",") if options.methods else [name for name in every if name != "watched"]
+    table = measure(names, options)
     if options.output:
         options.output.parent.mkdir(parents=True, exist_ok=True)
         table.to_csv(options.output, index=False, float_format="%.4g")
