@@ -147,6 +147,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     traced = hydra.utils.instantiate(run["config"]["method"])
     every = sorted(file.name.removesuffix(".yaml") for file in (resources.files("kvarena.conf") / "method").iterdir())
     names = options.methods.split(",") if options.methods else [name for name in every if name != "watched"]
+    if unknown := [name for name in names if name not in every]:
+        raise ValueError(f"no method {', '.join(unknown)}: use some of {', '.join(every)}")
     seen = [state for file in files for state in states(file)]
     if not seen or not seen[0].queries.numel():
         raise ValueError(f"the trace in {options.run} holds no queries: trace method=watched, under a smaller budget")

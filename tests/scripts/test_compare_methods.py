@@ -77,6 +77,11 @@ def test_best_takes_the_largest_of_each_head(script):
     assert script.best(share, candidates, 2).tolist() == [[True, False, True], [True, True, False]]
 
 
+def test_an_unknown_method_is_refused(script, watched):
+    with pytest.raises(ValueError, match=r"no method snap, h20: use some of adakv, "):
+        script.main([str(watched), "--methods", "snap,h2o,h20"])
+
+
 def test_what_a_trace_lacks_is_said(script, traced, capsys):
     snapkv = traced("snapkv")
     script.main([str(snapkv), "--methods", "snapkv,h2o"])
