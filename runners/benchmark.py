@@ -1,8 +1,8 @@
 """kvarena-benchmark: the time of a decode step of one method and model shape, beside the least that its bytes allow.
 
 The least time is (weights + live KV bytes) over the copy bandwidth, measured in the same process; mbu is the share of
-it that is reached, rounds included. Weights are random: speed does not depend on them. Rows are placed in the middle of a
-long sequence with random keys and values instead of being decoded up to there.
+it that is reached, rounds included. Weights are random: speed does not depend on them. Rows are placed in the middle of
+a long sequence with random keys and values instead of being decoded up to there.
 
 B rows, L layers, H KV heads, N slots, D head dim.
 """
@@ -216,7 +216,7 @@ def fill(layer: Layer, row: int, slots: int, position: int, policy: Policy) -> N
     """Random keys, values and queries; positions spread over the sequence up to the newest."""
     layer.lengths[row] = slots
     for column in (layer.keys, layer.values, layer.queries):
-        column[row].normal_()
+        column[row].normal_(std=0.1)  # small keys: with large ones the attention hangs on one slot, and on every rounding
     spread = torch.linspace(0, position - 1, slots, device=layer.keys.device)
     layer.positions[row, :, :slots] = spread.to(torch.int32)
     if layer.rank.numel():

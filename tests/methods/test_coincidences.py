@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 import torch
+from kvarena.kernels.score import value_range
 from kvarena.methods.adakv import AdaKV
 from kvarena.methods.h2o import H2O
 from kvarena.methods.oracle import Oracle
@@ -18,7 +19,6 @@ from kvarena.methods.pyramid import Pyramid
 from kvarena.methods.quest import Quest
 from kvarena.methods.random import Random
 from kvarena.methods.rkv import RKVVaSE
-from kvarena.methods.scores import value_range
 from kvarena.methods.snapkv import SnapKV
 from kvarena.methods.streaming import StreamingLLM
 from kvarena.methods.tova import TOVA
