@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from ..kernels import score
 from .policy import Eviction, LayerView
 from .scores import projection
 
@@ -36,9 +37,7 @@ class CurDKVVaSE(Eviction):
         return projection(view, torch.zeros_like(view.round), self.rank)
 
     def score(self, view: LayerView) -> Tensor:
-        gauss = self.projection(view)
-        leverage = (view.keys.float() @ gauss).square().sum(-1) * (view.values.float() @ gauss).square().sum(-1)
-        leverage = leverage.masked_fill(~view.candidates, 0)
+        leverage = score.leverage(view.keys, view.values, self.projection(view)).masked_fill(~view.candidates, 0)
         return leverage / leverage.sum(-1, keepdim=True)
 
 

@@ -103,6 +103,7 @@ class Eviction(Policy, ABC):
     """Bounded memory: every `interval` steps the slots of lowest score go. A method writes `score`."""
 
     evicts: ClassVar[bool] = True
+    same_heads: ClassVar[bool] = False  # the score takes for granted that all heads hold the same positions
     budget: Budget = field()  # needed: the base's None is no default here
 
     def tokens(self, layer: int, num_layers: int) -> int:

@@ -9,6 +9,7 @@ B rows, H KV heads, N slots.
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -19,6 +20,8 @@ from .scores import mean_softmax
 
 @dataclass(frozen=True, kw_only=True)
 class TOVA(Eviction):
+    same_heads: ClassVar[bool] = True
+
     @property
     def needs(self) -> Needs:
         return Needs(queries=1)

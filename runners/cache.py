@@ -179,17 +179,22 @@ class KVCache:
             self.clocks[row].evicted()
 
     def drop(self, at: Tensor, numbers: Tensor) -> None:
-        """A round on the device for rows `at` [R], whose `numbers` [R, ...] the host has written."""
-        facts, policy = self.facts_of(at, numbers), cast(Eviction, self.policy)  # of no other is a row ever due
-        shared_rule = type(policy).keep is Eviction.keep
+        """A round on the device for rows `at` [R], whose `numbers` [R, ...] the host has written.
+
+        All rows, in their order, are seen in place; fewer are copied.
+        """
+        policy = cast(Eviction, self.policy)  # of no other is a row ever due
+        plain = type(policy).keep is Eviction.keep  # its rule in one kernel
+        facts = self.facts_of(slice(None) if len(at) == self.batch_size else at, numbers)
         for index, layer in enumerate(self.layers):
             view = self.view(index, facts)
             # a policy with a rule of its own scores for itself
-            score = policy.score(view) if shared_rule or policy.needs.rank else torch.empty(0)
+            score = policy.score(view) if plain or policy.needs.rank else torch.empty(0)
+            keep = torch.empty(0) if plain else policy.keep(view)
             if policy.needs.rank:
                 due = view.excess[:, None, None] > 0
-                layer.rank[at] = torch.where(due, policy.place(view, score), view.rank)
-            if shared_rule:
+                layer.rank[facts.at] = torch.where(due, policy.place(view, score), view.rank)
+            if plain:
                 evict.drop(
                     layer.columns,
                     layer.lengths,
@@ -200,7 +205,7 @@ class KVCache:
                     excess=view.excess,
                 )
             else:
-                evict.compact(layer.columns, layer.lengths, at, policy.keep(view))
+                evict.compact(layer.columns, layer.lengths, at, keep)
 
     def numbers(self, rows: Sequence[int]) -> Tensor:
         """[R, 3 + 2 L] int32, on the host: what a round needs to know of these rows."""
@@ -226,7 +231,7 @@ class KVCache:
         rows = range(self.batch_size) if rows is None else rows
         return self.facts_of(torch.tensor(list(rows), device=self.device), self.numbers(rows).to(self.device))
 
-    def facts_of(self, at: Tensor, numbers: Tensor) -> Facts:
+    def facts_of(self, at: slice | Tensor, numbers: Tensor) -> Facts:
         round, recent, position, *rest = numbers.unbind(1)
         protected, excess = rest[: self.shape.layers], rest[self.shape.layers :]
         return Facts(at, Noise(keys=self.noise.keys[at]), round, recent, position, protected, excess)

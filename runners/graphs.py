@@ -5,8 +5,8 @@ A step is captured before the first prompt, and again where a dense layer has mo
 ... rows as they come, padded with rows that have nothing to drop.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import torch
@@ -52,6 +52,7 @@ class GraphDecoder(Decoder):
 
     look: int = 8
     compile: bool = True
+    _layers: dict[nn.Module, Callable] = field(init=False)
     _step: Program | None = field(init=False, default=None)
     _rounds: dict[int, Round] = field(init=False, default_factory=dict)
 
@@ -61,6 +62,10 @@ class GraphDecoder(Decoder):
             raise ValueError(f"engine=graphs needs a CUDA device, and the model is on {device}: use engine=eager")
         super().__post_init__()
         fuse(self.model)
+        self._layers = {
+            layer: torch.compile(layer.forward, dynamic=False) if self.compile else layer.forward
+            for layer in self.model.model.layers
+        }
         self._pool = torch.cuda.graph_pool_handle()
 
     def prepare(self) -> None:
@@ -70,8 +75,7 @@ class GraphDecoder(Decoder):
             self.restart()
 
     def _capture_step(self, warm_up: int) -> None:
-        self._step = None  # gives its memory back
-        with compiled(self.model.model.layers) if self.compile else nullcontext():
+        with forwards(self._layers):
             self._step = Program(super().step, self._pool, warm_up)
 
     def moved(self) -> None:
@@ -88,9 +92,11 @@ class GraphDecoder(Decoder):
             self._rounds[size] = self._capture_round(size)
         program = self._rounds[size]
         others = [row for row in range(self.batch_size) if row not in rows]
-        padded = [*rows, *others[: size - len(rows)]]
+        padded = sorted([*rows, *others[: size - len(rows)]])
         numbers = self.cache.numbers(padded)
-        numbers[len(rows) :, -self.cache.shape.layers :] = 0  # nothing to drop
+        for place, row in enumerate(padded):
+            if row not in rows:
+                numbers[place, -self.cache.shape.layers :] = 0  # nothing to drop
         program.at.copy_(torch.tensor(padded), non_blocking=True)
         program.numbers.copy_(numbers, non_blocking=True)
         program.program()
@@ -104,10 +110,10 @@ class GraphDecoder(Decoder):
 
 
 @contextmanager
-def compiled(layers: nn.ModuleList) -> Iterator[None]:
-    """Layers run compiled inside; all share one piece of compiled code."""
-    for layer in layers:
-        layer.forward = torch.compile(layer.forward, dynamic=False)
+def forwards(layers: Mapping[nn.Module, Callable]) -> Iterator[None]:
+    """Layers run so inside, and as before outside."""
+    for layer, forward in layers.items():
+        layer.forward = forward
     try:
         yield
     finally:

@@ -2,6 +2,7 @@ import math
 
 import pytest
 import torch
+from kvarena.kernels.score import value_range
 from kvarena.methods import scores
 from kvarena.methods.snapkv import SnapKV
 from scipy import stats
@@ -87,7 +88,7 @@ def test_mean_cosine_equals_the_matrix_of_all_pairs(random_view):
 
 
 def test_value_range_golden():
-    assert scores.value_range(torch.tensor([[[[-2.0, 0, 5, 1], [3, 3, 3, 3]]]])).tolist() == [[[7, 0]]]
+    assert value_range(torch.tensor([[[[-2.0, 0, 5, 1], [3, 3, 3, 3]]]])).tolist() == [[[7, 0]]]
 
 
 def test_slot_noise_is_one_number_a_position_head_layer_and_round(view_of, budget):
