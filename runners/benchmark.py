@@ -23,7 +23,6 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 from torch import Tensor
-from transformers import AutoModelForCausalLM, GenerationConfig
 
 from ..kernels import pages
 from ..kernels.noise import Noise
@@ -33,7 +32,7 @@ from .cache import KVCache
 from .evaluate import one_line_errors
 from .generate import Decoder, Request, Row
 from .layer import Layer
-from .model import DTYPES, Model, own_attention, shape_of
+from .model import DTYPES, Model, own_attention, random_model, shape_of
 
 SPARE = 2 * 2**30  # bytes left free beside weights and cache: activations, logits, graphs
 
@@ -137,14 +136,6 @@ def benchmark(config: DictConfig, method: str, shape: str, engine: str) -> list[
     return lines
 
 
-def random_model(config: Any, dtype: torch.dtype, device: torch.device, seed: int) -> Model:
-    torch.manual_seed(seed)
-    with device:
-        model = AutoModelForCausalLM.from_config(config, dtype=dtype).eval()
-    model.generation_config = GenerationConfig(eos_token_id=config.vocab_size)  # no token ends a row
-    return model
-
-
 def weight_bytes(model: Model) -> int:
     """Bytes of the parameters that a step reads: all but an embedding of its own, of which it takes a row a token."""
     total = sum(p.numel() * p.element_size() for p in model.parameters())
@@ -199,6 +190,7 @@ def place(decoder: Decoder, position: int, stagger: bool) -> None:
     """Fill all rows as if they had decoded up to `position`; staggered ones are due one after the other."""
     cache, policy = decoder.cache, decoder.policy
     interval = policy.budget.interval if policy.evicts else 0
+    decoder.tokens.zero_()
     for row in range(cache.batch_size):
         cache.admit(row, position, Noise.key(decoder.seed, row, 0))
         clock = cache.clocks[row]

@@ -182,7 +182,7 @@ class Decoder:
 
     def choose(self, logits: Tensor, noise: Noise, num_chosen: Tensor) -> Tensor:
         """Next tokens [B] of rows with logits [B, V]; -1 where these are not finite."""
-        return self.sampler(logits, noise, num_chosen).masked_fill(~logits.isfinite().all(-1), -1)
+        return self.sampler(logits, noise, num_chosen).masked_fill(~logits.sum(-1, dtype=torch.float32).isfinite(), -1)
 
     def read(self, row: Row, token: int) -> None:
         """Take a token that was chosen for a row."""

@@ -75,7 +75,6 @@ class GraphDecoder(Decoder):
             self.restart()
 
     def _capture_step(self, warm_up: int) -> None:
-        self._step = None  # gives its memory back
         with forwards(self._layers):
             self._step = Program(super().step, self._pool, warm_up)
 
@@ -93,9 +92,11 @@ class GraphDecoder(Decoder):
             self._rounds[size] = self._capture_round(size)
         program = self._rounds[size]
         others = [row for row in range(self.batch_size) if row not in rows]
-        padded = [*rows, *others[: size - len(rows)]]
+        padded = sorted([*rows, *others[: size - len(rows)]])
         numbers = self.cache.numbers(padded)
-        numbers[len(rows) :, -self.cache.shape.layers :] = 0  # nothing to drop
+        for place, row in enumerate(padded):
+            if row not in rows:
+                numbers[place, -self.cache.shape.layers :] = 0  # nothing to drop
         program.at.copy_(torch.tensor(padded), non_blocking=True)
         program.numbers.copy_(numbers, non_blocking=True)
         program.program()
