@@ -126,13 +126,13 @@ def test_a_head_has_room_for_what_it_may_win(model, budget, ceiling, capacity):
     policy = AdaKV(budget=snapkv.budget, of=snapkv, alpha=0, ceiling=ceiling)
     decoder = Decoder(model=model, policy=policy, sampler=Greedy(), max_tokens=60, longest_prompt=30, batch_size=2)
     longest = []
-    evict = decoder.cache.evict
+    evict = decoder.evict
 
     def watched(rows):
         evict(rows)
         longest.append(max(layer.lengths.max().item() for layer in decoder.cache.layers))
 
-    decoder.cache.evict = watched
+    decoder.evict = watched
     (done,) = decoder.run([Request("a", 0, list(range(30)))])
     assert decoder.cache.capacity(0) == capacity
     assert len(longest) == done.usage.num_evictions == 8

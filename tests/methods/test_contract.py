@@ -106,7 +106,7 @@ def watch(model, policy):
     )
     cache = decoder.cache
     seen = SimpleNamespace(policy=policy, cache=cache, after=[], views=[], fed={}, above_capacity=[])
-    attend, evict = cache.attend, cache.evict
+    attend, evict = cache.attend, decoder.evict
 
     def note_prompts():
         for row, clock in enumerate(cache.clocks):
@@ -148,7 +148,7 @@ def watch(model, policy):
                     )
                 )
 
-    cache.attend, cache.evict = watched_attend, watched_evict
+    cache.attend, decoder.evict = watched_attend, watched_evict
     seen.generations = list(decoder.run(ALL))
     return seen
 

@@ -54,13 +54,13 @@ def test_a_layer_evicts_to_its_own_budget(model, budget):
     of = SnapKV(budget=replace(budget(24, recent=8), interval=8))
     policy = Pyramid(budget=of.budget, of=of)
     decoder = Decoder(model=model, policy=policy, sampler=Greedy(), max_tokens=60, longest_prompt=1, batch_size=1)
-    lengths, evict = [], decoder.cache.evict
+    lengths, evict = [], decoder.evict
 
     def watched(rows):
         evict(rows)
         lengths.append([layer.lengths[0].tolist() for layer in decoder.cache.layers])
 
-    decoder.cache.evict = watched
+    decoder.evict = watched
     (done,) = decoder.run([Request("a", 0, [7])])
     assert [decoder.cache.capacity(layer) for layer in range(3)] == [39 + 8, 32, 32]
     assert lengths == [[[slots] * 2, [24] * 2, [9] * 2] for slots in (32, 39, 39, 39)]
