@@ -28,6 +28,7 @@ class CurDKVVaSE(Eviction):
     rank: int = 20
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.rank < 1:
             raise ValueError(f"method.rank={self.rank}: use 1 or more")
 
@@ -45,6 +46,7 @@ class CurDKV(Eviction):
     block: int = 16  # tokens among which a leverage is a share
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.block < 1:
             raise ValueError(f"method.block={self.block}: use 1 or more tokens")
 

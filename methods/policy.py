@@ -14,6 +14,7 @@ from torch import Tensor
 from ..kernels import evict
 from ..kernels.noise import Noise
 from .budget import Budget
+from .settings import check_types
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +64,9 @@ class Policy:
     selects: ClassVar[bool] = False
     budget: Budget | None = None  # None: dense
     page: int = 0  # slots that a selection takes together
+
+    def __post_init__(self) -> None:
+        check_types("method", self)
 
     @property
     def needs(self) -> Needs:
@@ -142,6 +146,7 @@ class Selection(Policy):
     page: int = field()
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.page < 1:
             raise ValueError(f"method.page={self.page}: use 1 or more tokens a page")
         if self.budget.tokens < self.page:

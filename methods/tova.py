@@ -2,8 +2,8 @@
 
 Oren, Hassid, Yarden, Adi, Schwartz, 2024, arXiv 2401.06104. The score of a token is its true attention probability
 (over all live slots) from the newest query alone, mean over all query heads of the layer, so every KV head keeps the
-same set. The authors evict one token a step: `interval` 1, which is the default; a longer one is a modification.
-Deviation: the newest token always stays.
+same set. The authors evict one token a step and cut the prompt: `interval` 1 and `prefill`, which are the defaults; a
+longer interval is a modification. Deviation: the newest token always stays.
 
 B rows, H KV heads, N slots.
 """
