@@ -4,12 +4,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import overload
+from typing import cast, overload
 
-from datasets import Dataset, DatasetDict, load_dataset
+from datasets import Dataset, load_dataset
 from huggingface_hub import hf_hub_download
 
-from .rows import Columns, Reader
+from .rows import PLAIN, Reader
 from .sample import Sample
 from .sources import Row, read_lines, read_rows
 
@@ -23,7 +23,7 @@ class Hub(Sequence[Sample]):
     split: str | None = None  # null: the only one there is
     files: Sequence[str] = ()  # JSON lines to read in place of what the data set's own loader would build
     revision: str | None = None  # null: the newest
-    reader: Reader = Columns()
+    reader: Reader = PLAIN
 
     @cached_property
     def _fetched(self) -> tuple[list[Sample], dict[str, str]]:
@@ -36,33 +36,31 @@ class Hub(Sequence[Sample]):
         return self._fetched[1]
 
     def _rows(self, name: str, commits: dict[str, str]) -> Iterator[Row]:
+        read = self._file_rows if self.files else self._table_rows
         try:
-            if self.files:
-                paths = [
-                    hf_hub_download(name, file, repo_type="dataset", revision=self.revision) for file in self.files
-                ]
-                commits[name] = Path(paths[0]).parent.name  # snapshots/<commit>/<file>
-            else:
-                data = self._only_split(name, load_dataset(name, self.config, split=self.split, revision=self.revision))
-                commits[name] = _commit(data)
+            commits[name], rows = read(name)
         except (OSError, ValueError) as error:
             reason = " ".join(str(error).split())[:200]
             raise ValueError(
                 f"data set {name} cannot be had from the hub ({reason}): use task.path=FILE.jsonl for a local copy"
             ) from error
-        if self.files:
-            for file, path in zip(self.files, paths, strict=True):
-                yield from read_lines(path, f"{name}/{file}")
-        else:
-            for number, values in enumerate(data):
-                yield Row(f"{name} row {number}", values)
+        yield from rows
 
-    def _only_split(self, name: str, data: Dataset | DatasetDict) -> Dataset:
-        if isinstance(data, Dataset):
-            return data
-        if len(data) > 1:
-            raise ValueError(f"task.samples.split=null: choose one of {', '.join(data)}")
-        return next(iter(data.values()))
+    def _file_rows(self, name: str) -> tuple[str, Iterator[Row]]:
+        paths = [hf_hub_download(name, file, repo_type="dataset", revision=self.revision) for file in self.files]
+        rows = (row for path in paths for row in read_lines(path, f"{name}/{Path(path).name}"))
+        return Path(paths[0]).parent.name, rows  # snapshots/<commit>/<file>
+
+    def _table_rows(self, name: str) -> tuple[str, Iterator[Row]]:
+        data = load_dataset(name, self.config, split=self.split, revision=self.revision)
+        if isinstance(data, dict):
+            if len(data) > 1:
+                raise ValueError(f"task.samples.split=null: choose one of {', '.join(map(str, data))}")
+            data = next(iter(data.values()))
+        table = cast(Dataset, data)
+        # `datasets` keeps what it built in a folder named for the commit
+        commit = Path(table.cache_files[0]["filename"]).parent.name
+        return commit, (Row(f"{name} row {number}", cast(dict, row)) for number, row in enumerate(table))
 
     def __len__(self) -> int:
         return len(self._fetched[0])
@@ -73,8 +71,3 @@ class Hub(Sequence[Sample]):
     def __getitem__(self, index: slice) -> list[Sample]: ...
     def __getitem__(self, index: int | slice) -> Sample | list[Sample]:
         return self._fetched[0][index]
-
-
-def _commit(data: Dataset) -> str:
-    """`datasets` keeps what it built in a folder named for the commit."""
-    return Path(data.cache_files[0]["filename"]).parent.name

@@ -24,8 +24,13 @@ class Columns:
     meta: str = "meta"  # may be absent
 
     def __call__(self, row: Mapping[str, Any], place: int) -> Sample:
-        target = str(row[self.target])
+        question, target = row[self.question], str(row[self.target])
+        if not isinstance(question, str):
+            raise ValueError(f"{self.question}: no text but {question!r}")
         if self.after:
             target = target.rpartition(self.after)[2]
         id = str(row.get(self.id, place))
-        return Sample(id=id, question=row[self.question], target=target.strip(), meta=row.get(self.meta, {}))
+        return Sample(id=id, question=question, target=target.strip(), meta=row.get(self.meta, {}))
+
+
+PLAIN = Columns()  # a row that names its columns as a sample does

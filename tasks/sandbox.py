@@ -1,8 +1,8 @@
 """Programs that nobody has read, run where they can do no harm: bubblewrap, without network, files or time to spare.
 
-A program sees a read-only Python (standard library and numpy), its input and a small /tmp of its own. Expected outputs never
-enter. Who is no root runs it in a user namespace; root runs it as a user that exists nowhere else, since the limit on
-processes does not bind root.
+A program sees a read-only Python (standard library and numpy), its input, and a small /tmp of its own. What is expected
+of it never enters. An ordinary user runs it in a user namespace; root runs it as a user that exists nowhere else, since
+the limit on processes does not bind root. Memory is limited by process: all of them may take `processes` times that.
 """
 
 import json
@@ -17,8 +17,9 @@ import sysconfig
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, NamedTuple
@@ -58,31 +59,30 @@ class Sandbox:
             raise NoSandbox("grading code needs bubblewrap: apt-get install bubblewrap")
         with SLOTS, _files(program, DRIVER.read_text(), stdin, "", "", "") as files:
             source, driver, given, out, err, status = files
-            command = [
-                *(bwrap, *_namespaces(), *_interpreter(), *self._writable()),
-                *("--perms", "0444", "--ro-bind-data", str(source.fileno()), "/program.py"),
-                *("--perms", "0444", "--ro-bind-data", str(driver.fileno()), "/driver.py"),
-                *("--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/tmp"),
-                *("--json-status-fd", str(status.fileno())),
-                *("/python/bin/python", "-S", "-B", "-X", "utf8", "/driver.py", self._job(function)),
-            ]
+            command = [bwrap, *_namespaces(), *_interpreter(), *self._writable()]
+            for file, place in ((source, "/program.py"), (driver, "/driver.py")):
+                command += ["--perms", "0444", "--ro-bind-data", str(file.fileno()), place]
+            command += ["--remount-ro", "/dev", "--remount-ro", "/", "--json-status-fd", str(status.fileno())]
+            command += ["/python/bin/python", "-S", "-B", "-X", "utf8", "/driver.py", self._job(function)]
             process = subprocess.Popen(
                 command,
                 stdin=given,
                 stdout=out,
                 stderr=err,
                 env={},
-                pass_fds=[source.fileno(), driver.fileno(), status.fileno()],
+                pass_fds=[file.fileno() for file in (source, driver, status)],
                 start_new_session=True,
             )
             late = _wait(process, self.wall_s)
             stdout, stderr = _text(out), _text(err)
             if not late and '"exit-code"' not in _text(status):
                 raise NoSandbox(f"bubblewrap cannot run a program here: {stderr.strip() or 'no reason given'}")
-            return Outcome(stdout, self._fault(process.returncode, late, out, stderr))
+        if late:
+            return Outcome(stdout, "timeout")
+        return Outcome(stdout, self._fault(process.returncode, stdout, stderr))
 
     def _writable(self) -> list[str]:
-        return ["--perms", "1777", "--size", str(self.file_mb * MEGABYTE), "--tmpfs", "/tmp"]
+        return ["--perms", "1777", "--size", str(self.file_mb * MEGABYTE), "--tmpfs", "/tmp", "--chdir", "/tmp"]
 
     def _job(self, function: str) -> str:
         limits = {
@@ -95,14 +95,22 @@ class Sandbox:
         uid = random.choice(STRANGERS) if os.geteuid() == 0 else None
         return json.dumps({"uid": uid, "limits": limits, "function": function})
 
-    def _fault(self, code: int, late: bool, out: IO[bytes], stderr: str) -> str:
+    def _fault(self, code: int, stdout: str, stderr: str) -> str:
         # bubblewrap reports a signal as 128 and its number
-        if late or code in (128 + signal.SIGXCPU, 128 + signal.SIGKILL):
+        if code in (128 + signal.SIGXCPU, 128 + signal.SIGKILL):
             return "timeout"
-        if os.fstat(out.fileno()).st_size >= self.file_mb * MEGABYTE:
+        if len(stdout.encode()) >= self.file_mb * MEGABYTE:
             return f"more than {self.file_mb} MB of output"
         last = stderr.strip().rpartition("\n")[2][:200]
         return f"exit code {code}: {last}" if code else ""
+
+
+@cache
+def probe(sandbox: Sandbox) -> None:
+    """Once for each sandbox: a harmless program runs in it, or no program's failure would mean anything."""
+    outcome = sandbox.run("print('ready')", "")
+    if outcome != ("ready\n", ""):
+        raise NoSandbox(f"bubblewrap cannot run a program here: {outcome.fault or 'no output'}")
 
 
 def _namespaces() -> list[str]:
@@ -139,16 +147,13 @@ def _interpreter() -> list[str]:
 @contextmanager
 def _files(*texts: str) -> Iterator[list[IO[bytes]]]:
     """Nameless files with these contents, read from their beginning; a program may open them again by /dev/stdin."""
-    files = [tempfile.TemporaryFile() for _ in texts]
-    try:
+    with ExitStack() as stack:
+        files: list[IO[bytes]] = [stack.enter_context(tempfile.TemporaryFile()) for _ in texts]
         for file, text in zip(files, texts, strict=True):
             file.write(text.encode("utf-8", "replace"))
             file.seek(0)
             os.fchmod(file.fileno(), 0o666)
         yield files
-    finally:
-        for file in files:
-            file.close()
 
 
 def _wait(process: subprocess.Popen, seconds: float) -> bool:

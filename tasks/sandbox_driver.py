@@ -11,7 +11,7 @@ import site
 import sys
 import types
 
-# what the release's own checker, and the site its starter code is from, import before a program
+# contest sites import these for a program, and many a program relies on it
 PRELUDE = """
 import bisect, collections, copy, datetime, functools, heapq, itertools, json, math, operator, random, re, string, sys
 from bisect import *
@@ -32,13 +32,15 @@ def drop_rights(uid: int | None, limits: dict[str, int]) -> None:
         os.setgid(uid)
         os.setuid(uid)
     for name, limit in limits.items():
-        resource.setrlimit(getattr(resource, name), (limit, limit))
+        kind = getattr(resource, name)
+        hard = resource.getrlimit(kind)[1]
+        lower = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
+        resource.setrlimit(kind, (lower, lower))
 
 
-def main() -> None:
-    job = json.loads(sys.argv[1])
-    drop_rights(job["uid"], job["limits"])
-    site.setquit()  # exit() and quit(), which Python leaves out with its other site packages
+def load() -> types.ModuleType:
+    """Run the program as the main module."""
+    site.setquit()  # exit() and quit(), which come with the site packages that are left out
     sys.argv = ["/program.py"]
     sys.setrecursionlimit(50_000)
     program = types.ModuleType("__main__")
@@ -46,17 +48,28 @@ def main() -> None:
     sys.modules["__main__"] = program
     with open("/program.py", encoding="utf-8") as file:
         source = file.read()
-    answers = os.dup(1)
-    if job["function"]:
-        os.dup2(2, 1)
-        arguments = [json.loads(line) for line in sys.stdin.read().splitlines() if line.strip()]
     exec(PRELUDE, program.__dict__)
     exec(compile(source, "/program.py", "exec"), program.__dict__)
+    return program
+
+
+def call(function: str) -> None:
+    answer = os.dup(1)
+    os.dup2(2, 1)
+    arguments = [json.loads(line) for line in sys.stdin.read().splitlines() if line.strip()]
+    program = load()
+    owner = program.Solution() if hasattr(program, "Solution") else program
+    result = getattr(owner, function)(*arguments)
+    os.write(answer, json.dumps(result).encode())
+
+
+def main() -> None:
+    job = json.loads(sys.argv[1])
+    drop_rights(job["uid"], job["limits"])
     if job["function"]:
-        space = program.__dict__
-        owner = space["Solution"]() if "Solution" in space else program
-        result = getattr(owner, job["function"])(*arguments)
-        os.write(answers, json.dumps(result).encode())
+        call(job["function"])
+    else:
+        load()
 
 
 if __name__ == "__main__":

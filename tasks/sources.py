@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from .rows import Columns, Reader
+from .rows import PLAIN, Reader
 from .sample import Sample
 
 
@@ -14,7 +14,7 @@ class Row(NamedTuple):
     values: Mapping[str, Any]
 
 
-def read_jsonl(path: str, reader: Reader = Columns()) -> list[Sample]:
+def read_jsonl(path: str, reader: Reader = PLAIN) -> list[Sample]:
     if not Path(path).is_file():
         raise ValueError(f"task.path={path}: no such file")
     return read_rows(read_lines(path, path), reader, f"task.path={path}")

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from .rows import Columns, Reader
+from .rows import PLAIN, Reader
 from .sample import Sample
 from .sources import read_jsonl
 
@@ -27,7 +27,7 @@ class Task:
     samples: Sequence[Sample]
     grader: Grader
     path: str | None = None  # a local file, whose rows take the place of `samples`
-    reader: Reader = Columns()  # of the rows of that file
+    reader: Reader = PLAIN  # of the rows of that file
     template: str = "{question}"  # the user's turn of the chat
     dense_length: int  # mean tokens of prompt and completion without compression: the unit of compression.ratio
     max_tokens: int  # tokens a completion may have

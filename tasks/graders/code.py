@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any
 
 from ..livecodebench import Test, decode_tests
-from ..sandbox import NoSandbox, Outcome, Sandbox
+from ..sandbox import NoSandbox, Outcome, Sandbox, probe
 from ..task import Grade
 from .completion import after_thought, last_program
 
@@ -34,6 +34,7 @@ class CodeGrader:
         if not program.strip():
             return Grade(score=0.0, answer="", note="no closed block of code")
         try:
+            probe(self.sandbox)
             for number, fault in enumerate(self._faults(program, tests, function), 1):
                 if fault:
                     return Grade(score=0.0, answer=program, note=f"test {number} of {len(tests)}: {fault}")

@@ -11,7 +11,7 @@ def after_thought(completion: str) -> str:
 
 
 def last_box(text: str) -> tuple[str, str]:
-    r"""Content of the last \boxed{}, and what is wrong with it (empty: nothing). An earlier box is never taken instead."""
+    r"""Content of the last \boxed{}, and what is wrong with it, if anything; an earlier box is never taken instead."""
     start = text.rfind("\\boxed")
     if start < 0:
         return "", "no \\boxed answer"

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from hydra import compose, initialize_config_module
 from hydra.utils import instantiate
-from kvarena.tasks.sandbox import NoSandbox, Sandbox
+from kvarena.tasks.sandbox import NoSandbox, Sandbox, probe
 from omegaconf import OmegaConf
 
 LEVELS = ("easy", "medium", "hard")
@@ -66,7 +66,7 @@ def sandbox():
     """Short limits, so that hostile programs are done with soon; skips where bubblewrap cannot run."""
     box = Sandbox(cpu_s=1, wall_s=3, memory_mb=512 + os.getpid() % 256, processes=8, file_mb=1)
     try:
-        box.run("", "")
+        probe(box)
     except NoSandbox as reason:
         pytest.skip(str(reason))
     return box

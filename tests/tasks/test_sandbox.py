@@ -4,10 +4,11 @@ import os
 import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from kvarena.tasks.sandbox import NoSandbox, Sandbox
+from kvarena.tasks.sandbox import NoSandbox, Sandbox, probe
 
 
 def left_over(sandbox: Sandbox) -> list[str]:
@@ -46,7 +47,7 @@ def test_numpy_is_there(sandbox):
 
 
 def test_a_function_gets_values_and_returns_one(sandbox):
-    program = "class Solution:\n    def add(self, a: List[int], b: int):\n        print('noise')\n        return sum(a), b"
+    program = "class Solution:\n  def add(self, a: List[int], b: int):\n    print('noise')\n    return sum(a), b"
     assert sandbox.run(program, "[1, 2]\n3", "add") == ("[3, 3]", "")
     assert sandbox.run("def add(a, b): return a + b", '"x"\n"y"', "add") == ('"xy"', "")
 
@@ -183,8 +184,8 @@ print(sorted(os.listdir('/proc/self/fd')))
     stdout, fault = sandbox.run(program, "")
     assert fault == ""
     assert "forty-two" not in stdout
-    # stdin, stdout, stderr, the driver's copy of stdout, and the folder that is being listed
-    assert stdout.endswith("['0', '1', '2', '3', '4']\n")
+    # stdin, stdout, stderr, and the folder that is being listed
+    assert stdout.endswith("['0', '1', '2', '3']\n")
 
 
 def test_without_bubblewrap_nothing_is_run(monkeypatch, tmp_path):
@@ -200,6 +201,11 @@ def test_a_bubblewrap_that_fails_is_no_verdict(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     with pytest.raises(NoSandbox, match="cannot run a program here: bwrap: No permissions to create new namespace"):
         Sandbox().run("print(1)", "")
+
+
+def test_a_sandbox_that_no_program_can_run_in_is_no_verdict(sandbox):
+    with pytest.raises(NoSandbox, match="cannot run a program here: "):
+        probe(replace(sandbox, memory_mb=1))
 
 
 def test_limits_are_positive():
