@@ -25,6 +25,9 @@ from pathlib import Path
 from typing import IO, NamedTuple
 
 DRIVER = Path(__file__).with_name("sandbox_driver.py")
+# of this Python; asked for here, since sysconfig is not safe among threads
+LIBRARY = Path(sysconfig.get_path("stdlib"))
+SHARED = Path(sysconfig.get_config_var("LIBDIR"), sysconfig.get_config_var("INSTSONAME"))
 MEGABYTE = 1 << 20
 STRANGERS = range(1 << 20, 1 << 30)  # user ids for root to choose from
 SLOTS = threading.BoundedSemaphore(len(os.sched_getaffinity(0)))  # programs at a time; a clock starts with its program
@@ -124,11 +127,9 @@ def _namespaces() -> list[str]:
 
 def _interpreter() -> list[str]:
     """This Python without its virtual environment, and the system's shared libraries, read-only."""
-    library = sysconfig.get_path("stdlib")
-    shared = Path(sysconfig.get_config_var("LIBDIR"), sysconfig.get_config_var("INSTSONAME"))
     binds = {path: path for path in ("/usr/lib", "/usr/lib64", "/lib", "/lib64", "/etc/ld.so.cache")}
     binds |= {os.path.realpath(sys._base_executable): "/python/bin/python"}  # type: ignore[attr-defined]
-    binds |= {library: f"/python/lib/{Path(library).name}", str(shared): f"/python/lib/{shared.name}"}
+    binds |= {str(path): f"/python/lib/{path.name}" for path in (LIBRARY, SHARED)}
     numpy = Path(find_spec("numpy").origin).parent  # type: ignore[union-attr,arg-type]
     binds |= {str(folder): f"/python/packages/{folder.name}" for folder in (numpy, numpy.with_name("numpy.libs"))}
     # made beforehand, since bubblewrap would let nobody but root into a folder that it makes on the way
