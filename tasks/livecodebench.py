@@ -54,9 +54,12 @@ def prompt(question: str, starter: str) -> str:
 
 def decode_tests(meta: Mapping[str, Any]) -> tuple[list[Test], str]:
     """All tests, the public ones first, and the function that they call (empty: programs that read stdin)."""
-    tests = [test for key in ENCODED[:2] for test in _decode(meta.get(key) or "[]")]
-    function = json.loads(meta.get("metadata") or "{}").get("func_name") or ""
-    return [Test(test["input"], test["output"]) for test in tests], function
+    try:
+        tests = [test for key in ENCODED[:2] for test in _decode(meta.get(key) or "[]")]
+        function = json.loads(meta.get("metadata") or "{}").get("func_name") or ""
+        return [Test(test["input"], test["output"]) for test in tests], function
+    except (ValueError, KeyError, EOFError, zlib.error, pickle.UnpicklingError) as error:
+        raise ValueError(f"tests cannot be read: {error}") from error
 
 
 def _decode(text: str) -> list[dict[str, str]]:

@@ -27,8 +27,11 @@ class CodeGrader:
     num_workers: int = 4  # tests of a program at a time; not more than there are cores
 
     def __call__(self, completion: str, target: str, meta: Mapping[str, Any] = EMPTY) -> Grade:
-        tests, function = decode_tests(meta)
         program = last_program(after_thought(completion))
+        try:
+            tests, function = decode_tests(meta)
+        except ValueError as error:
+            return Grade(score=None, answer=program, note=f"error: {error}")
         if not tests:
             return Grade(score=None, answer=program, note="no tests: this problem cannot be graded")
         if not program.strip():

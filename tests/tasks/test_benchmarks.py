@@ -1,6 +1,9 @@
 """The real tasks as they are configured: what is asked, how it is sampled, and what a ratio of 4 means."""
 
+import base64
 import json
+import pickle
+import zlib
 
 import pytest
 from kvarena.tasks.graders.choice import ChoiceGrader
@@ -50,6 +53,26 @@ def test_prompts_without_tests_are_ungraded(compose_task, data):
     sample = task.samples[0]
     verdict = task.grader("```python\nprint(1)\n```", sample.target, sample.meta)
     assert (verdict.score, verdict.note) == (None, "no tests: this problem cannot be graded")
+
+
+def test_rows_of_the_release_are_graded(compose_task, sandbox, tmp_path):
+    private = base64.b64encode(zlib.compress(pickle.dumps(json.dumps([{"input": "4", "output": "8"}])))).decode()
+    row = {
+        "question_id": "x1",
+        "question_content": "Double a number.",
+        "starter_code": "",
+        "difficulty": "medium",
+        "public_test_cases": json.dumps([{"input": "1", "output": "2"}]),
+        "private_test_cases": private,
+        "metadata": "{}",
+    }
+    rows = [row, row | {"question_id": "x2", "difficulty": "hard"}]
+    (tmp_path / "release.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    _, task = compose_task("livecodebench", f"task.path={tmp_path}/release.jsonl")
+    (sample,) = task.samples
+    right = task.grader("```python\nprint(2 * int(input()))\n```", sample.target, sample.meta)
+    wrong = task.grader("```python\nprint(2)\n```", sample.target, sample.meta)
+    assert (right.score, wrong.score, wrong.note) == (1.0, 0.0, "test 2 of 2: wrong output")
 
 
 def test_all_can_be_overridden(compose_task):

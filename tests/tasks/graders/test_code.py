@@ -123,6 +123,13 @@ def test_rows_without_tests_stay_ungraded():
     assert verdict.note == "no tests: this problem cannot be graded"
 
 
+@pytest.mark.parametrize("private", ["no base64", "aGk=", encode([{"input": "1"}]), "[1"])
+def test_rows_with_broken_tests_stay_ungraded(private):
+    verdict = CodeGrader()(block("print(1)"), "", {"private_test_cases": private})
+    assert verdict.score is None
+    assert verdict.note.startswith("error: tests cannot be read: ")
+
+
 def test_without_bubblewrap_rows_stay_ungraded_and_nothing_runs(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     program = f"open('{tmp_path}/ran', 'w')\nprint(int(input()) * 2)"
