@@ -58,7 +58,7 @@ def decode_tests(meta: Mapping[str, Any]) -> tuple[list[Test], str]:
         tests = [test for key in ENCODED[:2] for test in _decode(meta.get(key) or "[]")]
         function = json.loads(meta.get("metadata") or "{}").get("func_name") or ""
         return [Test(test["input"], test["output"]) for test in tests], function
-    except (ValueError, KeyError, EOFError, zlib.error, pickle.UnpicklingError) as error:
+    except (ValueError, TypeError, AttributeError, LookupError, EOFError, zlib.error, pickle.UnpicklingError) as error:
         raise ValueError(f"tests cannot be read: {error}") from error
 
 

@@ -3,13 +3,11 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any
 
 from ..task import Grade
-from .completion import after_thought, last_box, same_text
+from .completion import EMPTY, after_thought, last_box, same_text
 
-EMPTY: Mapping[str, Any] = MappingProxyType({})
 MACROS = re.compile(r"\\(?:text|textbf|mathrm|mathbf|mbox|boldsymbol|bf|rm)\b|[{}$\\]")
 LETTER = re.compile(r"(?:option |choice |answer:? )?[(\[]?([a-z])[)\]]?(?:[.:)\]].*)?", re.IGNORECASE | re.DOTALL)
 

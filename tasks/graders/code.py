@@ -8,15 +8,12 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
-from types import MappingProxyType
 from typing import Any
 
 from ..livecodebench import Test, decode_tests
 from ..sandbox import NoSandbox, Outcome, Sandbox, probe
 from ..task import Grade
-from .completion import after_thought, last_program
-
-EMPTY: Mapping[str, Any] = MappingProxyType({})
+from .completion import EMPTY, after_thought, last_program
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +63,7 @@ def find_fault(outcome: Outcome, expected: str, is_value: bool) -> str:
         return "" if same_output(outcome.stdout, expected) else "wrong output"
     try:
         return "" if json.loads(outcome.stdout) == json.loads(expected) else "wrong result"
-    except ValueError:
+    except (ValueError, RecursionError):
         return "no result"
 
 

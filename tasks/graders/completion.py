@@ -1,7 +1,11 @@
 """What a completion says: the part after the thought, its last box, its last program; and answers compared as text."""
 
 import re
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
 
+EMPTY: Mapping[str, Any] = MappingProxyType({})  # the meta of a sample that needs none
 LONGEST = 2000  # characters of an answer that are worth judging
 
 
@@ -44,8 +48,8 @@ def _token(text: str) -> str:
 
 
 def last_program(text: str) -> str:
-    """The last closed block between two lines of ```; empty if there is none."""
-    blocks = re.findall(r"^[ \t]*```[^\n]*\n(.*?)^[ \t]*```", text, re.DOTALL | re.MULTILINE)
+    """What stands last between a line that starts with ``` and the next such line, which is bare; empty if nothing."""
+    blocks = re.findall(r"^[ \t]*```[^\n]*\n((?:(?![ \t]*```)[^\n]*\n)*)[ \t]*```[ \t]*$", text, re.MULTILINE)
     return blocks[-1] if blocks else ""
 
 

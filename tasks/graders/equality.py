@@ -56,7 +56,8 @@ def judge(target: str, answer: str, seconds: float) -> dict[str, Any]:
 def main() -> None:
     logging.disable(logging.WARNING)
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY if hard == resource.RLIM_INFINITY else min(MEMORY, hard), hard))
     for line in sys.stdin:
         print(json.dumps(judge(*json.loads(line))), flush=True)
 

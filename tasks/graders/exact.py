@@ -2,13 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any
 
 from ..task import Grade
-from .completion import LONGEST, after_thought, last_box, same_text
-
-EMPTY: Mapping[str, Any] = MappingProxyType({})
+from .completion import EMPTY, LONGEST, after_thought, last_box, same_text
 
 
 @dataclass(frozen=True, kw_only=True)

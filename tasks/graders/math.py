@@ -9,14 +9,12 @@ import weakref
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any, cast
 
 from ..task import Grade
-from .completion import after_thought, last_box, same_text
+from .completion import EMPTY, after_thought, last_box, same_text
 
-EMPTY: Mapping[str, Any] = MappingProxyType({})
-WORKERS = threading.local()  # a worker for each thread that grades
+WORKERS = threading.local()  # an idle worker for each thread that grades
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,13 +40,13 @@ class MathGrader:
 
 def compare(target: str, answer: str, seconds: float) -> tuple[float | None, str]:
     """Score and note of equality.py."""
-    if getattr(WORKERS, "worker", None) is None:
-        WORKERS.worker = Worker()
+    # whoever is interrupted here leaves no worker behind that would answer the next question with this answer
+    worker, WORKERS.worker = getattr(WORKERS, "worker", None) or Worker(), None
     try:
-        verdict = WORKERS.worker.ask([target, answer, seconds])
+        verdict = worker.ask([target, answer, seconds])
     except ChildProcessError as error:
-        WORKERS.worker = None
         return None, str(error)
+    WORKERS.worker = worker
     return verdict["score"], verdict["note"]
 
 

@@ -86,6 +86,13 @@ def test_leaving_early_passes_no_test(grade, program, note):
     assert grade(program, PAIRS).note == "test 1 of 2: no result"
 
 
+@pytest.mark.parametrize("text", ["'[' * 500_000", "'9' * 900_000", "'{'", "'NaN'"])
+def test_a_result_that_is_no_good_json_is_wrong(grade, text):
+    program = f"import os\nos.write(3, ({text}).encode())\nos._exit(0)\ndef shift(a, b): pass"
+    assert grade(program, PAIRS).note in ("test 1 of 2: no result", "test 1 of 2: wrong result")
+    assert grade(f"print({text})").note == "test 1 of 3: wrong output"
+
+
 def test_the_checker_is_out_of_reach(grade):
     program = """
 import builtins, decimal, json

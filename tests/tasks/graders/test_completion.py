@@ -65,6 +65,8 @@ def test_a_megabyte_is_read_in_a_moment(text, expected):
         ("  ```py\n  a\n  ```", "  a\n"),
         ("```python\na\n```\n```python\ncut", "a\n"),
         ("```python\ncut", ""),
+        ("```\nopen\n```python\na\n```\n", "a\n"),
+        ("```python\n```\n", ""),
         ("x = 1", ""),
     ],
 )
