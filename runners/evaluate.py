@@ -99,6 +99,7 @@ def judge(task: Task, sample: Sample, generation: Generation, tokenizer: Tokeniz
         loop_period=loop.period if loop else None,
         prefill_s=round(generation.prefill_s, 6),
         decode_s=round(generation.decode_s, 6),
+        second_opinion=grade.second_opinion,
         **generation.usage._asdict(),
     )
 
@@ -116,6 +117,8 @@ def header(job: Job, requests: Sequence[Request]) -> dict[str, Any]:
         "dirty": dirty,
         "versions": provenance.versions(),
         "device": provenance.device_name(job.device),
+        "data_commits": dict(job.task.origin),
+        "option_orders": {s.id: s.meta["order"] for s in job.samples if "order" in s.meta},
         "data_sha256": provenance.digest([[s.id, s.question, s.target] for s in job.samples]),
         "prompts_sha256": provenance.digest([[r.sample, list(r.prompt)] for r in requests]),
         "started": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -1,54 +1,85 @@
 """kvarena-grade: judge the completions of finished runs anew, after a grader has changed. No model, no GPU."""
 
 import argparse
+import os
 import sys
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-from ..tasks.sources import read_jsonl
 from ..tasks.task import Task
 from .record import Record, RunFolder
 
 
-def grade(folder: RunFolder) -> int:
-    """Rewrite the records with fresh verdicts; returns how many scores changed."""
+def grade(folder: RunFolder, pool: Executor) -> str:
+    """Rewrite the records with fresh verdicts; returns what changed, and why."""
     run = folder.run()
     task: Task = instantiate(OmegaConf.create(run["config"]["task"]))
-    source = task.samples if task.path is None else read_jsonl(task.path)
-    samples = {source[i].id: source[i] for i in range(run["num_samples"])}
+    samples = {sample.id: sample for sample in task.samples[: run["num_samples"]]}
     before = folder.records()
-    after = []
     for record in before:
         if record.sample not in samples:
             raise ValueError(f"{folder.records_file}: task {task.name} has no sample {record.sample}")
-        after.append(judge(record, task, samples[record.sample].meta))
+        if record.target != samples[record.sample].target:
+            raise ValueError(
+                f"{folder.records_file}: sample {record.sample} has another target than when it was run: "
+                "give task.samples.revision or task.path of then in run.json"
+            )
+    after = list(pool.map(lambda record: judge(record, task, samples[record.sample].meta), before))
     folder.rewrite(after)
-    return sum(old.score != new.score for old, new in zip(before, after, strict=True))
+    return summary(before, after)
 
 
 def judge(record: Record, task: Task, meta: Mapping[str, Any]) -> Record:
     if record.stop == "error":
         return record
     verdict = task.grader(record.completion, record.target, meta)
-    return replace(record, score=verdict.score, answer=verdict.answer, note=verdict.note)
+    return replace(
+        record,
+        score=verdict.score,
+        answer=verdict.answer,
+        note=verdict.note,
+        second_opinion=verdict.second_opinion,
+    )
+
+
+def summary(before: Sequence[Record], after: Sequence[Record]) -> str:
+    """One line, and one for each kind of change."""
+    pairs = [(old, new) for old, new in zip(before, after, strict=True) if old.score != new.score]
+    ungraded = sum(record.score is None for record in after)
+    differs = sum(record.second_opinion not in (None, record.score) for record in after if record.score is not None)
+    kinds = Counter(f"{_verdict(old)} -> {_verdict(new)}" for old, new in pairs)
+    first = f"{len(pairs)} of {len(after)} scores changed, {ungraded} ungraded, {differs} with another second opinion"
+    return "\n".join([first, *(f"  {count} x {kind}" for kind, count in kinds.most_common())])
+
+
+def _verdict(record: Record) -> str:
+    name = {1.0: "right", 0.0: "wrong", None: "ungraded"}.get(record.score, f"score {record.score}")
+    return f"{name} ({record.note})" if record.note else name
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="kvarena-grade", description=__doc__)
     parser.add_argument("runs_dir", type=Path, help="a run folder, or any folder above some")
-    folders = [RunFolder(path=path.parent) for path in sorted(parser.parse_args(argv).runs_dir.rglob("run.json"))]
+    parser.add_argument("--num-workers", type=int, default=os.cpu_count(), help="completions judged at a time")
+    arguments = parser.parse_args(argv)
+    folders = [RunFolder(path=path.parent) for path in sorted(arguments.runs_dir.rglob("run.json"))]
     try:
         if not folders:
             raise ValueError("no run.json below that folder")
-        for folder in folders:
-            print(f"{folder.path}: {grade(folder)} scores changed")
-    except ValueError as error:
-        print(f"kvarena-grade: {error}", file=sys.stderr)
+        with ThreadPoolExecutor(arguments.num_workers) as pool:
+            for folder in folders:
+                print(f"{folder.path}: {grade(folder, pool)}", flush=True)
+    except (ValueError, InstantiationException) as error:
+        message = " ".join(str(error.__cause__ or error).split())
+        print(f"kvarena-grade: {message}", file=sys.stderr)
         return 2
     return 0
 

@@ -11,7 +11,6 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from ..methods.policy import Policy
-from ..tasks.sources import read_jsonl
 from ..tasks.task import Sample, Task
 from .generate import Decoder, Request
 from .model import Checkpoint, Tokenizer
@@ -94,7 +93,7 @@ def build(config: DictConfig, method: str) -> Job:
         raise ValueError(f"workers={plain['workers']} num_workers={plain['num_workers']}: use local and 1")
     if plain["engine"]["batch_size"] < 1:
         raise ValueError(f"engine.batch_size={plain['engine']['batch_size']}: use 1 or more")
-    samples = task.samples if task.path is None else read_jsonl(task.path)
+    samples = task.samples
     num_samples = plain["num_samples"] or len(samples)
     if num_samples > len(samples):
         raise ValueError(f"num_samples={num_samples}: {task.path or f'task {task.name}'} has {len(samples)}")

@@ -33,6 +33,7 @@ class Record:
     loop_period: int | None  # tokens
     prefill_s: float
     decode_s: float
+    second_opinion: float | None = None  # 1 if answer and target are equal as text; null: no such opinion
 
     @property
     def key(self) -> tuple[str, int]:

@@ -1,30 +1,58 @@
-"""Samples from a local file: a JSON object a line with id, question and target, and meta where the grader wants it."""
+"""Samples from rows, and rows from a local file: a JSON object a line."""
 
 import json
-from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any, NamedTuple
 
-from .task import Sample
+from .rows import PLAIN, Reader
+from .sample import Sample
 
 
-def read_jsonl(path: str) -> list[Sample]:
-    file = Path(path)
-    if not file.is_file():
+class Row(NamedTuple):
+    place: str  # for messages
+    values: Mapping[str, Any]
+
+
+def read_jsonl(path: str, reader: Reader = PLAIN) -> list[Sample]:
+    if not Path(path).is_file():
         raise ValueError(f"task.path={path}: no such file")
-    lines = file.read_text(encoding="utf-8").splitlines()
-    samples = [_sample(line, f"{path}:{number}") for number, line in enumerate(lines, 1) if line.strip()]
-    if doubled := [id for id, count in Counter(sample.id for sample in samples).items() if count > 1]:
-        raise ValueError(f"task.path={path}: id {doubled[0]} stands there more than once")
+    return read_rows(read_lines(path, path), reader, f"task.path={path}")
+
+
+def read_rows(rows: Iterable[Row], reader: Reader, source: str) -> list[Sample]:
+    """The task's samples among rows; a row that cannot be read, or an id that came before, is refused by its place."""
+    samples: dict[str, Sample] = {}
+    for number, row in enumerate(rows):
+        try:
+            sample = reader(row.values, number)
+        except KeyError as error:
+            there = ", ".join(row.values)
+            raise ValueError(f"{row.place}: {error.args[0]} missing; there are {there or 'no fields'}") from error
+        except (ValueError, TypeError, AttributeError) as error:
+            raise ValueError(f"{row.place}: {error}") from error
+        if sample is None:
+            continue
+        if sample.id in samples:
+            raise ValueError(f"{row.place}: id {sample.id} stands there more than once")
+        samples[sample.id] = sample
     if not samples:
-        raise ValueError(f"task.path={path}: no sample in it")
-    return samples
+        raise ValueError(f"{source}: no sample in it")
+    return list(samples.values())
 
 
-def _sample(line: str, place: str) -> Sample:
+def read_lines(path: str, name: str) -> Iterator[Row]:
+    with open(path, encoding="utf-8") as file:
+        for number, line in enumerate(file, 1):
+            if line.strip():
+                yield _parse(line, f"{name}:{number}")
+
+
+def _parse(line: str, place: str) -> Row:
     try:
-        row = json.loads(line)
+        values = json.loads(line)
     except json.JSONDecodeError as error:
         raise ValueError(f"{place}: no JSON ({error})") from error
-    if missing := [key for key in ("id", "question", "target") if key not in row]:
-        raise ValueError(f"{place}: {', '.join(missing)} missing")
-    return Sample(id=str(row["id"]), question=row["question"], target=str(row["target"]), meta=row.get("meta", {}))
+    if not isinstance(values, dict):
+        raise ValueError(f"{place}: no JSON object")
+    return Row(place, values)

@@ -1,16 +1,12 @@
-"""What is asked and what counts as right: a sample, the verdict on one completion, and the task that holds both."""
+"""What is asked and what counts as right: the verdict on one completion, and the task that holds samples and grader."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol
 
-
-@dataclass(frozen=True, kw_only=True)
-class Sample:
-    id: str  # stable over runs: resume, pairing and noise are keyed by it
-    question: str
-    target: str
-    meta: Mapping[str, Any] = field(default_factory=dict)  # what the grader needs beyond the target
+from .rows import PLAIN, Reader
+from .sample import Sample
+from .sources import read_jsonl
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,6 +14,7 @@ class Grade:
     score: float | None  # 1 right, 0 wrong; None: could not be judged (note says why), which is not wrong
     answer: str  # what was read out of the completion
     note: str = ""
+    second_opinion: float | None = None  # 1 if answer and target are equal as text, 0 if not; None: no such opinion
 
 
 class Grader(Protocol):
@@ -29,7 +26,8 @@ class Task:
     name: str
     samples: Sequence[Sample]
     grader: Grader
-    path: str | None = None  # a local file of samples (tasks/sources.py) in place of `samples`
+    path: str | None = None  # a local file, whose rows take the place of `samples`
+    reader: Reader = PLAIN  # of the rows of that file
     template: str = "{question}"  # the user's turn of the chat
     dense_length: int  # mean tokens of prompt and completion without compression: the unit of compression.ratio
     max_tokens: int  # tokens a completion may have
@@ -40,6 +38,13 @@ class Task:
         for name in ("dense_length", "max_tokens"):
             if getattr(self, name) < 1:
                 raise ValueError(f"task.{name}={getattr(self, name)}: at least 1 is needed")
+        if self.path is not None:
+            object.__setattr__(self, "samples", read_jsonl(self.path, self.reader))
+
+    @property
+    def origin(self) -> Mapping[str, str]:
+        """Commit of each data set of the hub that the samples come from; empty for files and generated tasks."""
+        return getattr(self.samples, "commits", {})
 
     def prompt(self, sample: Sample) -> str:
         """The user's message for a sample, before the chat template."""
