@@ -19,7 +19,7 @@ from ..tasks.task import Grade, Sample, Task
 from . import provenance
 from .generate import Decoder, Generation, Request
 from .job import Job, build
-from .loops import terminal_loop
+from .loops import repetition, terminal_loop
 from .model import Tokenizer
 from .record import Record, RunFolder, append_line
 
@@ -97,9 +97,11 @@ def judge(task: Task, sample: Sample, generation: Generation, tokenizer: Tokeniz
         num_tokens=len(generation.token_ids),
         loop_onset=loop.onset if loop else None,
         loop_period=loop.period if loop else None,
+        loop_character=len(tokenizer.decode(generation.token_ids[: loop.onset], skip_special_tokens=True)) if loop else None,
         prefill_s=round(generation.prefill_s, 6),
         decode_s=round(generation.decode_s, 6),
         **generation.usage._asdict(),
+        **repetition(generation.token_ids, completion)._asdict(),
     )
 
 
