@@ -15,6 +15,7 @@ import pandas as pd
 from ..runners.loops import repetition
 from ..runners.record import Record, RunFolder
 
+DENSE = "full"
 REPORT = "report"  # what the report itself writes below RUNS_DIR
 LABELS = ("task", "difficulty", "model", "method", "ratio", "tokens", "evicts", "selects", "protects_prompt")
 
