@@ -1,0 +1,144 @@
+"""index.html: one file that needs no network, and the completions beside it, each in a script loaded when it is read.
+
+A page opened from the disk may not fetch files, but it may load scripts; so each completion is a call of `receive`.
+"""
+
+import json
+import shutil
+from collections.abc import Iterable, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from plotly.offline import get_plotlyjs
+
+from ..runners.record import Record, replace
+from .figures import loop_onsets
+from .load import DENSE, Run
+from .rounds import evictions
+from .stats import loops, problem_means, score
+
+TEXTS = "texts"
+FIGURES = "figures"
+
+
+def write(
+    runs: Sequence[Run], results: pd.DataFrame, beside: pd.DataFrame, missing: dict[str, str], output: Path
+) -> Path:
+    """`results` has a row for each run, in any order; `missing` says why a figure is not there."""
+    places = {run.name: place for place, run in enumerate(runs)}
+    data = {
+        "dense": DENSE,
+        "rows": records(results.assign(place=results["run"].map(places))),
+        "settings": settings(runs),
+        "onsets": [[[x["evictions"], x["onset"]] for x in loop_onsets([run])] for run in runs],
+        "figures": sorted(path.name for path in (output / FIGURES).glob("*.svg")),
+        "missing": missing,
+        "published": records(beside),
+    }
+    page = files("kvarena.analysis") / "page"
+    html = page.joinpath("index.html").read_text(encoding="utf-8")
+    for mark, text in (
+        ("/* page.css */", page.joinpath("page.css").read_text(encoding="utf-8")),
+        ("/* page.js */", page.joinpath("page.js").read_text(encoding="utf-8")),
+        ("/* plotly.js */", get_plotlyjs()),
+        ("/* data */", script_safe(data)),
+    ):
+        html = html.replace(mark, text, 1)
+    shutil.rmtree(output / TEXTS, ignore_errors=True)
+    for place, run in enumerate(runs):
+        write_texts(run, output / TEXTS / str(place))
+    path = output / "index.html"
+    replace(path, html)
+    return path
+
+
+def records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows as JSON values, null where a number is missing."""
+    return json.loads(table.to_json(orient="records", double_precision=6))
+
+
+def script_safe(value: Any) -> str:
+    """JSON that neither ends the script element it stands in nor holds what JSON does not know."""
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
+
+
+def settings(runs: Sequence[Run]) -> list[dict[str, Any]]:
+    """For each task, difficulty and model: its problems, and what each run made of them."""
+    found = []
+    for setting in dict.fromkeys(run.setting for run in runs):
+        places = [place for place, run in enumerate(runs) if run.setting == setting]
+        problems = list(dict.fromkeys(key for place in places for key in problem_keys(runs[place].outcomes)))
+        means = {place: problem_means(runs[place].outcomes, score) for place in places}
+        looping = {place: problem_means(runs[place].outcomes, loops) for place in places}
+        known = {problem: [means[place][problem] for place in places if problem in means[place]] for problem in problems}
+        problems.sort(key=lambda problem: -float(np.mean(known[problem] or [0])))
+        task, level, model = setting
+        found.append(
+            {
+                "title": f"{task} ({level}), {model}" if level else f"{task}, {model}",
+                "problems": [{"sample": sample, "target": target} for sample, target in problems],
+                "runs": [
+                    {
+                        "place": place,
+                        "draws": draws(runs[place].outcomes, problems),
+                        "scores": [rounded(means[place].get(problem)) for problem in problems],
+                        "loops": [rounded(looping[place].get(problem)) for problem in problems],
+                    }
+                    for place in places
+                ],
+            }
+        )
+    return found
+
+
+def problem_keys(outcomes: Iterable[Record]) -> Iterable[tuple[str, str]]:
+    return ((record.sample, record.target) for record in outcomes)
+
+
+def draws(outcomes: Iterable[Record], problems: Sequence[tuple[str, str]]) -> list[list[str]]:
+    """The names of the files of each problem's completions."""
+    names: dict[tuple[str, str], list[str]] = {problem: [] for problem in problems}
+    for place, record in enumerate(outcomes):
+        names[record.sample, record.target].append(str(place))
+    return list(names.values())
+
+
+def rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 4)
+
+
+def write_texts(run: Run, folder: Path) -> None:
+    """One script a completion, named by the place of its record among the sorted ones."""
+    folder.mkdir(parents=True, exist_ok=True)
+    places = {record.key: place for place, record in enumerate(run.outcomes)}
+    budget = run.config.get("method", {}).get("budget", {})
+    for record in run.records():
+        place = places[record.key]
+        call = f"receive({script_safe(f'{folder.name}/{place}')},{script_safe(text(record, budget))})"
+        folder.joinpath(f"{place}.js").write_text(call, encoding="utf-8")
+
+
+def text(record: Record, budget: dict[str, Any]) -> dict[str, Any]:
+    names = ("draw", "completion", "answer", "target", "note", "stop", "prompt_tokens", "num_tokens")
+    names += ("num_evictions", "peak_slots", "loop_onset", "loop_period")
+    return {name: getattr(record, name) for name in names} | {
+        "score": score(record),
+        "budget": budget.get("tokens"),
+        "loop_character": None if record.loop_onset is None else character(record, record.loop_onset),
+        "evictions": [[step, character(record, step)] for step in evictions(record, budget)],
+    }
+
+
+def character(record: Record, token: int) -> int:
+    """About where a token begins in the text, in the UTF-16 units that a browser counts.
+
+    By proportion between the places that are known: both ends, and in newer records the onset of the loop.
+    """
+    known = [(0, 0), (record.num_tokens, len(record.completion))]
+    if record.loop_onset and record.loop_character is not None:
+        known.insert(1, (record.loop_onset, record.loop_character))
+    place = int(np.interp(token, *zip(*known, strict=True)))
+    return place + (0 if record.completion.isascii() else sum(sign > "\uffff" for sign in record.completion[:place]))
