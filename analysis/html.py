@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from plotly.offline import get_plotlyjs
 
+from ..runners.loops import terminal_loop
 from ..runners.record import Record, replace
 from .figures import loop_onsets
 from .load import DENSE, Run
@@ -22,6 +23,7 @@ from .stats import loops, problem_means, score
 
 TEXTS = "texts"
 FIGURES = "figures"
+WORD = 20  # characters that a mark is moved back by at most, to the beginning of a word
 
 
 def write(
@@ -34,7 +36,7 @@ def write(
         "rows": records(results.assign(place=results["run"].map(places))),
         "settings": settings(runs),
         "onsets": [[[x["evictions"], x["onset"]] for x in loop_onsets([run])] for run in runs],
-        "figures": sorted(path.name for path in (output / FIGURES).glob("*.svg")),
+        "figures": sorted(path.stem for path in (output / FIGURES).glob("*.svg")),
         "missing": missing,
         "published": records(beside),
     }
@@ -84,6 +86,7 @@ def settings(runs: Sequence[Run]) -> list[dict[str, Any]]:
                     {
                         "place": place,
                         "draws": draws(runs[place].outcomes, problems),
+                        "first_loops": first_loops(runs[place].outcomes, problems),
                         "scores": [rounded(means[place].get(problem)) for problem in problems],
                         "loops": [rounded(looping[place].get(problem)) for problem in problems],
                     }
@@ -104,6 +107,14 @@ def draws(outcomes: Iterable[Record], problems: Sequence[tuple[str, str]]) -> li
     for place, record in enumerate(outcomes):
         names[record.sample, record.target].append(str(place))
     return list(names.values())
+
+
+def first_loops(outcomes: Iterable[Record], problems: Sequence[tuple[str, str]]) -> list[int]:
+    """Which draw of each problem is the first to end in a loop; 0 where none does."""
+    looping: dict[tuple[str, str], list[bool]] = {problem: [] for problem in problems}
+    for record in outcomes:
+        looping[record.sample, record.target].append(record.loop_onset is not None)
+    return [found.index(True) if any(found) else 0 for found in looping.values()]
 
 
 def rounded(value: float | None) -> float | None:
@@ -127,18 +138,29 @@ def text(record: Record, budget: dict[str, Any]) -> dict[str, Any]:
     return {name: getattr(record, name) for name in names} | {
         "score": score(record),
         "budget": budget.get("tokens"),
-        "loop_character": None if record.loop_onset is None else character(record, record.loop_onset),
-        "evictions": [[step, character(record, step)] for step in evictions(record, budget)],
+        "loop_character": None if record.loop_onset is None else units(record.completion, loop_character(record)),
+        "evictions": [[step, units(record.completion, character(record, step))] for step in evictions(record, budget)],
     }
 
 
 def character(record: Record, token: int) -> int:
-    """About where a token begins in the text, in the UTF-16 units that a browser counts.
-
-    By proportion between the places that are known: both ends, and in newer records the onset of the loop.
-    """
+    """About where a token begins in the text: by proportion between both ends and the loop, moved back to a word."""
     known = [(0, 0), (record.num_tokens, len(record.completion))]
-    if record.loop_onset and record.loop_character is not None:
-        known.insert(1, (record.loop_onset, record.loop_character))
+    if record.loop_onset:
+        known.insert(1, (record.loop_onset, loop_character(record)))
     place = int(np.interp(token, *zip(*known, strict=True)))
-    return place + (0 if record.completion.isascii() else sum(sign > "\uffff" for sign in record.completion[:place]))
+    return record.completion.rfind(" ", max(place - WORD, 0), place) + 1 or place
+
+
+def loop_character(record: Record) -> int:
+    """Where the loop begins in the text; in older records, which do not say, where the characters begin to repeat."""
+    if record.loop_character is not None:
+        return record.loop_character
+    text, onset = record.completion, record.loop_onset or 0
+    found = terminal_loop([*map(ord, text)], max_period=len(text) // 4, min_tokens=record.num_tokens - onset)
+    return found.onset if found else len(text) * onset // max(record.num_tokens, 1)
+
+
+def units(text: str, place: int) -> int:
+    """A place in the text as a browser counts it, in units of UTF-16."""
+    return place if text.isascii() else place + sum(sign > "\uffff" for sign in text[:place])

@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from ..runners.loops import repetition
+from ..runners.loops import Repetition, repetition
 from ..runners.record import Record, RunFolder
 
 DENSE = "full"
@@ -86,7 +86,7 @@ class Runs(list[Run]):
 
 
 def outcome(record: Record) -> Record:
-    if record.vase_class is None:
+    if any(getattr(record, name) is None for name in Repetition._fields):
         record = replace(record, **repetition(record.token_ids, record.completion)._asdict())
     return replace(record, token_ids=[], completion="")
 

@@ -8,7 +8,7 @@ const symbols = ["circle", "square", "diamond", "triangle-up", "triangle-down", 
 const methods = [...new Set(data.rows.map((row) => row.method))].filter((name) => name !== data.dense).sort();
 const PAGE_CHARACTERS = 4000;
 const PAGE_PROBLEMS = 200;
-const state = { setting: 0, sort: null, descending: true, firstProblem: 0, problem: 0, sides: [null, null] };
+const state = { setting: 0, sort: null, descending: true, firstProblem: 0, problem: 0, sides: [null, null], hidden: new Set() };
 
 function element(tag, attributes = {}, ...children) {
   const made = document.createElement(tag);
@@ -138,6 +138,7 @@ function table() {
     const cells = columns.map(([, , show, text]) => element("td", { class: text && "text" }, show(row)));
     return element("tr", { class: row.method === data.dense && "dense", title: row.run, onclick: () => readRow(row.place) }, ...cells);
   });
+  byId("table").className = byId("all").checked ? "" : "one";
   byId("table").tBodies[0].replaceChildren(...lines);
 }
 
@@ -165,8 +166,35 @@ function onsetTraces(rows) {
   }).filter((trace) => trace.x.length);
 }
 
+/* the library is large: it is run when a chart first comes into view */
+function library() {
+  if (window.Plotly) return;
+  const script = element("script");
+  script.textContent = byId("plotly").textContent;
+  document.head.append(script);
+}
+
+function legend() {
+  const used = new Set(setting().runs.map((run) => rowOf.get(run.place).method));
+  const chips = [data.dense, ...methods].filter((method) => used.has(method)).map((method) => {
+    const toggle = () => { state.hidden.has(method) ? state.hidden.delete(method) : state.hidden.add(method); charts(); };
+    return element("button", { class: state.hidden.has(method) ? "chip off" : "chip", onclick: toggle }, element("i", { style: `background:${look(method).color}` }), method);
+  });
+  byId("legend").replaceChildren(...chips);
+}
+
+const coming = new IntersectionObserver((entries) => {
+  for (const { isIntersecting, target } of entries) {
+    if (!isIntersecting) continue;
+    coming.unobserve(target);
+    library();
+    target.draw();
+  }
+});
+
 function charts() {
-  const rows = setting().runs.map((run) => rowOf.get(run.place));
+  legend();
+  const rows = setting().runs.map((run) => rowOf.get(run.place)).filter((row) => !state.hidden.has(row.method));
   const [accuracy, low, high] = ["accuracy", "accuracy_low", "accuracy_high"].map((key) => (row) => row[key]);
   const ratio = { title: { text: "compression ratio" }, type: "log", tickvals: [...new Set(rows.map((r) => r.ratio))], ticktext: [...new Set(rows.map((r) => `${Number(r.ratio.toPrecision(3))}x`))] };
   const share = (text) => ({ title: { text }, range: [-0.03, 1.05] });
@@ -179,16 +207,17 @@ function charts() {
   ].filter(([lines]) => lines.length);
   byId("plots").replaceChildren(...drawn.map(([lines, xaxis, yaxis]) => {
     const box = element("div", { class: "plot" });
-    const layout = { margin: { l: 55, r: 15, t: 15, b: 45 }, xaxis, yaxis, font: { size: 12 }, legend: { font: { size: 10 } }, hovermode: "closest" };
-    requestAnimationFrame(() => Plotly.newPlot(box, lines, layout, { displaylogo: false, responsive: true, modeBarButtonsToRemove: ["select2d", "lasso2d"] }));
+    const layout = { margin: { l: 55, r: 20, t: 30, b: 55 }, xaxis, yaxis, font: { size: 12 }, showlegend: false, hovermode: "closest" };
+    box.draw = () => Plotly.newPlot(box, lines, layout, { displaylogo: false, responsive: true, modeBarButtonsToRemove: ["select2d", "lasso2d"] });
+    coming.observe(box);
     return box;
   }));
 }
 
 function figureList() {
-  const links = data.figures.map((file) => element("li", {}, element("a", { href: `figures/${file}` }, file)));
-  const missing = Object.entries(data.missing).map(([figure, why]) => element("li", {}, `${figure}: not drawn, ${why}`));
-  byId("figures").replaceChildren(...links, ...missing);
+  byId("figures").append(...data.figures.map((figure) =>
+    element("a", { href: `figures/${figure}.svg` }, element("img", { src: `figures/${figure}.png`, loading: "lazy", alt: figure }), `${figure}.svg`)));
+  byId("missing").append(...Object.entries(data.missing).map(([figure, why]) => element("li", {}, `${figure} is not drawn: ${why}`)));
 }
 
 /* ---- problems x runs ---- */
@@ -229,7 +258,9 @@ function describeCell(event) {
 
 function readCell(event) {
   const cell = event.target.closest("td");
-  if (cell) read(Number(cell.dataset.problem), Number(cell.dataset.run));
+  if (!cell) return;
+  const [problem, place] = [Number(cell.dataset.problem), Number(cell.dataset.run)];
+  read(problem, place, setting().runs.find((run) => run.place === place).first_loops[problem]);
 }
 
 /* ---- reader ---- */
@@ -263,10 +294,9 @@ function readRow(place) {
   read(state.problem, place);
 }
 
-function read(problem, place) {
+function read(problem, place, draw = 0) {
   state.problem = problem;
-  const draw = state.sides[1] && state.sides[1].draw;
-  state.sides = [{ place: denseOf(), draw: draw || 0 }, { place, draw: draw || 0 }];
+  state.sides = [{ place: denseOf(), draw }, { place, draw }];
   reader();
   byId("reader").scrollIntoView();
 }
@@ -307,7 +337,7 @@ function fill(box, side) {
 
 function facts(text) {
   const right = known(text.score) && text.score >= 0.5;
-  const verdict = known(text.score) ? element("b", { class: right ? "verdict-right" : "verdict-wrong" }, `score ${text.score}`) : element("b", {}, `no verdict ${text.note}`);
+  const verdict = known(text.score) ? element("b", { class: right ? "right" : "wrong" }, `score ${text.score}`) : element("b", {}, `no verdict ${text.note}`);
   const loop = known(text.loop_onset) ? `loop from token ${text.loop_onset}, period ${text.loop_period}` : "no loop";
   const budget = known(text.budget) ? `budget ${text.budget} tokens, ${text.num_evictions} evictions` : "no budget";
   const lines = [`${text.num_tokens.toLocaleString("en")} tokens after a prompt of ${text.prompt_tokens}, ended by ${text.stop}`, budget, loop, `answer ${text.answer || "none"}, target ${text.target}`];
@@ -385,7 +415,7 @@ function choose(index) {
   table();
   matrix();
   reader();
-  requestAnimationFrame(charts);
+  charts();
 }
 
 byId("setting").append(...data.settings.map((s, i) => element("option", { value: i }, s.title)));
@@ -405,3 +435,4 @@ head();
 figureList();
 publishedTable();
 choose(0);
+requestAnimationFrame(() => setTimeout(() => performance.mark("drawn")));

@@ -4,6 +4,7 @@ import shutil
 import pytest
 from kvarena import analysis
 from kvarena.analysis.load import load
+from kvarena.runners.loops import repetition
 
 
 def test_runs_are_found_at_any_depth_and_sorted(write, tmp_path):
@@ -95,7 +96,8 @@ def test_what_an_old_record_lacks_is_computed(write, tmp_path, record):
 
 
 def test_what_a_record_says_is_not_computed_again(write, tmp_path, record):
-    write("a", [record(vase_class="ok", zlib_ratio=3.5)], samples=1)
+    said = repetition([1, 2, 3], "abc")._replace(zlib_ratio=3.5)
+    write("a", [record(**said._asdict())], samples=1)
     assert load(tmp_path)[0].outcomes[0].zlib_ratio == 3.5
 
 
