@@ -30,7 +30,7 @@ class Nothing(ValueError):
 class Look:
     """One colour and marker for each method, the same in every figure of a report."""
 
-    def __init__(self, methods: Iterable[str]):
+    def __init__(self, methods: Iterable[str]) -> None:
         colours = mpl.rcParams["axes.prop_cycle"].by_key()["color"]
         self.of: dict[str, dict[str, Any]] = {DENSE: {"color": DENSE_COLOUR, "marker": "*"}}
         for i, method in enumerate(sorted(set(methods) - {DENSE})):
@@ -83,8 +83,10 @@ def panels(titles: Sequence[str]) -> tuple[Figure, list[Axes]]:
 def settings(table: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
     """A title and the rows of each task, difficulty and model."""
     found = []
-    for (task, level, model), rows in table.groupby(SETTING, dropna=False, sort=False):
-        found.append((f"{task}, {model}" if pd.isna(level) else f"{task} ({level}), {model}", rows))
+    for _, rows in table.groupby(SETTING, dropna=False, sort=False):
+        first = rows.iloc[0]
+        task = first.task if pd.isna(first.difficulty) else f"{first.task} ({first.difficulty})"
+        found.append((f"{task}, {first.model}", rows))
     return found
 
 
@@ -141,7 +143,7 @@ def accuracy_memory(results: pd.DataFrame, look: Look) -> Figure:
         megabytes = rows["resident_bytes"].astype(float) / 1e6
         axis.step(*front(megabytes, rows["accuracy"]), where="post", color="0.6", linewidth=1, zorder=1)
         for method, points in rows.groupby("method"):
-            looks = {"label": method} | look.of[str(method)]
+            looks: dict[str, Any] = {"label": method} | look.of[str(method)]
             axis.plot(megabytes[points.index], points["accuracy"], linestyle="none", **looks)
         axis.set(xlabel="cache of the largest row (MB)", ylabel="pass@1", ylim=(-0.03, 1.05))
     legend(figure, axes)
@@ -167,7 +169,7 @@ def onset_evictions(runs: Sequence[Run], look: Look) -> Figure:
     figure, axes = panels([title for title, _ in found])
     for axis, (_, rows) in zip(axes, found, strict=True):
         for method, loops in rows.groupby("method"):
-            looks = {"label": method} | look.of[str(method)]
+            looks: dict[str, Any] = {"label": method} | look.of[str(method)]
             axis.plot(loops["evictions"], loops["onset"], linestyle="none", alpha=0.6, **looks)
         axis.set(xlabel="evictions before the loop", ylabel="loop onset (token)")
     legend(figure, axes)
@@ -194,8 +196,8 @@ def value_range(ranges: pd.DataFrame) -> Figure:
     figure, axes = panels([str(model) for model, _ in models])
     low, first, middle, third, high = map(str, QUANTILES)
     for axis, (_, rows) in zip(axes, models, strict=True):
-        axis.fill_between(rows["layer"], rows[low], rows[high], alpha=0.15, linewidth=0, color="C0", label="5 to 95 %")
-        axis.fill_between(rows["layer"], rows[first], rows[third], alpha=0.35, linewidth=0, color="C0", label="quartiles")
+        for bottom, top, alpha, label in ((low, high, 0.15, "5 to 95 %"), (first, third, 0.35, "quartiles")):
+            axis.fill_between(rows["layer"], rows[bottom], rows[top], alpha=alpha, linewidth=0, color="C0", label=label)
         axis.plot(rows["layer"], rows[middle], color="C0", marker="o", label="median")
         axis.set(xlabel="layer", ylabel="value range (max - min)", ylim=(0, None))
     legend(figure, axes)

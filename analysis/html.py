@@ -75,8 +75,7 @@ def settings(runs: Sequence[Run]) -> list[dict[str, Any]]:
         problems = list(dict.fromkeys(key for place in places for key in problem_keys(runs[place].outcomes)))
         means = {place: problem_means(runs[place].outcomes, score) for place in places}
         looping = {place: problem_means(runs[place].outcomes, loops) for place in places}
-        known = {problem: [means[place][problem] for place in places if problem in means[place]] for problem in problems}
-        problems.sort(key=lambda problem: -float(np.mean(known[problem] or [0])))
+        problems.sort(key=lambda problem: -sum(means[place].get(problem, 0) for place in places))
         task, level, model = setting
         found.append(
             {
@@ -148,7 +147,8 @@ def character(record: Record, token: int) -> int:
     known = [(0, 0), (record.num_tokens, len(record.completion))]
     if record.loop_onset:
         known.insert(1, (record.loop_onset, loop_character(record)))
-    place = int(np.interp(token, *zip(*known, strict=True)))
+    tokens, characters = zip(*known, strict=True)
+    place = int(np.interp(token, tokens, characters))
     return record.completion.rfind(" ", max(place - WORD, 0), place) + 1 or place
 
 

@@ -6,8 +6,8 @@ from typing import Any
 import pandas as pd
 
 LEGEND = (
-    "accuracy: pass@1 with its 95 % bootstrap interval over problems; vs dense: paired by problem, † where its interval "
-    "excludes zero; slots per KV head, mean over layers"
+    "accuracy: pass@1 with its 95 % bootstrap interval over problems; vs dense: paired by problem, † where its "
+    "interval excludes zero; slots per KV head, mean over layers"
 )
 MISSING = "-"
 TEXT = ("method", "run", "note")  # aligned left; numbers to the right

@@ -1,4 +1,4 @@
-"""`kvarena-report RUNS_DIR`: tables, figures and a page of all runs below a folder; `--compare A B`: two runs, paired."""
+"""`kvarena-report RUNS_DIR`: tables, figures and a page of all runs below a folder; `--compare A B`: two of them."""
 
 import sys
 from argparse import ArgumentParser, Namespace

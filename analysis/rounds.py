@@ -1,4 +1,4 @@
-"""When a row was evicted, from its run's budget: records count evictions, and this tells where in the text they fell."""
+"""When a row was evicted, from its run's budget: records count evictions, and this says where in the text they fell."""
 
 from typing import Any
 

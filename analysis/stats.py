@@ -87,8 +87,8 @@ def bootstrap_mean(values: np.ndarray, bounds: tuple[float, float] = BOUNDS) -> 
     if not n:
         return Estimate(np.nan, np.nan, np.nan)
     value = float(values.mean())
-    if np.ptp(values) == 0:
-        unseen = norm.ppf(0.5 + LEVEL / 2) ** 2
+    if values.min() == values.max():
+        unseen = float(norm.ppf(0.5 + LEVEL / 2)) ** 2
         share = unseen / (n + unseen)
         return Estimate(value, value - share * (value - bounds[0]), value + share * (bounds[1] - value))
     means = resamples(n) @ values.astype(np.float32) / np.float32(n)

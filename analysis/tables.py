@@ -1,4 +1,4 @@
-"""One row a run: what it was (task, difficulty, model, method, budget), what came of it, and how it compares to dense."""
+"""One row a run: what it was (task, difficulty, model, method, budget), what came of it, and how far from dense."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -115,12 +115,12 @@ def equal_memory(table: pd.DataFrame) -> pd.Series:
     total = table["batch_size"].astype(float) * table["resident_bytes"].astype(float)
     for _, block in table.groupby(["task", "difficulty", "model"], dropna=False):
         dense = block[block["method"] == DENSE]
-        for place in dense.index[:1]:
-            fits = block[(total[block.index] <= total[place]) & (block["batch_size"] > dense.at[place, "batch_size"])]
+        for base in dense.index[:1]:
+            fits = block[(total[block.index] <= total[base]) & (block["batch_size"] > dense.at[base, "batch_size"])]
             best = fits.groupby(["method", "ratio"])["tokens_per_s"].max()
             keys = pd.MultiIndex.from_frame(block[["method", "ratio"]])
             found[block.index] = best.reindex(keys).to_numpy()
-            found[place] = dense.at[place, "tokens_per_s"]
+            found[base] = dense["tokens_per_s"].loc[base]
     return found
 
 

@@ -25,7 +25,7 @@ def files(run: Run) -> list[Path]:
 def tensors(path: Path, what: str) -> Iterator[tuple[int, int, np.ndarray]]:
     """Round, layer and tensor of that name."""
     with safe_open(path, framework="pt") as file:
-        for name in file.keys():
+        for name in file.keys():  # noqa: SIM118, it is no dictionary
             round, layer, kind = name.split("/")
             if kind == what:
                 yield int(round), int(layer), file.get_tensor(name).float().numpy()

@@ -134,8 +134,9 @@ def short(value: float) -> str:
 
 LEGEND = (
     "Accuracy in percent. Bold: best compressed method of the block; italic (LaTeX: underlined): second. "
-    "†: the 95 % interval of the difference to dense, paired by problem, excludes zero. Cache: the largest row's, at its "
-    "peak. Read: slots per KV head and step. Equal memory: measured with the largest batch whose cache fits in dense's."
+    "†: the 95 % interval of the difference to dense, paired by problem, excludes zero. Cache: the largest row's, at "
+    "its peak. Read: slots per KV head and step. Equal memory: measured with a larger batch whose cache fits in "
+    "dense's."
 )
 
 

@@ -60,9 +60,15 @@ class Writer:
         return folder
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def record():
     return make_record
+
+
+@pytest.fixture(scope="session")
+def writer():
+    """writer(root): writes runs below another folder than tmp_path."""
+    return Writer
 
 
 @pytest.fixture
@@ -70,7 +76,7 @@ def write(tmp_path):
     return Writer(tmp_path)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def config():
     """config(tokens): what run.json says of a run, as far as the analysis reads it."""
 
@@ -81,6 +87,6 @@ def config():
     return build
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def dense():
     return DENSE

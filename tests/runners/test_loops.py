@@ -134,7 +134,8 @@ def test_nothing_said_is_no_repetition():
 
 def test_repeated_lines():
     assert repeated_lines("a b c\n\nd e f\n a b c \nx") == 1 / 4
-    assert repeated_lines("so the answer must be 12 apples in all\nso the answer must be 13 apples in all") == 0.5  # nearly the same
+    almost = "so the answer must be 12 apples in all\nso the answer must be 13 apples in all"
+    assert repeated_lines(almost) == 0.5
     assert repeated_lines("so the answer is 12 apples\nthe sum of both is an even number") == 0
     assert repeated_lines("\n".join(["start", *["loop"] * 300])) == 199 / 200  # of the last 200
 
