@@ -226,7 +226,7 @@ def kinds(rows: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
 
 
 def step_time(benchmarks: pd.DataFrame) -> Figure:
-    """Milliseconds a step, and the part of them that bytes and bandwidth alone would take."""
+    """Milliseconds a step: what weights and live KV take at copy bandwidth, which is the limit, and the rest."""
     if benchmarks.empty:
         raise Nothing("no benchmark of decode steps: kvarena-benchmark on a GPU writes them")
     found = list(benchmarks.groupby("model", sort=False))
@@ -234,9 +234,10 @@ def step_time(benchmarks: pd.DataFrame) -> Figure:
     figure.set_figheight(max(0.25 * max(len(rows) for _, rows in found) * -(-len(found) // COLUMNS) + 1.2, PANEL[1]))
     for axis, (_, rows) in zip(axes, found, strict=True):
         names = [f"{row['method']}, {row['batch']} x {row['position']:,}" for row in rows.to_dict("records")]
-        limit = rows["ms_p50"] * rows["mbu"]
-        axis.barh(names, limit, color="C0", label="limit: bytes / copy bandwidth")
-        axis.barh(names, rows["ms_p50"] - limit, left=limit, color="C4", label="the rest")
+        weights, kv = (rows[name] / rows["copy_gb_per_s"] / 1e6 for name in ("weight_bytes", "kv_bytes"))
+        axis.barh(names, weights, color="C0", label="weights")
+        axis.barh(names, kv, left=weights, color="C2", label="live KV")
+        axis.barh(names, rows["ms"] - weights - kv, left=weights + kv, color="C4", label="the rest")
         axis.invert_yaxis()
         axis.set(xlabel="ms a step, batch x position")
     legend(figure, axes)
