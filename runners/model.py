@@ -32,6 +32,7 @@ class Attends(Protocol):
     def attend(self, index: int, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor: ...
 
 
+@torch.compiler.disable  # a compiled layer stops here and goes on behind it; the kernels are compiled already
 def _attention(
     module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **kwargs: Any
 ) -> tuple[Tensor, None]:
