@@ -207,7 +207,8 @@ function charts() {
   ].filter(([lines]) => lines.length);
   byId("plots").replaceChildren(...drawn.map(([lines, xaxis, yaxis]) => {
     const box = element("div", { class: "plot" });
-    const layout = { margin: { l: 55, r: 20, t: 30, b: 55 }, xaxis, yaxis, font: { size: 12 }, showlegend: false, hovermode: "closest" };
+    xaxis.title.standoff = 6;
+    const layout = { margin: { l: 55, r: 20, t: 30, b: 50 }, xaxis, yaxis, font: { size: 12 }, showlegend: false, hovermode: "closest" };
     box.draw = () => Plotly.newPlot(box, lines, layout, { displaylogo: false, responsive: true, modeBarButtonsToRemove: ["select2d", "lasso2d"] });
     coming.observe(box);
     return box;
