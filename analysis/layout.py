@@ -5,7 +5,10 @@ from typing import Any
 
 import pandas as pd
 
-LEGEND = "accuracy: pass@1 with its 95 % bootstrap interval over problems; slots per KV head, mean over layers"
+LEGEND = (
+    "accuracy: pass@1 with its 95 % bootstrap interval over problems; vs dense: paired by problem, † where its "
+    "interval excludes zero; slots per KV head, mean over layers"
+)
 MISSING = "-"
 TEXT = ("method", "run", "note")  # aligned left; numbers to the right
 
@@ -34,6 +37,7 @@ def cells(rows: pd.DataFrame) -> pd.DataFrame:
         "ratio": write(rows["ratio"], "{:.3g}x"),
         "budget": write(rows["tokens"], "{}"),
         "accuracy": rows.apply(accuracy, axis=1),
+        "vs dense": rows.apply(gain, axis=1),
         "loops": write(rows["loop_rate"], "{:.1%}"),
         "truncated": write(rows["truncation_rate"], "{:.1%}"),
         "length": write(rows["mean_length"], "{:.0f}"),
@@ -54,6 +58,12 @@ def accuracy(row: pd.Series) -> str:
     if pd.isna(row.accuracy):
         return MISSING
     return f"{row.accuracy:.3f} [{row.accuracy_low:.3f}, {row.accuracy_high:.3f}]"
+
+
+def gain(row: pd.Series) -> str:
+    if pd.isna(row.gain):
+        return MISSING
+    return f"{row.gain:+.3f}{'†' if row.gain_low > 0 or row.gain_high < 0 else ' '}"
 
 
 def remarks(row: pd.Series) -> str:

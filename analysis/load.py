@@ -1,12 +1,21 @@
-"""The runs below a folder, found by their run.json; records are read one run at a time, for they hold every token."""
+"""The runs below a folder, found by their run.json.
+
+`load("runs").to_pandas()` has a row for each completion. Records are read one at a time, for they hold every token.
+"""
 
 import json
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, fields, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
+from ..runners.loops import Repetition, repetition
 from ..runners.record import Record, RunFolder
 
+DENSE = "full"
 REPORT = "report"  # what the report itself writes below RUNS_DIR
 LABELS = ("task", "difficulty", "model", "method", "ratio", "tokens", "evicts", "selects", "protects_prompt")
 
@@ -31,13 +40,31 @@ class Run:
     def num_planned(self) -> int:
         return self.header["num_samples"] * self.header["num_draws"]
 
-    def records(self) -> list[Record]:
-        """What is finished; empty for a run that has only begun."""
+    @property
+    def setting(self) -> tuple[str, str, str]:
+        """What must be the same for two runs to be compared."""
+        return self.labels["task"], self.labels["difficulty"] or "", self.labels["model"]
+
+    @property
+    def config(self) -> dict[str, Any]:
+        return self.header.get("config", {})
+
+    def records(self) -> Iterator[Record]:
+        """What is finished, one at a time; none for a run that has only begun."""
         try:
-            return self.folder.records()
+            yield from self.folder.stream()
         except (TypeError, json.JSONDecodeError) as error:
             path = self.folder.records_file
             raise ValueError(f"{path} holds a line that is no record ({error}): move the run away") from error
+
+    @cached_property
+    def outcomes(self) -> list[Record]:
+        """The records without their tokens and texts, sorted; what old ones lack about repetition is computed."""
+        outcomes = sorted(map(outcome, self.records()), key=lambda record: record.key)
+        if len({record.key for record in outcomes}) < len(outcomes):
+            path = self.folder.records_file
+            raise ValueError(f"{path} has two records of one sample and draw: delete the later one")
+        return outcomes
 
     def sessions(self) -> list[dict[str, Any]]:
         """One for each process that worked on the run; a torn last line is left out."""
@@ -50,12 +77,27 @@ class Run:
             raise ValueError(f"{path} holds a line that is no session ({error}): delete the line") from error
 
 
-def load(runs_dir: Path) -> list[Run]:
+class Runs(list[Run]):
+    def to_pandas(self) -> pd.DataFrame:
+        """One row a record, the labels of its run in front; tokens and texts are left out."""
+        rows = [{"run": run.name, **run.labels, **asdict(record)} for run in self for record in run.outcomes]
+        columns = ["run", *LABELS, *(field.name for field in fields(Record))]
+        return pd.DataFrame(rows, columns=columns).drop(columns=["token_ids", "completion"])
+
+
+def outcome(record: Record) -> Record:
+    if any(getattr(record, name) is None for name in Repetition._fields):
+        record = replace(record, **repetition(record.token_ids, record.completion)._asdict())
+    return replace(record, token_ids=[], completion="")
+
+
+def load(runs_dir: str | Path) -> Runs:
     """All runs below the folder at any depth, sorted by their place."""
+    runs_dir = Path(runs_dir)
     if not runs_dir.is_dir():
         raise ValueError(f"RUNS_DIR={runs_dir} is not a folder: give the one that the runs were written below")
     paths = sorted(path.parent for path in runs_dir.rglob("run.json"))
-    runs = [read(path, runs_dir) for path in paths if REPORT not in path.relative_to(runs_dir).parts]
+    runs = Runs(read(path, runs_dir) for path in paths if REPORT not in path.relative_to(runs_dir).parts)
     if not runs:
         raise ValueError(f"RUNS_DIR={runs_dir}: no run.json below it, give the folder that the runs were written below")
     return runs

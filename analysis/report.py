@@ -1,21 +1,33 @@
-"""`kvarena-report RUNS_DIR`: one table of all runs below a folder, printed and written beside them."""
+"""`kvarena-report RUNS_DIR`: tables, figures and a page of all runs below a folder; `--compare A B`: two of them."""
 
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
+from importlib.resources import files
 from pathlib import Path
 
+import pandas as pd
+
 from ..runners.record import replace
-from .layout import markdown, terminal
+from . import html, layout, wide
+from .compare import compare
+from .figures import draw_all
 from .load import REPORT, load
+from .pairs import pairs
+from .published import beside
 from .tables import results
+
+BENCHMARKS = "benchmarks"  # CSV files of kvarena-benchmark, one a version
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The exit status: 0, or 2 for what the caller can put right."""
     arguments = parse(argv)
     try:
-        report(arguments.runs_dir, arguments.output or arguments.runs_dir / REPORT)
+        if arguments.compare:
+            print(compare(*arguments.compare), end="")
+        else:
+            report(arguments.runs_dir, arguments.output or arguments.runs_dir / REPORT)
     except (ValueError, OSError) as error:
         print(f"kvarena-report: {error}", file=sys.stderr)
         return 2
@@ -23,20 +35,44 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def parse(argv: Sequence[str] | None) -> Namespace:
-    parser = ArgumentParser(prog="kvarena-report", description="Tabulate all runs below a folder.")
-    parser.add_argument("runs_dir", type=Path, metavar="RUNS_DIR", help="runs are looked for below it, at any depth")
+    parser = ArgumentParser(prog="kvarena-report", description="Report on all runs below a folder, or compare two.")
+    parser.add_argument("runs_dir", nargs="?", type=Path, metavar="RUNS_DIR", help="runs are found at any depth below")
     parser.add_argument("--output", type=Path, metavar="DIR", help="where the files go (default: RUNS_DIR/report)")
-    return parser.parse_args(argv)
+    parser.add_argument("--compare", nargs=2, type=Path, metavar=("A", "B"), help="the folders of two runs")
+    arguments = parser.parse_args(argv)
+    if (arguments.runs_dir is None) == (arguments.compare is None):
+        parser.error("give RUNS_DIR, or --compare A B")
+    return arguments
 
 
 def report(runs_dir: Path, output: Path) -> None:
-    table = results(load(runs_dir))
+    runs = load(runs_dir)
+    table = results(runs)
+    published = beside(table)
     output.mkdir(parents=True, exist_ok=True)
-    files = {output / "results.csv": table.to_csv(index=False), output / "table.md": markdown(table)}
-    for path, text in files.items():
-        replace(path, text)
-    print(terminal(table))
-    print(f"wrote {' and '.join(map(str, files))}")
+    texts = {
+        "results.csv": table.to_csv(index=False),
+        "pairs.csv": pairs(runs).to_csv(index=False),
+        "published.csv": published.to_csv(index=False),
+        "table.md": f"{wide.markdown(table)}\n{layout.markdown(table)}",
+        "table.tex": wide.latex(table),
+    }
+    for name, text in texts.items():
+        replace(output / name, text)
+    missing = draw_all(runs, table, benchmarks(), output / html.FIGURES)
+    page = html.write(runs, table, published, missing, output)
+    print(layout.terminal(table))
+    print(f"wrote {page}, and beside it {', '.join(texts)} and {html.FIGURES}/")
+
+
+def benchmarks() -> pd.DataFrame:
+    """Step times of the newest version that has any."""
+    folder = files("kvarena.analysis") / BENCHMARKS
+    found = sorted(path.name for path in folder.iterdir() if path.name.endswith(".csv")) if folder.is_dir() else []
+    if not found:
+        return pd.DataFrame()
+    with (folder / found[-1]).open() as file:
+        return pd.read_csv(file)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""One row a run: what it was (task, difficulty, model, method, budget), and what came of it."""
+"""One row a run: what it was (task, difficulty, model, method, budget), what came of it, and how far from dense."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -7,58 +7,78 @@ import numpy as np
 import pandas as pd
 
 from ..runners.record import Record
-from .load import Run
-from .stats import pass_at_1
+from .load import DENSE, Run
+from .pairs import GAINS, against, dense_runs, paired, place, spread
+from .stats import holm, loop_rate, loops, pass_at_1, problem_means, score
 
 COLUMNS = (
     *("task", "difficulty", "model", "method", "ratio", "tokens", "samples", "draws"),
-    *("accuracy", "accuracy_low", "accuracy_high", "loop_rate", "truncation_rate", "error_rate", "ungraded"),
-    *("mean_length", "peak_slots", "mean_slots", "tokens_read", "evictions", "resident_bytes", "tokens_per_s"),
-    *("complete", "note", "run"),
+    *("accuracy", "accuracy_low", "accuracy_high"),
+    *("common", "gain", "gain_low", "gain_high", "gain_p", "gain_p_holm"),
+    *("loop_rate", "loop_rate_low", "loop_rate_high"),
+    *("loop_gain", "loop_gain_low", "loop_gain_high", "loop_gain_p", "loop_gain_p_holm"),
+    *("strict_loop_rate", "truncation_rate", "error_rate", "ungraded"),
+    *("seq_rep_4", "distinct_4", "zlib_ratio", "repeated_lines", "vase_loop_rate", "vase_garbage_rate"),
+    *("mean_length", "peak_slots", "mean_slots", "tokens_read", "evictions", "resident_bytes"),
+    *("batch_size", "tokens_per_s", "tokens_per_s_equal_memory", "ms_per_step"),
+    *("fixed_tokens", "complete", "note", "run"),
 )
-INTEGERS = ("tokens", "samples", "draws", "ungraded", "resident_bytes")  # may be missing, and stay whole all the same
-DENSE = "full"
+INTEGERS = ("tokens", "samples", "draws", "common", "ungraded", "resident_bytes", "batch_size")  # whole, or missing
+REPETITION = ("seq_rep_4", "distinct_4", "zlib_ratio", "repeated_lines")
 
 
 def results(runs: Iterable[Run]) -> pd.DataFrame:
     """All runs, dense before the compressed ones of its task, difficulty and model."""
-    rows = [row(run) for run in sorted(runs, key=place)]
-    return pd.DataFrame(rows, columns=list(COLUMNS)).astype(dict.fromkeys(INTEGERS, "Int64"))
+    runs = sorted(runs, key=place)
+    baselines = dense_runs(runs)
+    table = pd.DataFrame([row(run, baselines.get(run.setting)) for run in runs], columns=list(COLUMNS))
+    table = table.astype(dict.fromkeys(INTEGERS, "Int64"))
+    for gain in GAINS:
+        table[f"{gain}_p_holm"] = adjusted(table, f"{gain}_p")
+    table["tokens_per_s_equal_memory"] = equal_memory(table)
+    return table
 
 
-def place(run: Run) -> tuple[Any, ...]:
-    labels = run.labels
-    setting = labels["task"], labels["difficulty"] or "", labels["model"]
-    return *setting, labels["method"] != DENSE, labels["method"], labels["ratio"], run.name
-
-
-def row(run: Run) -> dict[str, Any]:
-    records = run.records()
+def row(run: Run, dense: Run | None) -> dict[str, Any]:
+    compressed = run.labels["method"] != DENSE
     labels = {name: run.labels[name] for name in ("task", "difficulty", "model", "method", "ratio", "tokens")}
+    compression = run.config.get("compression", {})
     return {
         **labels,
         "samples": run.header["num_samples"],
         "draws": run.header["num_draws"],
-        **outcome(records),
-        **cost(records),
-        "tokens_per_s": throughput(run.sessions()),
-        "complete": len(records) == run.num_planned,
-        "note": "; ".join(flags(run, records)),
+        **outcome(run.outcomes),
+        **(against(run, dense) if compressed and dense else {}),
+        **cost(run.outcomes),
+        "batch_size": run.config.get("engine", {}).get("batch_size"),
+        **speed(run.sessions()),
+        "fixed_tokens": compressed and "ratio" in compression and compression["ratio"] is None,
+        "complete": len(run.outcomes) == run.num_planned,
+        "note": "; ".join(flags(run, dense)),
         "run": run.name,
     }
 
 
 def outcome(records: Sequence[Record]) -> dict[str, Any]:
-    accuracy = pass_at_1(records)
+    accuracy, looping = pass_at_1(records), loop_rate(records)
     return {
-        "accuracy": accuracy.value,
-        "accuracy_low": accuracy.low,
-        "accuracy_high": accuracy.high,
-        "loop_rate": mean(records, lambda record: record.loop_onset is not None),
+        **spread("accuracy", accuracy),
+        **spread("loop_rate", looping),
+        "strict_loop_rate": mean(records, lambda record: bool(record.loop_strict)),
         "truncation_rate": mean(records, lambda record: record.stop == "length"),
         "error_rate": mean(records, lambda record: record.stop == "error"),
-        "ungraded": sum(record.score is None for record in records),
+        "ungraded": sum(score(record) is None for record in records),
+        **{name: mean(records, lambda record, name=name: getattr(record, name)) for name in REPETITION},
+        "vase_loop_rate": mean(records, lambda record: record.vase_class == "phrase_loop"),
+        "vase_garbage_rate": mean(records, lambda record: record.vase_class == "garbage"),
     }
+
+
+def adjusted(table: pd.DataFrame, column: str) -> pd.Series:
+    """Holm's correction over the methods of one task, difficulty, model and ratio."""
+    tested = table[table[column].notna()]
+    groups = tested.groupby(["task", "difficulty", "model", "ratio"], dropna=False)[column]
+    return groups.transform(lambda p: holm(p.tolist())).reindex(table.index).astype(float)
 
 
 def cost(records: Sequence[Record]) -> dict[str, Any]:
@@ -72,23 +92,52 @@ def cost(records: Sequence[Record]) -> dict[str, Any]:
     }
 
 
-def mean(records: Sequence[Record], measure: Callable[[Record], float]) -> float:
+def mean(records: Sequence[Record], measure: Callable[[Record], Any]) -> float:
     return float(np.mean([measure(record) for record in records])) if records else np.nan
 
 
-def throughput(sessions: Sequence[dict[str, Any]]) -> float:
-    """Tokens per second of all sessions together; NaN where none was timed."""
+def speed(sessions: Sequence[dict[str, Any]]) -> dict[str, float]:
+    """Of all sessions together, prompts included; NaN where none was timed."""
     seconds = sum(session["wall_s"] for session in sessions)
-    return sum(session["tokens"] for session in sessions) / seconds if seconds else np.nan
+    steps = sum(session["steps"] for session in sessions)
+    return {
+        "tokens_per_s": sum(session["tokens"] for session in sessions) / seconds if seconds else np.nan,
+        "ms_per_step": 1000 * seconds / steps if steps else np.nan,
+    }
 
 
-def flags(run: Run, records: Sequence[Record]) -> list[str]:
-    """What a reader must know before trusting the row."""
-    found = []
+def equal_memory(table: pd.DataFrame) -> pd.Series:
+    """Tokens per second with the cache bytes of the dense run at most.
+
+    Measured, never scaled: the fastest run of the same method and budget with a larger batch than dense that fits.
+    """
+    found = pd.Series(np.nan, index=table.index)
+    total = table["batch_size"].astype(float) * table["resident_bytes"].astype(float)
+    for _, block in table.groupby(["task", "difficulty", "model"], dropna=False):
+        dense = block[block["method"] == DENSE]
+        for base in dense.index[:1]:
+            fits = block[(total[block.index] <= total[base]) & (block["batch_size"] > dense.at[base, "batch_size"])]
+            best = fits.groupby(["method", "ratio"])["tokens_per_s"].max()
+            keys = pd.MultiIndex.from_frame(block[["method", "ratio"]])
+            found[block.index] = best.reindex(keys).to_numpy()
+            found[base] = dense["tokens_per_s"].loc[base]
+    return found
+
+
+def flags(run: Run, dense: Run | None) -> list[str]:
+    """What a reader must know before trusting the row, and why a number is missing."""
+    found, records, compressed = [], run.outcomes, run.labels["method"] != DENSE
     if run.labels["evicts"] and records and not any(record.num_evictions for record in records):
         found.append("never evicted")
     if run.labels["protects_prompt"]:
         found.append("prompt protected")
     if len(records) != run.num_planned:
         found.append(f"incomplete {len(records)}/{run.num_planned}")
+    if compressed and dense is None:
+        found.append("no dense run")
+    if compressed and dense is not None and records and dense.outcomes:
+        common = paired(run, dense, loops).num_common
+        problems = len(problem_means(run.outcomes, loops))
+        if common < problems:
+            found.append(f"{common} of {problems} problems in common with dense")
     return found

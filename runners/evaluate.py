@@ -19,7 +19,7 @@ from ..tasks.task import Grade, Sample, Task
 from . import provenance
 from .generate import Decoder, Generation, Request
 from .job import Job, build
-from .loops import terminal_loop
+from .loops import repetition, terminal_loop
 from .model import Tokenizer
 from .record import Record, RunFolder, append_line
 
@@ -77,7 +77,7 @@ def work(job: Job, folder: RunFolder, decoder: Decoder, tokenizer: Tokenizer, mi
 
 def judge(task: Task, sample: Sample, generation: Generation, tokenizer: Tokenizer) -> Record:
     """Decode and grade a completion, never the prompt."""
-    completion = cast(str, tokenizer.decode(generation.token_ids, skip_special_tokens=True))
+    completion = text(generation.token_ids, tokenizer)
     if generation.stop == "error":
         grade = Grade(score=None, answer="", note="logits were not finite")
     else:
@@ -97,11 +97,17 @@ def judge(task: Task, sample: Sample, generation: Generation, tokenizer: Tokeniz
         num_tokens=len(generation.token_ids),
         loop_onset=loop.onset if loop else None,
         loop_period=loop.period if loop else None,
+        loop_character=len(text(generation.token_ids[: loop.onset], tokenizer)) if loop else None,
         prefill_s=round(generation.prefill_s, 6),
         decode_s=round(generation.decode_s, 6),
         second_opinion=grade.second_opinion,
         **generation.usage._asdict(),
+        **repetition(generation.token_ids, completion)._asdict(),
     )
+
+
+def text(token_ids: Sequence[int], tokenizer: Tokenizer) -> str:
+    return cast(str, tokenizer.decode(list(token_ids), skip_special_tokens=True))
 
 
 def header(job: Job, requests: Sequence[Request]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ Every line is on the disk before the next one is begun; a line that a crash tore
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -34,6 +34,14 @@ class Record:
     prefill_s: float
     decode_s: float
     second_opinion: float | None = None  # 1 if answer and target are equal as text; null: no such opinion
+    # how repetitive it is (runners/loops.py); null in the records of older runs
+    loop_character: int | None = None  # index in completion where the closing repetition begins
+    loop_strict: bool | None = None
+    seq_rep_4: float | None = None
+    distinct_4: float | None = None
+    zlib_ratio: float | None = None
+    repeated_lines: float | None = None
+    vase_class: str | None = None
 
     @property
     def key(self) -> tuple[str, int]:
@@ -81,13 +89,16 @@ class RunFolder:
 
     def records(self) -> list[Record]:
         """All finished records; a torn last line is left out."""
-        if not self.records_file.exists():
-            return []
-        lines = self.records_file.read_bytes().split(b"\n")
-        records = [parse(line.decode()) for line in lines[:-1]]
+        records = list(self.stream())
         if len({record.key for record in records}) < len(records):
             raise ValueError(f"{self.records_file} has two records of one sample and draw: delete the later one")
         return records
+
+    def stream(self) -> Iterator[Record]:
+        """The same, one at a time and unchecked: they hold every token."""
+        if self.records_file.exists():
+            with self.records_file.open("rb") as file:
+                yield from (parse(line.decode()) for line in file if line.endswith(b"\n"))
 
     def repair(self) -> None:
         """Cut off torn last lines."""

@@ -49,21 +49,26 @@ class Writer:
     def __init__(self, root: Path):
         self.root = root
 
-    def __call__(self, name, records, *, samples, draws=1, sessions=(), **labels) -> RunFolder:
+    def __call__(self, name, records, *, samples, draws=1, sessions=(), config=None, **labels) -> RunFolder:
         folder = RunFolder(path=self.root / name)
         header = {"identity": name, "labels": LABELS | labels, "num_samples": samples, "num_draws": draws}
-        folder.begin(header)
-        for record in records:
-            folder.append(record)
+        folder.begin(header | ({"config": config} if config else {}))
+        folder.rewrite(records)
         for wall_s, tokens in sessions:
             session = {"started": "2026-01-01T00:00:00", "wall_s": wall_s, "tokens": tokens, "records": 1, "steps": 1}
             append_line(folder.sessions_file, session)
         return folder
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def record():
     return make_record
+
+
+@pytest.fixture(scope="session")
+def writer():
+    """writer(root): writes runs below another folder than tmp_path."""
+    return Writer
 
 
 @pytest.fixture
@@ -71,6 +76,17 @@ def write(tmp_path):
     return Writer(tmp_path)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
+def config():
+    """config(tokens): what run.json says of a run, as far as the analysis reads it."""
+
+    def build(tokens=None, *, interval=64, ratio=4.0, batch_size=16):
+        method = {"budget": {"tokens": tokens, "interval": interval, "prefill": False}} if tokens else {}
+        return {"method": method, "compression": {"ratio": ratio}, "engine": {"batch_size": batch_size}}
+
+    return build
+
+
+@pytest.fixture(scope="session")
 def dense():
     return DENSE

@@ -2,7 +2,9 @@ import json
 import shutil
 
 import pytest
+from kvarena import analysis
 from kvarena.analysis.load import load
+from kvarena.runners.loops import repetition
 
 
 def test_runs_are_found_at_any_depth_and_sorted(write, tmp_path):
@@ -15,7 +17,7 @@ def test_the_folder_of_one_run_can_be_named_itself(write, tmp_path, record):
     write("a", [record()], samples=1)
     (run,) = load(tmp_path / "a")
     assert run.name == "."
-    assert run.records() == [record()]
+    assert list(run.records()) == [record()]
 
 
 def test_the_report_folder_is_ignored(write, tmp_path):
@@ -34,7 +36,7 @@ def test_torn_last_lines_are_left_out(write, tmp_path, record):
     for path in (folder.records_file, folder.sessions_file):
         path.write_text(path.read_text() + '{"sample": "to')
     (run,) = load(tmp_path)
-    assert len(run.records()) == 1
+    assert len(list(run.records())) == 1
     assert [session["tokens"] for session in run.sessions()] == [5]
 
 
@@ -67,7 +69,7 @@ def test_a_broken_record_is_named(write, tmp_path, line):
     folder.records_file.write_text(line + "\n")
     (run,) = load(tmp_path)
     with pytest.raises(ValueError, match=r"records\.jsonl holds a line that is no record"):
-        run.records()
+        list(run.records())
 
 
 def test_a_broken_session_is_named(write, tmp_path):
@@ -76,3 +78,42 @@ def test_a_broken_session_is_named(write, tmp_path):
     (run,) = load(tmp_path)
     with pytest.raises(ValueError, match=r"sessions\.jsonl holds a line that is no session"):
         run.sessions()
+
+
+def test_outcomes_are_sorted_and_leave_the_text_out(write, tmp_path, record):
+    write("a", [record(sample="s1"), record(sample="s0", draw=1), record(sample="s0")], samples=2, draws=2)
+    (run,) = load(tmp_path)
+    assert [outcome.key for outcome in run.outcomes] == [("s0", 0), ("s0", 1), ("s1", 0)]
+    assert {(outcome.completion, len(outcome.token_ids)) for outcome in run.outcomes} == {("", 0)}
+
+
+def test_what_an_old_record_lacks_is_computed(write, tmp_path, record):
+    looping = record(token_ids=[1, 2] * 200, completion="one two " * 200)
+    write("a", [looping], samples=1)
+    (outcome,) = load(tmp_path)[0].outcomes
+    assert (outcome.loop_strict, outcome.vase_class) == (True, "phrase_loop")
+    assert outcome.seq_rep_4 > 0.99
+
+
+def test_what_a_record_says_is_not_computed_again(write, tmp_path, record):
+    said = repetition([1, 2, 3], "abc")._replace(zlib_ratio=3.5)
+    write("a", [record(**said._asdict())], samples=1)
+    assert load(tmp_path)[0].outcomes[0].zlib_ratio == 3.5
+
+
+def test_two_records_of_one_draw_are_named(write, tmp_path, record):
+    write("a", [record(), record()], samples=1)
+    with pytest.raises(ValueError, match="two records of one sample and draw"):
+        _ = load(tmp_path)[0].outcomes
+
+
+def test_to_pandas(write, tmp_path, record, dense):
+    write("b", [record(), record(sample="s1", score=None)], samples=2)
+    write("a", [], samples=2, **dense)
+    table = analysis.load(str(tmp_path)).to_pandas()
+    assert table[["run", "method", "tokens", "sample", "num_tokens"]].values.tolist() == [
+        ["b", "snapkv", 128, "s0", 100],
+        ["b", "snapkv", 128, "s1", 100],
+    ]
+    assert table.score.isna().tolist() == [False, True]
+    assert not {"completion", "token_ids"} & set(table.columns)

@@ -15,27 +15,32 @@ def test_the_report_is_printed_and_written(runs_dir, capsys):
     out, err = capsys.readouterr()
     assert err == ""
     assert "never evicted; incomplete 1/2" in out
-    csv, markdown = runs_dir / "report/results.csv", runs_dir / "report/table.md"
-    assert out.splitlines()[-1] == f"wrote {csv} and {markdown}"
-    assert "| snapkv |" in markdown.read_text()
+    files = "results.csv, pairs.csv, published.csv, table.md, table.tex"
+    page = runs_dir / "report/index.html"
+    assert out.splitlines()[-1] == f"wrote {page}, and beside it {files} and figures/"
+    assert page.is_file()
+    assert all((runs_dir / "report" / name).is_file() for name in files.split(", "))
+    assert "| snapkv |" in (runs_dir / "report/table.md").read_text()
+    assert (runs_dir / "report/figures/accuracy_ratio.svg").is_file()
 
 
 def test_the_csv(runs_dir):
     main([str(runs_dir)])
     header, full, snapkv = (runs_dir / "report/results.csv").read_text().splitlines()
     assert header.startswith("task,difficulty,model,method,ratio,tokens,samples,draws,accuracy,accuracy_low,")
-    assert header.endswith(",tokens_per_s,complete,note,run")
-    assert full.startswith("graph_search,hard,reasoner,full,1.0,,2,1,0.5,0.0,1.0,")
-    assert full.endswith(",1000,,True,,full")
-    assert snapkv.startswith("graph_search,hard,reasoner,snapkv,4.0,128,2,1,1.0,1.0,1.0,")
-    assert snapkv.endswith(",1000,50.0,False,never evicted; incomplete 1/2,snapkv")
+    assert header.endswith(",fixed_tokens,complete,note,run")
+    assert full.startswith("graph_search,hard,reasoner,full,1.0,,2,1,0.5,0.0,1.0,,,,")
+    assert full.endswith(",False,True,,full")
+    assert snapkv.startswith("graph_search,hard,reasoner,snapkv,4.0,128,2,1,1.0,0.206")
+    assert snapkv.endswith(",50.0,,2000.0,False,False,never evicted; incomplete 1/2,snapkv")
 
 
 def test_twice_is_the_same(runs_dir):
     main([str(runs_dir)])
-    first = (runs_dir / "report/results.csv").read_bytes()
+    names = ["results.csv", "pairs.csv", "table.tex", "index.html", "figures/accuracy_ratio.svg", "texts/1/0.js"]
+    first = [(runs_dir / "report" / name).read_bytes() for name in names]
     main([str(runs_dir)])
-    assert (runs_dir / "report/results.csv").read_bytes() == first
+    assert [(runs_dir / "report" / name).read_bytes() for name in names] == first
 
 
 def test_output(runs_dir, tmp_path):
@@ -59,3 +64,51 @@ def test_an_output_that_is_a_file_is_status_2(runs_dir, tmp_path, capsys):
     (tmp_path / "file").touch()
     assert main([str(runs_dir), "--output", str(tmp_path / "file")]) == 2
     assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("arguments", [[], ["runs", "--compare", "a", "b"]], ids=["nothing", "both"])
+def test_a_folder_or_two_runs(arguments, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(arguments)
+    assert "give RUNS_DIR, or --compare A B" in capsys.readouterr().err
+
+
+def test_compare(runs_dir, capsys):
+    assert main(["--compare", str(runs_dir / "full"), str(runs_dir / "snapkv")]) == 0
+    assert "pass@1, 1 problems in common (A has 2, B has 1)" in capsys.readouterr().out
+    assert not (runs_dir / "report").exists()
+
+
+def broken(name, write, record, dense):
+    """Runs of which something is missing."""
+    if name == "begun":
+        write("a", [], samples=8)
+    elif name == "ungraded":
+        write("a", [record(score=None)], samples=1)
+    elif name == "nan":
+        write("full", [record(score=float("nan"))], samples=1, **dense)
+        write("a", [record(score=float("nan"), resident_bytes=0, num_tokens=0, token_ids=[], completion="")], samples=1)
+    elif name == "errors":
+        write("a", [record(score=None, stop="error", num_tokens=0, token_ids=[], completion="", target="")], samples=1)
+    elif name == "one_task_only":
+        write("full", [record()], samples=1, **dense)
+        write("a", [record()], samples=1)
+        write("b", [record()], samples=1, task="aime25", difficulty=None)
+    elif name == "other_problems":
+        write("full", [record(sample="x")], samples=1, **dense)
+        write("a", [record(sample="y")], samples=2)
+    elif name == "dense_alone":
+        write("full", [record()], samples=1, **dense)
+
+
+CASES = ["begun", "ungraded", "nan", "errors", "one_task_only", "other_problems", "dense_alone"]
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_report_comes_out_all_the_same(name, write, tmp_path, record, dense, capsys):
+    broken(name, write, record, dense)
+    assert main([str(tmp_path)]) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert (tmp_path / "report/index.html").is_file()
+    assert "nan" not in out.lower().replace("nano", "")

@@ -4,10 +4,13 @@ from kvarena.analysis.load import load
 from kvarena.analysis.tables import results
 
 COLUMNS = [
-    *["task", "difficulty", "model", "method", "ratio", "tokens", "samples", "draws"],
-    *["accuracy", "accuracy_low", "accuracy_high", "loop_rate", "truncation_rate", "error_rate", "ungraded"],
-    *["mean_length", "peak_slots", "mean_slots", "tokens_read", "evictions", "resident_bytes", "tokens_per_s"],
-    *["complete", "note", "run"],
+    *["task", "difficulty", "model", "method", "ratio", "tokens", "samples", "draws", "accuracy", "accuracy_low"],
+    *["accuracy_high", "common", "gain", "gain_low", "gain_high", "gain_p", "gain_p_holm", "loop_rate"],
+    *["loop_rate_low", "loop_rate_high", "loop_gain", "loop_gain_low", "loop_gain_high", "loop_gain_p"],
+    *["loop_gain_p_holm", "strict_loop_rate", "truncation_rate", "error_rate", "ungraded", "seq_rep_4", "distinct_4"],
+    *["zlib_ratio", "repeated_lines", "vase_loop_rate", "vase_garbage_rate", "mean_length", "peak_slots"],
+    *["mean_slots", "tokens_read", "evictions", "resident_bytes", "batch_size", "tokens_per_s"],
+    *["tokens_per_s_equal_memory", "ms_per_step", "fixed_tokens", "complete", "note", "run"],
 ]
 
 
@@ -33,7 +36,8 @@ def test_every_number_of_a_row(write, tmp_path, record):
     assert (row.mean_length, row.peak_slots, row.mean_slots, row.tokens_read) == (200.0, 144.0, 105.0, 70.0)
     assert (row.evictions, row.resident_bytes, row.tokens_per_s) == (2.25, 4000, 20.0)
     assert row.complete
-    assert row.note == ""
+    assert row.ms_per_step == 20_000
+    assert row.note == "no dense run"
     assert row.run == "a"
 
 
@@ -53,18 +57,18 @@ def test_dense_has_no_budget_and_is_never_flagged(write, tmp_path, record, dense
 
 def test_a_selection_is_never_flagged(write, tmp_path, record):
     write("a", [record(num_evictions=0)], samples=1, method="quest", evicts=False, selects=True)
-    assert only(tmp_path).note == ""
+    assert only(tmp_path).note == "no dense run"
 
 
 def test_one_eviction_of_one_row_is_enough(write, tmp_path, record):
     write("a", [record(sample="a", num_evictions=0), record(sample="b", num_evictions=1)], samples=2)
-    assert only(tmp_path).note == ""
+    assert "never evicted" not in only(tmp_path).note
 
 
 def test_flags(write, tmp_path, record):
     write("a", [record(num_evictions=0)], samples=3, draws=2)
     row = only(tmp_path)
-    assert row.note == "never evicted; incomplete 1/6"
+    assert row.note == "never evicted; incomplete 1/6; no dense run"
     assert not row.complete
     assert pd.isna(row.tokens_per_s)
 
@@ -72,7 +76,7 @@ def test_flags(write, tmp_path, record):
 def test_a_run_without_records_is_a_row(write, tmp_path):
     write("a", [], samples=8)
     row = only(tmp_path)
-    assert row.note == "incomplete 0/8"
+    assert row.note == "incomplete 0/8; no dense run"
     assert row.ungraded == 0
     assert row[["accuracy", "accuracy_low", "loop_rate", "mean_length", "peak_slots", "resident_bytes"]].isna().all()
 
@@ -105,3 +109,62 @@ def test_runs_of_the_same_labels_stay_apart(write, tmp_path, record):
 
 def test_no_runs_make_an_empty_table():
     assert list(results([]).columns) == COLUMNS
+
+
+def test_gains_are_paired_with_dense_and_corrected(write, tmp_path, record, dense):
+    problems = [f"p{i}" for i in range(8)]
+    write("full", [record(sample=p) for p in problems], samples=8, **dense)
+    write("a", [record(sample=p, score=0.0) for p in problems], samples=8)
+    half = [record(sample=p, score=float(i < 4), loop_onset=3 if i > 5 else None) for i, p in enumerate(problems)]
+    write("b", half, samples=8, method="vase")
+    full, a, b = (row for _, row in results(load(tmp_path)).iterrows())
+    assert pd.isna(full.gain)
+    assert (a.common, a.gain, a.gain_p) == (8, -1.0, 2 / 256)
+    assert (b.common, b.gain, b.gain_p) == (8, -0.5, 2 / 16)
+    assert (a.gain_p_holm, b.gain_p_holm) == (4 / 256, 2 / 16)
+    assert (a.loop_gain, b.loop_gain, b.loop_gain_p) == (0.0, 0.25, 0.5)
+    assert b.gain_high < 0 < b.loop_rate
+
+
+def test_runs_of_different_problems_are_compared_on_what_is_common(write, tmp_path, record, dense):
+    write("full", [record(sample=p) for p in "abc"], samples=3, **dense)
+    write("a", [record(sample=p, score=0.0) for p in "bcd"] + [record(sample="a", target="other")], samples=4)
+    row = results(load(tmp_path)).iloc[1]
+    assert (row.common, row.gain) == (2, -1.0)
+    assert row.note == "2 of 4 problems in common with dense"
+
+
+def test_nothing_in_common_leaves_the_gain_out(write, tmp_path, record, dense):
+    write("full", [record(sample="a")], samples=1, **dense)
+    write("a", [record(sample="b")], samples=1)
+    row = results(load(tmp_path)).iloc[1]
+    assert row.common == 0
+    assert row[["gain", "gain_low", "gain_p", "gain_p_holm"]].isna().all()
+    assert row.note == "0 of 1 problems in common with dense"
+
+
+def test_a_nan_score_is_no_verdict(write, tmp_path, record):
+    write("a", [record(sample="a", score=float("nan")), record(sample="b")], samples=2)
+    row = only(tmp_path)
+    assert (row.accuracy, row.ungraded) == (1.0, 1)
+
+
+def test_equal_memory_is_the_fastest_larger_batch_that_fits(write, tmp_path, record, dense, config):
+    def run(name, batch_size, resident_bytes, speed, **labels):
+        records = [record(resident_bytes=resident_bytes)]
+        write(name, records, samples=1, sessions=[(1.0, speed)], config=config(batch_size=batch_size), **labels)
+
+    run("full", 8, 4000, 100, **dense)
+    run("same", 8, 1000, 150)
+    run("fits", 32, 1000, 400)
+    run("too_large", 64, 1000, 700)
+    run("other", 8, 1000, 150, method="vase")
+    table = results(load(tmp_path)).set_index("run")["tokens_per_s_equal_memory"]
+    assert table[["full", "same", "fits", "too_large"]].tolist() == [100, 400, 400, 400]
+    assert pd.isna(table["other"])
+
+
+def test_a_budget_given_in_tokens_is_known(write, tmp_path, record, config):
+    write("a", [record()], samples=1, config=config(128, ratio=None))
+    write("b", [record()], samples=1, config=config(128))
+    assert results(load(tmp_path)).fixed_tokens.tolist() == [True, False]

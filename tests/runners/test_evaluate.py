@@ -7,8 +7,12 @@ from dataclasses import fields
 from importlib.resources import files
 
 import pytest
-from kvarena.runners.evaluate import main
+from kvarena.runners.cache import Usage
+from kvarena.runners.evaluate import judge, main
+from kvarena.runners.generate import Generation
+from kvarena.runners.model import Checkpoint
 from kvarena.runners.record import Record, RunFolder
+from kvarena.tasks.task import Grade, Sample, Task
 
 REASONER = str(files("kvarena.models") / "reasoner")
 SMALL = ["difficulty=easy", "num_samples=3", "max_tokens=48", "engine.batch_size=2", "device=cpu"]
@@ -74,6 +78,21 @@ def test_dense_solves_the_problems(kvarena, tmp_path):
     records = RunFolder(path=tmp_path / "run").records()
     assert [(record.score, record.stop, record.num_evictions) for record in records] == [(1.0, "eos", 0)] * 3
     assert all(record.completion.count("</think>") == 1 and record.loop_onset is None for record in records)
+
+
+def test_a_loop_is_counted_live_and_found_in_the_text():
+    tokenizer = Checkpoint(path=REASONER, name="reasoner").tokenizer()
+    start, block = (tokenizer(text, add_special_tokens=False).input_ids for text in ("<think> path 3", "go 41 seen 5"))
+    token_ids = start + block * 80
+    usage = Usage(num_evictions=0, peak_slots=1, mean_slots=1, tokens_read=1, resident_bytes=1)
+    generation = Generation("s", 0, token_ids, "length", 9, usage, 0.1, 0.2)
+    task = Task(name="t", samples=[], grader=lambda *_: Grade(score=0.0, answer="", note=""), template="{question}",
+                dense_length=1, max_tokens=1)
+    record = judge(task, Sample(id="s", question="", target=""), generation, tokenizer)
+    assert (record.loop_onset, record.loop_period, record.loop_strict) == (len(start), len(block), True)
+    assert record.completion[record.loop_character :].split()[:4] == ["go", "41", "seen", "5"]
+    assert record.seq_rep_4 > 0.9
+    assert record.vase_class == "phrase_loop"
 
 
 def test_a_second_call_goes_on_where_the_first_stopped(kvarena, tmp_path):

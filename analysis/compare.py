@@ -1,0 +1,62 @@
+"""`kvarena-report --compare A B`: two runs, paired by problem, and the problems that flipped."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from ..runners.record import Record
+from .load import Run, load
+from .stats import Estimate, Problem, difference, estimate, loops, problem_means, score
+
+SOLVED = 0.5  # a problem counts as solved from this share of its draws on
+
+
+def compare(a: Path, b: Path) -> str:
+    one, other = only(a), only(b)
+    lines = [f"A  {describe(one)}", f"B  {describe(other)}", ""]
+    lines += side_by_side("pass@1", one, other, score)
+    lines += ["", *side_by_side("loop rate", one, other, loops), ""]
+    return "\n".join([*lines, *flips(problem_means(one.outcomes, score), problem_means(other.outcomes, score))]) + "\n"
+
+
+def only(path: Path) -> Run:
+    runs = load(path)
+    if len(runs) > 1:
+        raise ValueError(f"{path} holds {len(runs)} runs: give the folder of one, such as {path / runs[0].name}")
+    return runs[0]
+
+
+def describe(run: Run) -> str:
+    labels = run.labels
+    budget = f", {labels['ratio']:.3g}x, {labels['tokens']} tokens" if labels["tokens"] else ""
+    task = f"{labels['task']} ({labels['difficulty']})" if labels["difficulty"] else labels["task"]
+    state = "" if len(run.outcomes) == run.num_planned else f", incomplete {len(run.outcomes)}/{run.num_planned}"
+    return f"{labels['method']} on {task}, {labels['model']}{budget}{state}"
+
+
+def side_by_side(title: str, a: Run, b: Run, measure: Callable[[Record], float | None]) -> list[str]:
+    one, other = problem_means(a.outcomes, measure), problem_means(b.outcomes, measure)
+    pair = difference(one, other)
+    if not pair.num_common:
+        return [f"{title}: no problem in common (A has {len(one)}, B has {len(other)})"]
+    shared = {problem for problem in one if problem in other}
+    return [
+        f"{title}, {pair.num_common} problems in common (A has {len(one)}, B has {len(other)})",
+        f"  A      {written(estimate({p: one[p] for p in shared}))}",
+        f"  B      {written(estimate({p: other[p] for p in shared}))}",
+        f"  A - B  {written(pair.estimate)}, sign-flip p = {pair.p:.2g}",
+    ]
+
+
+def written(found: Estimate) -> str:
+    return f"{found.value:6.3f} [{found.low:.3f}, {found.high:.3f}]"
+
+
+def flips(a: Mapping[Problem, float], b: Mapping[Problem, float]) -> list[str]:
+    """The problems that one run solves and the other does not."""
+    common = sorted(a.keys() & b.keys())
+    found = []
+    for name, winner, loser in (("A", a, b), ("B", b, a)):
+        won = [problem for problem in common if winner[problem] >= SOLVED > loser[problem]]
+        found.append(f"solved by {name} alone: {len(won)}")
+        found += [f"  {problem[0]}  {a[problem]:.2f} {b[problem]:.2f}" for problem in won]
+    return found

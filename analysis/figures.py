@@ -1,0 +1,244 @@
+"""The figures, as SVG and PNG. Each has a function that draws it, or says why it cannot be drawn."""
+
+from collections.abc import Callable, Iterable, Sequence
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib import style
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from .load import DENSE, Run
+from .rounds import evictions
+from .traces import QUANTILES, diversity, value_ranges
+
+SETTING = ["task", "difficulty", "model"]
+DENSE_COLOUR = "black"
+MARKERS = "osD^vP"
+COLUMNS = 3
+PANEL = (3.1, 2.5)  # inches
+
+
+class Nothing(ValueError):
+    """There is nothing to draw; the message says why."""
+
+
+class Look:
+    """One colour and marker for each method, the same in every figure of a report."""
+
+    def __init__(self, methods: Iterable[str]) -> None:
+        colours = mpl.rcParams["axes.prop_cycle"].by_key()["color"]
+        self.of: dict[str, dict[str, Any]] = {DENSE: {"color": DENSE_COLOUR, "marker": "*"}}
+        for i, method in enumerate(sorted(set(methods) - {DENSE})):
+            self.of[method] = {
+                "color": colours[i % len(colours)],
+                "marker": MARKERS[(i + i // len(colours)) % len(MARKERS)],
+                "label": method,
+            }
+
+
+def draw_all(runs: Sequence[Run], results: pd.DataFrame, benchmarks: pd.DataFrame, output: Path) -> dict[str, str]:
+    """Write every figure below `output`; returns the reasons for those that are missing, by name."""
+    missing = {}
+    figures: dict[str, Callable[[Look], Figure]] = {
+        "accuracy_ratio": lambda look: against_ratio(results, look, "accuracy", "pass@1"),
+        "accuracy_memory": lambda look: accuracy_memory(results, look),
+        "loops_ratio": lambda look: against_ratio(results, look, "loop_rate", "loop rate"),
+        "onset_evictions": lambda look: onset_evictions(runs, look),
+        "value_range": lambda look: value_range(value_ranges(runs)),
+        "diversity": lambda look: overlaps(diversity(runs), look),
+        "step_time": lambda look: step_time(benchmarks),
+    }
+    output.mkdir(parents=True, exist_ok=True)
+    with as_file(files("kvarena.analysis") / "kvarena.mplstyle") as path, style.context(path):
+        look = Look(results["method"])
+        for name, draw in figures.items():
+            try:
+                figure = draw(look)
+            except Nothing as reason:
+                missing[name] = str(reason)
+                continue
+            figure.savefig(output / f"{name}.svg", metadata={"Date": None})
+            figure.savefig(output / f"{name}.png")
+    return missing
+
+
+def panels(titles: Sequence[str]) -> tuple[Figure, list[Axes]]:
+    """One panel a title, three in a row."""
+    columns = min(len(titles), COLUMNS)
+    rows = -(-len(titles) // columns)
+    figure = Figure(figsize=(PANEL[0] * columns, PANEL[1] * rows + 0.5))
+    axes = list(np.ravel(figure.subplots(rows, columns, squeeze=False)))
+    for axis, title in zip(axes, titles, strict=False):
+        axis.set_title(title)
+    for axis in axes[len(titles) :]:
+        axis.remove()
+    return figure, axes[: len(titles)]
+
+
+def settings(table: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    """A title and the rows of each task, difficulty and model."""
+    found = []
+    for _, rows in table.groupby(SETTING, dropna=False, sort=False):
+        first = rows.iloc[0]
+        task = first.task if pd.isna(first.difficulty) else f"{first.task} ({first.difficulty})"
+        found.append((f"{task}, {first.model}", rows))
+    return found
+
+
+def legend(figure: Figure, axes: Sequence[Axes]) -> None:
+    """One for all panels, below them."""
+    handles = {}
+    for axis in axes:
+        for handle, label in zip(*axis.get_legend_handles_labels(), strict=True):
+            handles.setdefault(label, handle)
+    names = sorted(handles, key=lambda name: (name != DENSE, name))
+    columns = max(1, min(len(names), 2 * len({axis.get_subplotspec().colspan.start for axis in axes})))
+    figure.legend([handles[name] for name in names], names, loc="outside lower center", ncols=columns)
+
+
+def against_ratio(results: pd.DataFrame, look: Look, value: str, label: str) -> Figure:
+    """Value and interval over compression ratio, dense as a line across."""
+    drawn = results[results[value].notna()]
+    if drawn.empty:
+        raise Nothing(f"no run has a {label}")
+    found = settings(drawn)
+    figure, axes = panels([title for title, _ in found])
+    for axis, (_, rows) in zip(axes, found, strict=True):
+        for dense in rows[rows["method"] == DENSE].head(1).to_dict("records"):
+            axis.axhline(dense[value], color=DENSE_COLOUR, linestyle="--", linewidth=1, label=DENSE)
+            axis.axhspan(dense[f"{value}_low"], dense[f"{value}_high"], color=DENSE_COLOUR, alpha=0.06, linewidth=0)
+        compressed = rows[rows["method"] != DENSE]
+        methods = sorted(compressed["method"].unique())
+        for i, method in enumerate(methods):
+            line = compressed[compressed["method"] == method].sort_values("ratio")
+            places = line["ratio"] * 2 ** (0.3 * ((i + 0.5) / len(methods) - 0.5))  # side by side, so bars can be read
+            spread = [line[value] - line[f"{value}_low"], line[f"{value}_high"] - line[value]]
+            axis.errorbar(places, line[value], np.maximum(spread, 0), elinewidth=0.7, **look.of[method])
+        ratio_axis(axis, compressed["ratio"])
+        axis.set(xlabel="compression ratio", ylabel=label, ylim=(-0.03, 1.03))
+    legend(figure, axes)
+    return figure
+
+
+def ratio_axis(axis: Axes, ratios: pd.Series) -> None:
+    axis.set_xscale("log", base=2)
+    ticks = sorted(ratios.unique())
+    axis.set_xticks(ticks, [f"{ratio:.3g}x" for ratio in ticks])
+    axis.minorticks_off()
+
+
+def accuracy_memory(results: pd.DataFrame, look: Look) -> Figure:
+    """Accuracy over bytes of the largest row, with the front that nothing beats on both."""
+    drawn = results[results["accuracy"].notna() & results["resident_bytes"].notna()]
+    if drawn.empty:
+        raise Nothing("no run has both an accuracy and its bytes")
+    found = settings(drawn)
+    figure, axes = panels([title for title, _ in found])
+    for axis, (_, rows) in zip(axes, found, strict=True):
+        megabytes = rows["resident_bytes"].astype(float) / 1e6
+        axis.step(*front(megabytes, rows["accuracy"]), where="post", color="0.6", linewidth=1, zorder=1)
+        for method, points in rows.groupby("method"):
+            looks: dict[str, Any] = {"label": method} | look.of[str(method)]
+            axis.plot(megabytes[points.index], points["accuracy"], linestyle="none", **looks)
+        axis.set(xlabel="cache of the largest row (MB)", ylabel="pass@1", ylim=(-0.03, 1.05))
+    legend(figure, axes)
+    return figure
+
+
+def front(cost: pd.Series, value: pd.Series) -> tuple[list[float], list[float]]:
+    """Points that no other beats at the same or a lower cost, cheapest first."""
+    found: tuple[list[float], list[float]] = [], []
+    for x, y in sorted(zip(cost, value, strict=True), key=lambda point: (point[0], -point[1])):
+        if not found[1] or y > found[1][-1]:
+            found[0].append(x)
+            found[1].append(y)
+    return found
+
+
+def onset_evictions(runs: Sequence[Run], look: Look) -> Figure:
+    """Each loop: the token it begins at, over the evictions before it."""
+    points = pd.DataFrame(loop_onsets(runs), columns=[*SETTING, "method", "evictions", "onset"])
+    if points.empty:
+        raise Nothing("no completion ends in a loop")
+    found = settings(points)
+    figure, axes = panels([title for title, _ in found])
+    for axis, (_, rows) in zip(axes, found, strict=True):
+        for method, loops in rows.groupby("method"):
+            looks: dict[str, Any] = {"label": method} | look.of[str(method)]
+            axis.plot(loops["evictions"], loops["onset"], linestyle="none", alpha=0.6, **looks)
+        axis.set(xlabel="evictions before the loop", ylabel="loop onset (token)")
+    legend(figure, axes)
+    return figure
+
+
+def loop_onsets(runs: Sequence[Run]) -> list[dict[str, Any]]:
+    found = []
+    for run in runs:
+        budget = run.config.get("method", {}).get("budget", {})
+        for record in run.outcomes:
+            if record.loop_onset is not None:
+                before = sum(step <= record.loop_onset for step in evictions(record, budget))
+                labels = {name: run.labels[name] for name in (*SETTING, "method")}
+                found.append(labels | {"evictions": before, "onset": record.loop_onset})
+    return found
+
+
+def value_range(ranges: pd.DataFrame) -> Figure:
+    """Median, quartiles and 5 to 95 % of value ranges by layer."""
+    if ranges.empty:
+        raise Nothing("no traces of an evicting method: run with engine.trace=K")
+    models = list(ranges.groupby("model"))
+    figure, axes = panels([str(model) for model, _ in models])
+    low, first, middle, third, high = map(str, QUANTILES)
+    for axis, (_, rows) in zip(axes, models, strict=True):
+        for bottom, top, alpha, label in ((low, high, 0.15, "5 to 95 %"), (first, third, 0.35, "quartiles")):
+            axis.fill_between(rows["layer"], rows[bottom], rows[top], alpha=alpha, linewidth=0, color="C0", label=label)
+        axis.plot(rows["layer"], rows[middle], color="C0", marker="o", label="median")
+        axis.set(xlabel="layer", ylabel="value range (max - min)", ylim=(0, None))
+    legend(figure, axes)
+    return figure
+
+
+def overlaps(table: pd.DataFrame, look: Look) -> Figure:
+    """Overlap of kept positions by round; solid the lowest ratio, dashed and dotted the higher ones."""
+    if table.empty:
+        raise Nothing("no traces of an evicting method: run with engine.trace=K")
+    found = [(f"{title}\nbetween {kind}", part) for title, rows in settings(table) for kind, part in kinds(rows)]
+    figure, axes = panels([title for title, _ in found])
+    for axis, (_, rows) in zip(axes, found, strict=True):
+        for i, (ratio, group) in enumerate(rows.groupby("ratio")):
+            dashes = ("-", "--", ":")[min(i, 2)]
+            axis.plot([], [], linestyle=dashes, color="0.4", label=f"{ratio:.3g}x")
+            for method, line in group.groupby("method"):
+                axis.plot(line["round"], line["overlap"], linestyle=dashes, **look.of[str(method)])
+        axis.set(xlabel="eviction", ylabel="overlap of kept positions", ylim=(-0.03, 1.03))
+    legend(figure, axes)
+    return figure
+
+
+def kinds(rows: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    return [(str(kind), part) for kind, part in rows.groupby("between", sort=False)]
+
+
+def step_time(benchmarks: pd.DataFrame) -> Figure:
+    """Milliseconds a step: what weights and live KV take at copy bandwidth, which is the limit, and the rest."""
+    if benchmarks.empty:
+        raise Nothing("no benchmark of decode steps: kvarena-benchmark on a GPU writes them")
+    found = list(benchmarks.groupby("model", sort=False))
+    figure, axes = panels([str(model) for model, _ in found])
+    figure.set_figheight(max(0.25 * max(len(rows) for _, rows in found) * -(-len(found) // COLUMNS) + 1.2, PANEL[1]))
+    for axis, (_, rows) in zip(axes, found, strict=True):
+        names = [f"{row['method']}, {row['batch']} x {row['position']:,}" for row in rows.to_dict("records")]
+        weights, kv = (rows[name] / rows["copy_gb_per_s"] / 1e6 for name in ("weight_bytes", "kv_bytes"))
+        axis.barh(names, weights, color="C0", label="weights")
+        axis.barh(names, kv, left=weights, color="C2", label="live KV")
+        axis.barh(names, rows["ms"] - weights - kv, left=weights + kv, color="C4", label="the rest")
+        axis.invert_yaxis()
+        axis.set(xlabel="ms a step, batch x position")
+    legend(figure, axes)
+    return figure

@@ -1,0 +1,72 @@
+"""Two runs, paired by problem: every compressed run against dense, and any two methods at one ratio."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ..runners.record import Record
+from .load import DENSE, Run
+from .stats import Difference, Estimate, difference, holm, loops, problem_means, score
+
+GAINS = ("gain", "loop_gain")  # of pass@1 and of the loop rate
+
+
+def place(run: Run) -> tuple[Any, ...]:
+    labels = run.labels
+    return *run.setting, labels["method"] != DENSE, labels["method"], labels["ratio"], run.name
+
+
+def dense_runs(runs: Iterable[Run]) -> dict[tuple[str, str, str], Run]:
+    """What the compressed runs of a setting are compared to: the dense run with the most records."""
+    found: dict[tuple[str, str, str], Run] = {}
+    for run in runs:
+        if run.labels["method"] == DENSE:
+            best = found.setdefault(run.setting, run)
+            if len(run.outcomes) > len(best.outcomes):
+                found[run.setting] = run
+    return found
+
+
+def against(run: Run, dense: Run) -> dict[str, Any]:
+    """Gains over dense, paired by problem."""
+    pairs = {"gain": paired(run, dense, score), "loop_gain": paired(run, dense, loops)}
+    found: dict[str, Any] = {"common": pairs["gain"].num_common}
+    for name, pair in pairs.items():
+        found |= spread(name, pair.estimate) | {f"{name}_p": pair.p if pair.num_common else np.nan}
+    return found
+
+
+def paired(run: Run, other: Run, measure: Callable[[Record], float | None]) -> Difference:
+    return difference(problem_means(run.outcomes, measure), problem_means(other.outcomes, measure))
+
+
+def spread(name: str, estimate: Estimate) -> dict[str, float]:
+    return {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
+
+
+def pairs(runs: Iterable[Run]) -> pd.DataFrame:
+    """Any two methods of one setting at one ratio, paired by problem: a minus b."""
+    groups: dict[tuple[Any, ...], list[Run]] = defaultdict(list)
+    for run in sorted(runs, key=place):
+        if run.outcomes and run.labels["method"] != DENSE:
+            groups[*run.setting, run.labels["ratio"]].append(run)
+    rows = []
+    for (task, level, model, ratio), group in groups.items():
+        found = [duel(a, b) for i, a in enumerate(group) for b in group[i + 1 :]]
+        found = [line for line in found if line["common"]]
+        for name in GAINS:
+            for line, p in zip(found, holm([line[f"{name}_p"] for line in found]), strict=True):
+                line[f"{name}_p_holm"] = p
+        labels = {"task": task, "difficulty": level or None, "model": model, "ratio": ratio}
+        rows += [labels | line for line in found]
+    names = [f"{gain}{part}" for gain in GAINS for part in ("", "_low", "_high", "_p", "_p_holm")]
+    columns = ["task", "difficulty", "model", "ratio", "a", "b", "common", *names, "run_a", "run_b"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def duel(a: Run, b: Run) -> dict[str, Any]:
+    named = {"a": a.labels["method"], "b": b.labels["method"], "run_a": a.name, "run_b": b.name}
+    return named | against(a, b)

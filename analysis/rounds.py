@@ -1,0 +1,21 @@
+"""When a row was evicted, from its run's budget: records count evictions, and this says where in the text they fell."""
+
+from typing import Any
+
+from ..runners.record import Record
+
+
+def evictions(record: Record, budget: dict[str, Any]) -> list[int]:
+    """Indices of the first token written after each eviction; none where they would not add up to the record's count.
+
+    `budget` is method.budget of run.json. A row is due when its slots exceed `tokens` by a multiple of `interval`.
+    """
+    tokens, interval, prompt = budget.get("tokens"), budget.get("interval"), record.prompt_tokens
+    if not tokens or not interval or not record.num_evictions:
+        return []
+    after_prompt = [0] if budget.get("prefill") and prompt > tokens else []
+    slots = tokens if after_prompt else prompt
+    over = slots + 1 - tokens
+    first = 1 + (-over % interval if over > 0 else interval - over)
+    found = [*after_prompt, *range(first, record.num_tokens - 1, interval)]
+    return [step + 1 for step in found] if len(found) == record.num_evictions else []

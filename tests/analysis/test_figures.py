@@ -1,0 +1,66 @@
+import pandas as pd
+import pytest
+import torch
+from kvarena.analysis.figures import Look, draw_all, front, loop_onsets
+from kvarena.analysis.load import load
+from kvarena.analysis.tables import results
+from PIL import Image
+from safetensors.torch import save_file
+
+NAMES = [
+    *("accuracy_ratio", "accuracy_memory", "loops_ratio", "onset_evictions"),
+    *("value_range", "diversity", "step_time"),
+]
+BENCHMARK = {"model": "qwen3_14b", "method": "full", "batch": 16, "position": 4096, "ms": 20.0}
+BENCHMARK |= {"weight_bytes": 28e9, "kv_bytes": 10.9e9, "copy_gb_per_s": 3020.0}
+
+
+def draw(folder, benchmarks=()):
+    runs = load(folder)
+    return draw_all(runs, results(runs), pd.DataFrame(list(benchmarks)), folder / "figures")
+
+
+@pytest.mark.usefixtures("traced_run")
+def test_all_are_drawn(write, tmp_path, record, dense, config):
+    write("full", [record()], samples=1, **dense)
+    write("b", [record(loop_onset=2, loop_period=1, score=0.0)], samples=1, config=config(128), ratio=2.0)
+    assert draw(tmp_path, [BENCHMARK]) == {}
+    for name in NAMES:
+        svg = (tmp_path / f"figures/{name}.svg").read_text()
+        assert svg.count("<path") > 5
+        assert Image.open(tmp_path / f"figures/{name}.png").width > 400
+    assert "snapkv" in (tmp_path / "figures/accuracy_ratio.svg").read_text()  # text stays text
+
+
+@pytest.fixture
+def traced_run(write):
+    folder = write("a", [], samples=1).path / "trace"
+    folder.mkdir()
+    tensors = {"0/0/values": torch.ones(2, 3, 4), "0/0/kept": torch.tensor([[0, 1], [0, 2]])}
+    save_file(tensors, folder / "s-0.safetensors")
+
+
+def test_what_cannot_be_drawn_says_why(write, tmp_path):
+    write("a", [], samples=1)
+    reasons = draw(tmp_path)
+    assert sorted(reasons) == sorted(NAMES)
+    assert reasons["onset_evictions"] == "no completion ends in a loop"
+    assert "engine.trace" in reasons["diversity"]
+    assert "kvarena-benchmark" in reasons["step_time"]
+
+
+def test_the_front():
+    cost, value = pd.Series([3.0, 1.0, 2.0, 2.0, 4.0]), pd.Series([0.5, 0.3, 0.6, 0.4, 0.9])
+    assert front(cost, value) == ([1.0, 2.0, 4.0], [0.3, 0.6, 0.9])
+
+
+def test_evictions_before_a_loop(write, tmp_path, record, config):
+    looped = record(prompt_tokens=20, num_tokens=60, num_evictions=6, loop_onset=30, loop_period=2)
+    write("a", [looped, record(sample="b")], samples=2, config=config(24, interval=8))
+    (point,) = loop_onsets(load(tmp_path))
+    assert (point["evictions"], point["onset"]) == (3, 30)  # after tokens 12, 20 and 28
+
+
+def test_many_methods_look_different():
+    looks = Look([f"m{i}" for i in range(24)]).of
+    assert len({(look["color"], look["marker"]) for look in looks.values()}) == 25

@@ -1,0 +1,49 @@
+import json
+
+import pytest
+from kvarena.analysis.html import character, loop_character, script_safe, settings, text, units
+from kvarena.analysis.load import load
+
+
+def test_a_script_is_not_ended_by_what_a_model_wrote():
+    assert script_safe("</script><b>") == '"\\u003c/script>\\u003cb>"'
+    assert json.loads(script_safe({"a": "</script>"})) == {"a": "</script>"}
+    with pytest.raises(ValueError, match="Out of range"):
+        script_safe(float("nan"))
+
+
+def test_the_problems_of_a_setting_are_sorted_by_how_many_runs_solve_them(write, tmp_path, record):
+    write("a", [record(sample="x", score=0.0, loop_onset=1), record(sample="y")], samples=2)
+    write("b", [record(sample="y", draw=1, score=0.0, loop_onset=1), record(sample="y", score=1.0)], samples=2, draws=2)
+    (found,) = settings(load(tmp_path))
+    assert found["title"] == "graph_search (hard), reasoner"
+    assert [problem["sample"] for problem in found["problems"]] == ["y", "x"]
+    a, b = found["runs"]
+    assert (a["scores"], a["loops"], a["draws"], a["first_loops"]) == ([1.0, 0.0], [0.0, 1.0], [["1"], ["0"]], [0, 0])
+    assert (b["scores"], b["loops"], b["first_loops"]) == ([0.5, None], [0.5, None], [1, 0])
+    assert b["draws"] == [["0", "1"], []]
+
+
+def test_a_text_and_its_marks(record):
+    row = record(completion="0123456789" * 6, num_tokens=60, prompt_tokens=20, num_evictions=6, score=float("nan"))
+    found = text(row, {"tokens": 24, "interval": 8})
+    assert found["evictions"] == [[13, 13], [21, 21], [29, 29], [37, 37], [45, 45], [53, 53]]
+    assert (found["score"], found["budget"], found["loop_character"]) == (None, 24, None)
+
+
+def test_marks_stand_before_words(record):
+    row = record(completion="seven letters at least", num_tokens=22)
+    assert character(row, 10) == 6  # before "letters"
+
+
+def test_where_a_loop_begins_in_the_text(record):
+    row = record(completion="a start at" + " go on" * 20, num_tokens=23, loop_onset=3, loop_period=2)
+    assert loop_character(row) == len("a start at")
+    assert loop_character(record(completion="anything", loop_onset=3, loop_character=5)) == 5
+    assert loop_character(record(completion="0123456789", num_tokens=100, loop_onset=50)) == 5  # in proportion
+
+
+def test_places_are_counted_as_a_browser_does():
+    assert units("abc", 2) == 2
+    assert units("a\U0001f600b", 2) == 3
+    assert units("aéb", 2) == 2

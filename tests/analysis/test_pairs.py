@@ -1,0 +1,26 @@
+import pytest
+from kvarena.analysis.load import load
+from kvarena.analysis.pairs import pairs
+
+
+def test_any_two_methods_at_one_ratio(write, tmp_path, record, dense):
+    write("full", [record()], samples=1, **dense)
+    for method, score in (("a", 1.0), ("b", 0.0), ("c", 0.0)):
+        write(method, [record(sample=f"p{i}", score=score) for i in range(8)], samples=8, method=method)
+    write("d", [record(sample="p0")], samples=1, method="d", ratio=2.0)
+    write("e", [record(sample="p0")], samples=1, method="e", task="aime25")
+    table = pairs(load(tmp_path))
+    assert table[["a", "b", "common", "gain"]].values.tolist() == [
+        ["a", "b", 8, 1.0],
+        ["a", "c", 8, 1.0],
+        ["b", "c", 8, 0.0],
+    ]
+    assert table.gain_p.tolist() == [2 / 256, 2 / 256, 1.0]
+    assert table.gain_p_holm.tolist() == pytest.approx([6 / 256, 6 / 256, 1.0])
+
+
+def test_methods_without_a_common_problem_make_no_pair(write, tmp_path, record):
+    write("a", [record(sample="x")], samples=1, method="a")
+    write("b", [record(sample="y")], samples=1, method="b")
+    write("c", [], samples=1, method="c")
+    assert pairs(load(tmp_path)).empty

@@ -1,0 +1,24 @@
+import pytest
+from kvarena.analysis.rounds import evictions
+
+BUDGET = {"tokens": 24, "interval": 8, "prefill": False}
+
+
+@pytest.mark.parametrize(
+    ("prompt", "tokens", "rounds", "first"),
+    [(20, 60, 6, 13), (24, 60, 7, 9), (23, 60, 7, 10), (30, 60, 8, 3), (100, 60, 7, 5), (96, 60, 7, 9)],
+)
+def test_they_add_up_with_what_the_decoder_does(record, prompt, tokens, rounds, first):
+    row = record(prompt_tokens=prompt, num_tokens=tokens, num_evictions=rounds)
+    assert evictions(row, BUDGET) == list(range(first, first + 8 * rounds, 8))
+
+
+def test_after_the_prompt(record):
+    row = record(prompt_tokens=100, num_tokens=30, num_evictions=4)
+    assert evictions(row, BUDGET | {"prefill": True}) == [1, 9, 17, 25]
+
+
+def test_what_does_not_add_up_is_not_told(record):
+    assert evictions(record(prompt_tokens=20, num_tokens=60, num_evictions=5), BUDGET) == []
+    assert evictions(record(num_evictions=0), BUDGET) == []
+    assert evictions(record(), {}) == []

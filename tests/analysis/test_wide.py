@@ -1,0 +1,96 @@
+import pytest
+from kvarena.analysis.load import load
+from kvarena.analysis.tables import results
+from kvarena.analysis.wide import latex, markdown
+
+
+@pytest.fixture
+def table(write, tmp_path, record, dense, config):
+    """Two tasks: a_1 is right on all, b_2 on half of one task, c on none; random was run on one task only."""
+
+    def run(name, share, tasks=("hmmt25", "aime25"), **labels):
+        for task in tasks:
+            rows = [record(sample=f"p{i}", score=float(i < share * 8)) for i in range(8)]
+            own = {"task": task, "difficulty": None, "method": name} | labels
+            write(f"{task}/{name}", rows, samples=8, sessions=[(2.0, 100)], config=config(128), **own)
+
+    run("full", 1, **{key: value for key, value in dense.items() if key != "method"})
+    run("a_1", 1)
+    run("b_2", 0.5)
+    run("c", 0)
+    run("random", 0.25, tasks=["aime25"])
+    return results(load(tmp_path))
+
+
+MARKDOWN = """\
+## reasoner, 4x
+
+| method | aime25 | hmmt25 | mean | cache MB | read | tok/s | tok/s, equal memory |
+| :-- | --: | --: | --: | --: | --: | --: | --: |
+| full | 100.0 | 100.0 | 100.0 | 0.001 | 90 | 50 | 50 |
+| a_1 | **100.0** | **100.0** | **100.0** | 0.001 | 90 | 50 | - |
+| b_2 | _50.0_† | _50.0_† | _50.0_ | 0.001 | 90 | 50 | - |
+| c | 0.0† | 0.0† | 0.0 | 0.001 | 90 | 50 | - |
+| random | 25.0† | - | - | 0.001 | 90 | 50 | - |
+"""
+
+
+def test_markdown(table):
+    assert markdown(table).startswith(MARKDOWN)
+
+
+LATEX = r"""
+% reasoner, 4x
+\begin{tabular}{lrrrrrrr}
+\toprule
+method & aime25 & hmmt25 & mean & cache MB & read & tok/s & tok/s, equal memory \\
+\midrule
+full & 100.0 & 100.0 & 100.0 & 0.001 & 90 & 50 & 50 \\
+\midrule
+a\_1 & \textbf{100.0} & \textbf{100.0} & \textbf{100.0} & 0.001 & 90 & 50 & - \\
+b\_2 & \underline{50.0}$^\dagger$ & \underline{50.0}$^\dagger$ & \underline{50.0} & 0.001 & 90 & 50 & - \\
+""".lstrip()
+
+
+def test_latex(table):
+    assert latex(table).startswith(LATEX)
+    assert latex(table).rstrip().endswith("\\bottomrule\n\\end{tabular}")
+
+
+def test_a_tie_is_marked_twice(write, tmp_path, record):
+    for method, right in (("a", 3), ("b", 3), ("c", 1)):
+        write(method, [record(sample=f"p{i}", score=float(i < right)) for i in range(4)], samples=4, method=method)
+    text = markdown(results(load(tmp_path)))
+    assert text.count("**75.0**") == 4  # and in the mean
+    assert text.count("_25.0_") == 2
+
+
+def test_each_ratio_has_a_block_with_dense_on_top(write, tmp_path, record, dense):
+    write("full", [record()], samples=1, **dense)
+    for ratio in (2.0, 4.0):
+        write(f"a{ratio}", [record()], samples=1, ratio=ratio)
+    text = markdown(results(load(tmp_path)))
+    assert [line for line in text.splitlines() if line.startswith("##")] == ["## reasoner, 2x", "## reasoner, 4x"]
+    assert text.count("| full |") == 2
+
+
+def test_budgets_given_in_tokens_share_a_block_unless_a_task_has_several(write, tmp_path, record, config):
+    def run(task, tokens):
+        write(f"{task}{tokens}", [record()], samples=1, task=task, tokens=tokens, config=config(tokens, ratio=None))
+
+    run("aime25", 4096)
+    run("math500", 1024)
+    assert "## reasoner, tokens fixed for each task" in markdown(results(load(tmp_path)))
+    run("aime25", 2048)
+    text = markdown(results(load(tmp_path)))
+    assert [line for line in text.splitlines() if line.startswith("##")] == [
+        "## reasoner, 2048 tokens",
+        "## reasoner, 4096 tokens",
+        "## reasoner, 1024 tokens",
+    ]
+
+
+def test_dense_alone_and_nothing_graded(write, tmp_path, record, dense):
+    write("full", [record(score=None)], samples=1, **dense)
+    assert "| full | - | - |" in markdown(results(load(tmp_path)))
+    assert "\\midrule\nfull & -" in latex(results(load(tmp_path)))
