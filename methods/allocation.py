@@ -17,6 +17,7 @@ class Allocation(Eviction):
     of: Eviction
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         object.__setattr__(self, "of", replace(self.of, budget=self.budget))
 
     @property
