@@ -177,3 +177,10 @@ def test_what_cannot_work_is_refused(adakv, changes, named):
 def test_without_rounds_in_decoding_a_head_has_room_for_the_sequence(budget):
     snapkv = SnapKV(budget=replace(budget(24), interval=0, prefill=True))
     assert AdaKV(budget=snapkv.budget, of=snapkv, ceiling=1.5).capacity(0, 3, 30) is None
+
+
+def test_settings_of_another_type_are_refused(adakv, budget):
+    with pytest.raises(ValueError, match=r"method.alpha=most: use a number"):
+        adakv(5, alpha="most")
+    with pytest.raises(ValueError, match=r"method.of=None: use"):
+        AdaKV(budget=budget(5), of=None)
