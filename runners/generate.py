@@ -149,6 +149,10 @@ class Decoder:
             elif len(row.token_ids) == self.max_tokens:
                 row.stop = "length"
 
+    def lengths(self) -> list[int]:
+        """Tokens so far of each row under way."""
+        return [len(row.token_ids) for row in self.rows if row]
+
     def abandon(self) -> None:
         """Forget the rows that have not ended, so that a later run starts afresh."""
         self.rows = [None] * self.batch_size

@@ -66,9 +66,9 @@ def test_two_records_of_one_draw_are_refused(folder):
 def test_run_json_is_written_once(folder):
     folder.begin({"identity": "two"})
     assert folder.run() == {"identity": "one"}
-    folder.check("one")
+    folder.check({"identity": "one"})
     with pytest.raises(ValueError, match="another config"):
-        folder.check("two")
+        folder.check({"identity": "two"})
 
 
 def test_rewriting_replaces_all(folder):
