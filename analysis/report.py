@@ -12,9 +12,14 @@ from .tables import results
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The exit status: 0, or 2 for what the caller can put right."""
+    """The exit status: 0, 1 where --verify found a mismatch, or 2 for what the caller can put right."""
     arguments = parse(argv)
     try:
+        if arguments.verify:
+            # torch and transformers take seconds to import, and nothing else here needs them
+            from ..runners.verify import verify
+
+            return 1 if verify(arguments.runs_dir) else 0
         report(arguments.runs_dir, arguments.output or arguments.runs_dir / REPORT)
     except (ValueError, OSError) as error:
         print(f"kvarena-report: {error}", file=sys.stderr)
@@ -26,6 +31,7 @@ def parse(argv: Sequence[str] | None) -> Namespace:
     parser = ArgumentParser(prog="kvarena-report", description="Tabulate all runs below a folder.")
     parser.add_argument("runs_dir", type=Path, metavar="RUNS_DIR", help="runs are looked for below it, at any depth")
     parser.add_argument("--output", type=Path, metavar="DIR", help="where the files go (default: RUNS_DIR/report)")
+    parser.add_argument("--verify", action="store_true", help="write nothing; recompute hashes, say what does not match")
     return parser.parse_args(argv)
 
 

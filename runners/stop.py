@@ -1,5 +1,6 @@
 """SIGINT and SIGTERM end a run between two lines of its records, never within one; exit status 130 or 143."""
 
+import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,8 +21,10 @@ class Stop:
     def handle(self, number: int, frame: FrameType | None = None) -> None:
         if self.shielded:
             self.pending = number
-        else:
-            raise SystemExit(128 + number)
+            return
+        # not print: the signal may have come inside of one
+        os.write(2, f"kvarena: stopped by {signal.Signals(number).name}, the same command goes on\n".encode())
+        raise SystemExit(128 + number)
 
     @contextmanager
     def shield(self) -> Iterator[None]:

@@ -1,6 +1,14 @@
-"""A cache fed with random vectors in place of a model's, and all that it was ever fed."""
+"""A cache fed with random vectors in place of a model's, and all that it was ever fed; the command as a process."""
 
-from collections.abc import Callable
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
@@ -90,3 +98,75 @@ def shape() -> Shape:
 @pytest.fixture(scope="session")
 def scale() -> float:
     return SCALE
+
+
+class Server:
+    """tests/runners/server.py at work."""
+
+    def __init__(self) -> None:
+        file = Path(__file__).with_name("server.py")
+        environment = os.environ | {"OMP_NUM_THREADS": "1"}
+        pipe = subprocess.PIPE
+        self.process = subprocess.Popen([sys.executable, str(file)], stdin=pipe, stdout=pipe, text=True, env=environment)
+
+    def ask(self, **order) -> int:
+        self.process.stdin.write(json.dumps(order) + "\n")
+        self.process.stdin.flush()
+        return int(self.process.stdout.readline())
+
+
+class Command:
+    """A running kvarena."""
+
+    def __init__(self, server: Server, folder: Path, overrides: tuple[str, ...], max_bytes: int | None) -> None:
+        self.server, self.output = server, folder / f"output-{time.monotonic_ns()}"
+        argv, output = list(overrides), str(self.output)
+        self.pid = server.ask(argv=argv, folder=str(folder), output=output, max_bytes=max_bytes)
+
+    def wait(self) -> int:
+        return self.server.ask(wait=self.pid)
+
+    def kill(self, number: int = signal.SIGKILL) -> int:
+        os.kill(self.pid, number)
+        return self.wait()
+
+    @property
+    def text(self) -> str:
+        return self.output.read_text()
+
+
+def wait_for(condition: Callable[[], object], seconds: float = 120) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.002)
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Server]:
+    server = Server()
+    yield server
+    server.process.stdin.close()
+    server.process.wait()
+
+
+@pytest.fixture(scope="session")
+def launch(server) -> Callable[..., Command]:
+    """launch(folder, *overrides): the command in a process of its own, standing in a folder."""
+
+    def run(folder: Path, *overrides: str, max_bytes: int | None = None) -> Command:
+        return Command(server, folder, overrides, max_bytes)
+
+    return run
+
+
+@pytest.fixture
+def start(launch, tmp_path) -> Callable[..., Command]:
+    """start(*overrides): the same in tmp_path."""
+    return partial(launch, tmp_path)
+
+
+@pytest.fixture(scope="session")
+def until() -> Callable:
+    """until(condition): wait for it, or fail."""
+    return wait_for
