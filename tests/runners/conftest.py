@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -16,7 +17,30 @@ from kvarena.kernels.noise import Noise
 from kvarena.runners.cache import KVCache
 from kvarena.runners.layer import Shape
 from kvarena.runners.prefill import Prefill
+from kvarena.runners.record import Record
 
+RECORD = Record(
+    sample="a",
+    draw=0,
+    token_ids=[3, 1],
+    completion="größer ✓",
+    answer="1",
+    target="1",
+    score=1.0,
+    note="",
+    stop="eos",
+    prompt_tokens=5,
+    num_tokens=2,
+    num_evictions=3,
+    peak_slots=7.0,
+    mean_slots=6.5,
+    tokens_read=6.5,
+    resident_bytes=100,
+    loop_onset=None,
+    loop_period=None,
+    prefill_s=0.1,
+    decode_s=0.2,
+)
 SHAPE = Shape(layers=2, heads=2, groups=2, dim=8)
 SCALE = 0.4
 
@@ -98,6 +122,12 @@ def shape() -> Shape:
 @pytest.fixture(scope="session")
 def scale() -> float:
     return SCALE
+
+
+@pytest.fixture(scope="session")
+def record() -> Callable[..., Record]:
+    """record(**changed): a record of two tokens."""
+    return partial(replace, RECORD)
 
 
 class Server:
