@@ -126,7 +126,7 @@ class Pool:
         self.waiting.extend(requests)
         for place in self.places:
             self.give(place)
-        while self.busy:
+        while self.waiting or any(place.hand for place in self.places):
             if records := self.collect():
                 yield records
 
@@ -216,7 +216,8 @@ class Ray:
         before = signal.getsignal(signal.SIGTERM)
         options = {} if self.address else {"num_cpus": max(self.num_workers, os.cpu_count() or 1)}
         try:
-            ray.init(self.address, log_to_driver=False, logging_level="warning", include_dashboard=None, **options)
+            ray.init(self.address or "local", log_to_driver=False, logging_level="warning", **options)
         except ConnectionError as error:
-            raise ValueError(f"ray.address={self.address}: no Ray cluster there, or use null ({error})") from error
+            advice = "does it run, and has it the RAY_AUTH_MODE and RAY_AUTH_TOKEN of this process? null starts one"
+            raise ValueError(f"ray.address={self.address}: {error}: {advice}") from error
         signal.signal(signal.SIGTERM, before)  # ray puts its own in place

@@ -41,6 +41,7 @@ RECORD = Record(
     prefill_s=0.1,
     decode_s=0.2,
 )
+RAY = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0" * 64}  # what Ray's processes know one another by
 SHAPE = Shape(layers=2, heads=2, groups=2, dim=8)
 SCALE = 0.4
 
@@ -135,7 +136,7 @@ class Server:
 
     def __init__(self) -> None:
         file = Path(__file__).with_name("server.py")
-        environment = os.environ | {"OMP_NUM_THREADS": "1"}
+        environment = os.environ | {"OMP_NUM_THREADS": "1"} | RAY
         pipe = subprocess.PIPE
         self.process = subprocess.Popen([sys.executable, str(file)], stdin=pipe, stdout=pipe, text=True, env=environment)
 
@@ -178,6 +179,11 @@ def server() -> Iterator[Server]:
     yield server
     server.process.stdin.close()
     server.process.wait()
+
+
+@pytest.fixture(scope="session")
+def ray_environment() -> dict[str, str]:
+    return RAY
 
 
 @pytest.fixture(scope="session")
