@@ -31,7 +31,7 @@ def parse(argv: Sequence[str] | None) -> Namespace:
     parser = ArgumentParser(prog="kvarena-report", description="Tabulate all runs below a folder.")
     parser.add_argument("runs_dir", type=Path, metavar="RUNS_DIR", help="runs are looked for below it, at any depth")
     parser.add_argument("--output", type=Path, metavar="DIR", help="where the files go (default: RUNS_DIR/report)")
-    parser.add_argument("--verify", action="store_true", help="write nothing; recompute hashes, say what does not match")
+    parser.add_argument("--verify", action="store_true", help="recompute hashes, say what does not match")
     return parser.parse_args(argv)
 
 

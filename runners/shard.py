@@ -1,10 +1,11 @@
-"""One run on many GPUs or nodes, by Ray (extra `ray`): an actor a GPU loads the model once and works on what it is given.
+"""One run on many GPUs or nodes, by Ray (extra `ray`): an actor a GPU loads the model once and works on what it gets.
 
 The driver keeps the list of what is left and hands it out a few rows at a time: as many as an actor decodes at once and
 `SPARE` more, so that a place is never empty. It alone writes. An actor that dies is replaced and its rows go back
 to the list; noise is keyed by sample and draw, so they come out the same.
 """
 
+import logging
 import os
 import signal
 from collections import deque
@@ -16,7 +17,7 @@ from typing import Any, NamedTuple
 
 import ray
 import torch
-from omegaconf import OmegaConf
+from omegaconf import DictConfig
 from ray.exceptions import RayActorError, RayTaskError
 
 from .generate import Request
@@ -61,7 +62,7 @@ class Actor:
 
     def load(self, config: dict[str, Any], method: str, longest_prompt: int, folder: str) -> Reply:
         os.chdir(folder)  # paths of the config are relative to the driver's folder
-        job = build(OmegaConf.create(config | {"workers": LOCAL, "num_workers": 1}), method)
+        job = build(DictConfig(config | {"workers": LOCAL, "num_workers": 1}), method)
         self.worker = Worker(job=job, longest_prompt=longest_prompt, output_dir=Path())
         self.inbox = Inbox()
         self.running: Iterator[list[Record]] = iter(())
@@ -98,7 +99,7 @@ class Pool:
     job: Job
     longest_prompt: int
     num_workers: int
-    resources: dict[str, float]
+    num_gpus: int  # of an actor
     deaths: int = 0  # since the last record
     places: list[Place] = field(init=False)
     busy: dict[Any, Place] = field(init=False, default_factory=dict)  # by the reply awaited
@@ -131,7 +132,7 @@ class Pool:
                 yield records
 
     def hire(self, place: Place) -> None:
-        place.actor = ray.remote(**self.resources)(Actor).remote()
+        place.actor = ray.remote(num_cpus=1, num_gpus=self.num_gpus)(Actor).remote()
         folder, method = os.getcwd(), self.job.labels["method"]
         self.busy[place.actor.load.remote(dict(self.job.config), method, self.longest_prompt, folder)] = place
 
@@ -206,17 +207,18 @@ class Ray:
             kind, there = ("GPU", gpus) if on_gpus else ("CPU", ray.cluster_resources().get("CPU", 0))
             if there < self.num_workers:
                 raise ValueError(f"num_workers={self.num_workers}: the cluster has {there:g} {kind}s")
-            resources = {"num_cpus": 1, "num_gpus": int(on_gpus)}
-            yield Pool(job=job, longest_prompt=longest_prompt, num_workers=self.num_workers, resources=resources)
+            yield Pool(
+                job=job, longest_prompt=longest_prompt, num_workers=self.num_workers, num_gpus=int(on_gpus)
+            )
         finally:
             ray.shutdown()
 
     def connect(self) -> None:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         before = signal.getsignal(signal.SIGTERM)
-        options = {} if self.address else {"num_cpus": max(self.num_workers, os.cpu_count() or 1)}
+        num_cpus = None if self.address else max(self.num_workers, os.cpu_count() or 1)
         try:
-            ray.init(self.address or "local", log_to_driver=False, logging_level="warning", **options)
+            ray.init(self.address or "local", num_cpus=num_cpus, log_to_driver=False, logging_level=logging.WARNING)
         except ConnectionError as error:
             advice = "does it run, and has it the RAY_AUTH_MODE and RAY_AUTH_TOKEN of this process? null starts one"
             raise ValueError(f"ray.address={self.address}: {error}: {advice}") from error

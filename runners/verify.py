@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
+from omegaconf import DictConfig
 
 from . import provenance
 from .generate import Request
@@ -44,7 +44,7 @@ def mismatches(folder: RunFolder) -> Iterator[str]:
         run = folder.run()
         if run["identity"] != provenance.identity(run["labels"], run["config"]):
             yield "identity: config or labels were changed after the run began"
-        job = build(OmegaConf.create(run["config"] | HERE), run["labels"]["method"])
+        job = build(DictConfig(run["config"] | HERE), run["labels"]["method"])
         tokenizer = job.checkpoint.tokenizer()
         requests = job.requests(tokenizer)
         yield from hashes(run, job, tokenizer, requests)

@@ -1,6 +1,6 @@
-"""Weights & Biases (extra `wandb`): config, running numbers, and the table of results. `mode: offline` needs no account.
+"""Weights & Biases (extra `wandb`): config, running numbers, and the table of results.
 
-A run that goes on continues its wandb run, for the id comes from its identity.
+`mode: offline` needs no account. A run that goes on continues its wandb run, for the id comes from its identity.
 """
 
 import sys
@@ -54,7 +54,7 @@ class Wandb:
 
     def end(self, numbers: Mapping[str, float], records: Sequence[Record]) -> None:
         def finish() -> None:
-            rows = [[getattr(record, column) for column in COLUMNS] for record in records]
+            rows: list[Any] = [[getattr(record, column) for column in COLUMNS] for record in records]
             self._run.log({"results": wandb.Table(columns=list(COLUMNS), data=rows)})
             self._run.summary.update(dict(numbers))
             self._run.finish()

@@ -12,7 +12,10 @@ from .record import Record
 
 
 class Workers(Protocol):
-    devices: Sequence[str]  # one a worker
+    @property
+    def devices(self) -> Sequence[str]:
+        """One a worker."""
+        ...
 
     @property
     def steps(self) -> int: ...

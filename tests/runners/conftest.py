@@ -137,8 +137,8 @@ class Server:
     def __init__(self) -> None:
         file = Path(__file__).with_name("server.py")
         environment = os.environ | {"OMP_NUM_THREADS": "1"} | RAY
-        pipe = subprocess.PIPE
-        self.process = subprocess.Popen([sys.executable, str(file)], stdin=pipe, stdout=pipe, text=True, env=environment)
+        command, pipe = [sys.executable, str(file)], subprocess.PIPE
+        self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=environment)
 
     def ask(self, **order) -> int:
         self.process.stdin.write(json.dumps(order) + "\n")

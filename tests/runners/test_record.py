@@ -5,6 +5,7 @@ import resource
 import pytest
 from kvarena.runners.record import RunFolder
 
+
 @pytest.fixture
 def folder(tmp_path):
     folder = RunFolder(path=tmp_path / "run")
