@@ -8,6 +8,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+import torch
 from torch import Tensor
 
 from ..kernels import evict
@@ -41,11 +42,17 @@ class LayerView:
     round: Tensor  # [B] int32: how often this row has been evicted
     queries: Tensor  # [B, H, G, W, D], oldest first; empty unless needed
     mass: Tensor  # [B, H, N] float32, empty unless needed
-    rank: Tensor  # [B, H, N] int32, empty unless needed
-    constants: Tensor  # [B, H, N, C] float32: per-token numbers computed at append
+    rank: Tensor  # [B, H, N] int32: only its order counts; empty unless needed
+    constants: Tensor  # [B, H, N, C] float32: what `Policy.constants` says of each slot's token
     page_min: Tensor  # [B, H, P, D], empty unless needed
     page_max: Tensor
     noise: Noise
+
+    @property
+    def by_position(self) -> Tensor:
+        """[B, H, N] int64: the slots of a head from the oldest token to the newest; those not live come last."""
+        last = torch.iinfo(torch.int32).max
+        return self.positions.masked_fill(~self.live, last).argsort(dim=-1, stable=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,10 +62,16 @@ class Policy:
     evicts: ClassVar[bool] = False
     selects: ClassVar[bool] = False
     budget: Budget | None = None  # None: dense
+    page: int = 0  # slots that a selection takes together
 
     @property
     def needs(self) -> Needs:
         return Needs()
+
+    @property
+    def uneven(self) -> bool:
+        """Whether the heads of a row may keep unlike numbers of slots; their mean is `tokens` all the same."""
+        return False
 
     def tokens(self, layer: int, num_layers: int) -> int | None:
         """Slots per KV head that a layer keeps (eviction) or reads (selection); None: no bound."""
@@ -69,12 +82,16 @@ class Policy:
         return None
 
     def constants(self, keys: Tensor, values: Tensor) -> Tensor:
-        """[B, H, n, C] float32: what the score wants to know of each token, computed once when it is appended."""
+        """[B, H, n, C] float32: what the score wants to know of each token, from its key and value alone."""
         return keys.new_empty(*keys.shape[:3], 0, dtype=keys.dtype).float()
 
     def keep(self, view: LayerView) -> Tensor:
         """[B, H, N] bool: the survivors among the live slots."""
         return view.live
+
+    def place(self, view: LayerView) -> Tensor:
+        """[B, H, N] int32: the survivor order that this round leaves; asked where `needs.rank`."""
+        return view.rank
 
     def read(self, query: Tensor, view: LayerView) -> Tensor | None:
         """Pages that `query` [B, H, G, D] reads: [B, H, S] or [B, H, G, S] int32, -1 for none; None: all."""
@@ -91,8 +108,12 @@ class Eviction(Policy, ABC):
     def tokens(self, layer: int, num_layers: int) -> int:
         return self.budget.tokens
 
-    def capacity(self, layer: int, num_layers: int, longest_prompt: int) -> int:
-        return max(self.tokens(layer, num_layers), longest_prompt) + self.budget.interval
+    def capacity(self, layer: int, num_layers: int, longest_prompt: int) -> int | None:
+        if self.budget.interval == 0:
+            return None
+        # a row is due by the budget itself, whatever the layer's part of it
+        most = max(self.budget.tokens, self.tokens(layer, num_layers), longest_prompt)
+        return most + self.budget.interval
 
     @abstractmethod
     def score(self, view: LayerView) -> Tensor:
@@ -101,6 +122,15 @@ class Eviction(Policy, ABC):
     def keep(self, view: LayerView) -> Tensor:
         return view.live & ~evict.lowest(self.score(view), view.positions, view.evictable, view.excess)
 
+    def place(self, view: LayerView) -> Tensor:
+        """Protected slots first, then the candidates by falling score, then the recent ones; equals by position."""
+        highest = torch.finfo(torch.float32).max
+        score = self.score(view).clamp(-highest, highest)
+        score = score.masked_fill(~view.evictable, torch.inf).masked_fill(~view.candidates, -torch.inf)
+        falling = score.gather(-1, view.by_position).argsort(dim=-1, descending=True, stable=True)
+        places = torch.arange(score.shape[-1], dtype=torch.int32, device=score.device).expand_as(score)
+        return torch.empty_like(view.positions).scatter_(-1, view.by_position.gather(-1, falling), places)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Selection(Policy):
@@ -108,7 +138,7 @@ class Selection(Policy):
 
     selects: ClassVar[bool] = True
     budget: Budget = field()
-    page: int
+    page: int = field()
 
     def __post_init__(self) -> None:
         if self.page < 1:

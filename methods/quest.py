@@ -1,8 +1,12 @@
 """Quest: keep everything, read the pages whose key bounds promise the largest logits for the query at hand.
 
-Tang et al., 2024, arXiv 2406.10774. The last page is always read, as in the authors' kernels, and the first two layers
-are dense. Deviations: a KV head reads one set of pages for its whole group, by the largest bound among the group's
-queries (the authors choose per query head, which reads up to G times the budget).
+Tang et al., 2024, arXiv 2406.10774. The last page is always read, as in the authors' kernels (not in their evaluation
+code, which reads three pages at least), and the first two layers are dense. With `per_query_head` every query head
+chooses its pages, as the authors have it; a KV head then reads their union, up to G times the budget, and that is what
+is accounted. Deviation without it: a KV head reads one set of pages for its whole group, by the largest bound among
+the group's queries.
+
+G query heads per KV head.
 """
 
 from dataclasses import dataclass
@@ -17,6 +21,7 @@ from .policy import LayerView, Needs, Selection
 class Quest(Selection):
     page: int = 16
     dense_layers: int = 2  # so many first layers read everything
+    per_query_head: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -31,5 +36,9 @@ class Quest(Selection):
         if view.layer < self.dense_layers:
             return None
         num_pages = (-(-view.live.sum(-1) // self.page)).clamp(min=1)  # an idle row has no live slot
-        bound = pages.score(query, view.page_min, view.page_max).amax(2)
+        bound = pages.score(query, view.page_min, view.page_max)
+        if self.per_query_head:
+            num_pages = num_pages[..., None]
+        else:
+            bound = bound.amax(2)
         return pages.top(bound, num_pages, self.budget.tokens // self.page)

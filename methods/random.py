@@ -14,5 +14,7 @@ from .scores import slot_uniform
 
 @dataclass(frozen=True, kw_only=True)
 class Random(Eviction):
+    shared_heads: bool = False  # one draw for all KV heads of a layer (mode random_unified)
+
     def score(self, view: LayerView) -> Tensor:
-        return slot_uniform(view)
+        return slot_uniform(view, shared=self.shared_heads)

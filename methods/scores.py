@@ -4,10 +4,11 @@ B rows, H KV heads, G query heads per KV head, N slots, W window, D head dim, R 
 """
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
-from torch.nn.functional import avg_pool1d
+from torch.nn.functional import avg_pool1d, max_pool1d
 
 from ..kernels import noise
 from .policy import LayerView
@@ -18,22 +19,36 @@ def window_attention(view: LayerView) -> Tensor:
 
     The softmax runs over the candidates alone: the recent slots take no share (VaSE's release).
     """
+    return mean_softmax(view, view.candidates[:, :, None])
+
+
+def mean_softmax(view: LayerView, support: Tensor) -> Tensor:
+    """[B, H, N] float32: softmax of the kept queries over `support` [B, H, 1 or W, N], mean over window and group."""
     scale = 1 / math.sqrt(view.keys.shape[-1])
     keys = view.keys.float().mT
     score = torch.zeros_like(view.positions, dtype=torch.float32)
     # a group's query heads one by one: no [Hq, W, N] tensor
     for queries in view.queries.unbind(2):
-        logits = (queries.float() * scale @ keys).masked_fill_(~view.candidates[:, :, None], -torch.inf)
+        logits = (queries.float() * scale @ keys).masked_fill_(~support, -torch.inf)
         score += logits.softmax(-1).mean(2)
     return score / view.queries.shape[2]
 
 
-def smooth(score: Tensor, view: LayerView, width: int) -> Tensor:
-    """Average each candidate with its neighbours among the candidates sorted by position, padding counted as zeros."""
-    order = view.positions.masked_fill(~view.candidates, torch.iinfo(torch.int32).max).argsort(dim=-1, stable=True)
-    in_order = score.masked_fill(~view.candidates, 0).gather(-1, order)
-    pooled = avg_pool1d(in_order, width, stride=1, padding=width // 2)
-    return torch.zeros_like(score).scatter_(-1, order, pooled).masked_fill_(~view.candidates, 0)
+def smooth(score: Tensor, view: LayerView, order: Tensor, width: int) -> Tensor:
+    """Average each candidate with its neighbours among the candidates sorted by `order`, padding counted as zeros."""
+    return _in_line(score, view, order, lambda line: avg_pool1d(line, width, stride=1, padding=width // 2))
+
+
+def highest_neighbour(score: Tensor, view: LayerView, order: Tensor, width: int) -> Tensor:
+    """The greatest score, none below 0, among each candidate and its neighbours by `order`."""
+    return _in_line(score, view, order, lambda line: max_pool1d(line, width, stride=1, padding=width // 2))
+
+
+def _in_line(score: Tensor, view: LayerView, order: Tensor, pool: Callable[[Tensor], Tensor]) -> Tensor:
+    """Pool the candidates [B, H, N], lined up by `order` and followed by zeros; 0 for all others."""
+    line = order.masked_fill(~view.candidates, torch.iinfo(torch.int32).max).argsort(dim=-1, stable=True)
+    pooled = pool(score.masked_fill(~view.candidates, 0).gather(-1, line))
+    return torch.zeros_like(score).scatter_(-1, line, pooled).masked_fill_(~view.candidates, 0)
 
 
 def value_range(values: Tensor) -> Tensor:
@@ -52,9 +67,18 @@ def mean_cosine(view: LayerView) -> Tensor:
     return (units @ units.sum(2)[..., None] - units.square().sum(-1, keepdim=True)).squeeze(-1) / num
 
 
-def slot_uniform(view: LayerView) -> Tensor:
-    """[B, H, N] float32 in (0, 1): one number per position, head, layer and round."""
-    return view.noise.uniform(*_slot_counter(view))
+def draw(log_weights: Tensor, view: LayerView) -> Tensor:
+    """[B, H, N] float32 whose n highest are a sample of n without replacement, by weights exp(log_weights).
+
+    Sums of a log and Gumbel noise: nothing underflows, none is drawn twice, and weights of 0 come after all others.
+    """
+    return log_weights + slot_gumbel(view)
+
+
+def slot_uniform(view: LayerView, *, shared: bool = False) -> Tensor:
+    """[B, H, N] float32 in (0, 1): one number per position, head (all alike where `shared`), layer and round."""
+    positions, heads, epoch, stream = _slot_counter(view)
+    return view.noise.uniform(positions, torch.zeros_like(heads) if shared else heads, epoch, stream)
 
 
 def slot_gumbel(view: LayerView) -> Tensor:

@@ -2,21 +2,23 @@
 
 Li et al., 2024, arXiv 2404.14469, as VaSE's release runs it (mode `attn`, arXiv 2606.03928). Deviations from the paper:
 it evicts during decoding and not at prefill; the softmax runs over the candidates alone; means replace sums over the
-window; a KV head keeps one set for its whole group. Deviation from the release: neighbours are neighbours by position,
-not by slot.
+window; a KV head keeps one set for its whole group. Deviation from the release: neighbours are neighbours by position
+(`ByPosition`); `ByRank` lines them up as the release does, in the order in which the last round left them.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from torch import Tensor
 
+from .neighbours import ByPosition, Neighbours
 from .policy import Eviction, LayerView, Needs
 from .scores import smooth, window_attention
 
 
 @dataclass(frozen=True, kw_only=True)
 class SnapKV(Eviction):
-    smooth: int = 5  # width of the average over neighbours, odd; 1: none
+    smooth: int = 5  # width of the pool over neighbours, odd; 1: none
+    neighbours: Neighbours = field(default_factory=ByPosition)
 
     def __post_init__(self) -> None:
         if self.smooth < 1 or self.smooth % 2 == 0:
@@ -24,11 +26,11 @@ class SnapKV(Eviction):
 
     @property
     def needs(self) -> Needs:
-        return Needs(queries=self.budget.recent)
+        return Needs(queries=self.budget.recent, rank=self.neighbours.rank and self.smooth > 1)
 
     def importance(self, view: LayerView) -> Tensor:
         """[B, H, N]: smoothed attention of the window, mean over the group."""
-        return smooth(window_attention(view), view, self.smooth)
+        return smooth(window_attention(view), view, self.neighbours.order(view), self.smooth)
 
     def score(self, view: LayerView) -> Tensor:
         return self.importance(view)

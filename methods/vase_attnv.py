@@ -1,24 +1,31 @@
 """VaSE-AttnV: keep the tokens of largest value range, and a sample of the rest drawn by attention.
 
 VaSE, value-aware stochastic eviction, 2026, arXiv 2606.03928 (mode `range_sink_sample_attn`). Sampling K of M without
-replacement by weights p is keeping the K largest of log p + Gumbel noise; with the large set at infinity the two stages
-are one. Deviations from the release: float32, and neighbours are neighbours by position, not by slot.
+replacement by weights p is keeping the K largest of log p + Gumbel noise; with the large set above all draws the two
+stages are one. Its ablations are settings of this class: another magnitude (`var_sink_sample_attn`,
+`l2_sink_sample_attn`), no large set (`attn_sample`), no sampling (`range_attn`). Deviations from the release: float32,
+and neighbours are neighbours by position (`ByPosition`), not in the order of the last round (`ByRank`).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from ..kernels import evict
+from .magnitude import Magnitude, Range
 from .policy import LayerView
-from .scores import slot_gumbel, value_range
+from .scores import draw
 from .snapkv import SnapKV
+
+ABOVE = 100.0  # log p + Gumbel noise stays below 17
 
 
 @dataclass(frozen=True, kw_only=True)
 class VaSEAttnV(SnapKV):
     n_large: int | None = None  # slots for large values, sinks counted; None: a quarter of the budget
+    magnitude: Magnitude = field(default_factory=Range)
+    sample: bool = True  # false: the most attended of the rest, an ablation
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -29,10 +36,10 @@ class VaSEAttnV(SnapKV):
             )
 
     def constants(self, keys: Tensor, values: Tensor) -> Tensor:
-        return value_range(values)[..., None]
+        return self.magnitude(values)[..., None]
 
     def large(self, view: LayerView) -> Tensor:
-        """[B, H, N] bool: the `n_large` candidates of largest value range; sinks first, a protected prompt left out."""
+        """[B, H, N] bool: the `n_large` candidates of largest value; sinks first, a protected prompt left out."""
         sinks = view.candidates & (view.positions < self.budget.sinks)
         magnitude = view.constants[..., 0].masked_fill(sinks, torch.inf)
         pool = view.evictable | sinks
@@ -42,4 +49,6 @@ class VaSEAttnV(SnapKV):
         return pool & ~evict.lowest(magnitude, view.positions, pool, others)
 
     def score(self, view: LayerView) -> Tensor:
-        return (self.importance(view).log() + slot_gumbel(view)).masked_fill(self.large(view), torch.inf)
+        weights = self.importance(view).log()
+        rest = draw(weights, view) if self.sample else weights
+        return torch.where(self.large(view), ABOVE + view.constants[..., 0], rest)

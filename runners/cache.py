@@ -3,8 +3,7 @@
 A layer is a set of preallocated columns [B, H, N, ...]; an eviction permutes them in place. Rows are independent: each
 has its own prompt, lengths and clock, and leaves when it ends.
 
-B rows, L layers, H KV heads, G query heads per KV head, N slots (the capacity), W window, P pages, C constants, D head
-dim.
+B rows, L layers, H KV heads, G query heads per KV head, N slots (the capacity), W window, P pages, D head dim.
 """
 
 from collections.abc import Sequence
@@ -14,11 +13,14 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..kernels import attend, evict, pages
+from ..kernels import attend, evict
+from ..kernels.append import append
 from ..kernels.noise import Noise
 from ..methods.policy import LayerView, Policy
 from .clock import Clock
 from .layer import Layer, Shape
+
+GROWTH = 1024  # slots that a layer without a bound has room for beside the prompt, before it grows
 
 
 class Usage(NamedTuple):
@@ -38,14 +40,18 @@ class Facts(NamedTuple):
     noise: Noise
     round: Tensor  # [B] int32, like all that follow
     recent: Tensor  # positions from here on are recent
-    protected: Tensor  # positions below are
     position: Tensor  # of the next token
-    excess: list[Tensor]  # [L] of [B]
+    protected: Sequence[Tensor]  # [L] of [B]: positions below are
+    excess: Sequence[Tensor]  # [L] of [B]
 
 
 @dataclass(kw_only=True)
 class KVCache:
-    """Memory for `batch_size` rows of one model under one policy; `longest` counts prompt and completion."""
+    """Memory for `batch_size` rows of one model under one policy; `longest` counts prompt and completion.
+
+    The host counts (`clocks`), the device computes: a step asks the host nothing, so it can be captured in a CUDA graph
+    and replayed several times before the clocks follow (`advance`, then `count`).
+    """
 
     policy: Policy
     shape: Shape
@@ -56,29 +62,42 @@ class KVCache:
     device: torch.device
     layers: list[Layer] = field(init=False)
     clocks: list[Clock | None] = field(init=False)  # None: idle
+    ahead: int = field(init=False, default=1)  # steps that may be taken before the clocks follow
 
     def __post_init__(self) -> None:
+        slots = min(self.longest, max(self.longest_prompt + GROWTH, GROWTH))
         self.layers = [
-            Layer.empty(self.policy, self.shape, self.batch_size, self.capacity(layer), self.dtype, self.device)
+            Layer.empty(self.policy, self.shape, self.batch_size, self.room(layer, slots), self.dtype, self.device)
             for layer in range(self.shape.layers)
         ]
         self.clocks = [None] * self.batch_size
+        self.positions = torch.zeros(self.batch_size, dtype=torch.int64, device=self.device)  # of the next token
+        self.active = torch.zeros(self.batch_size, dtype=torch.int32, device=self.device)  # 1: the row grows
         self.noise = Noise(keys=torch.zeros(self.batch_size, 2, dtype=torch.int64, device=self.device))
-        self._rows = torch.arange(self.batch_size, device=self.device)[:, None]
-        self._heads = torch.arange(self.shape.heads, device=self.device)
         self._read = torch.zeros(self.batch_size, dtype=torch.float64, device=self.device)  # selections only
-        self._sync()
 
     def capacity(self, layer: int) -> int:
         """Slots per KV head that a layer may fill."""
-        slots = self.policy.capacity(layer, self.shape.layers, self.longest_prompt)
-        return self.longest if slots is None else min(slots, self.longest)
+        return self.room(layer, self.longest)
 
-    def _sync(self) -> None:
-        """Tell the device what the host knows of the rows: which live, where the next token stands."""
-        self._active = torch.tensor([c is not None for c in self.clocks], dtype=torch.int32, device=self.device)
-        self.positions = torch.tensor([c.position if c else 0 for c in self.clocks], device=self.device)
-        self._facts = self.facts() if self.policy.selects else None  # for the reads of every layer's next step
+    def room(self, layer: int, slots: int) -> int:
+        """Slots of a layer of which so many can be filled: fewer where the policy is bounded."""
+        bound = self.policy.capacity(layer, self.shape.layers, self.longest_prompt)
+        return slots if bound is None else min(bound, self.longest)
+
+    def reserve(self) -> bool:
+        """Make room for the steps ahead where layers grow with the sequence; says whether memory has moved."""
+        moved = False
+        for index, layer in enumerate(self.layers):
+            needed = min(self._longest(index), self.capacity(index))
+            if needed > layer.keys.shape[2]:
+                layer.grow(min(self.capacity(index), max(needed, 2 * layer.keys.shape[2])), self.policy.needs)
+                moved = True
+        return moved
+
+    def _longest(self, index: int) -> int:
+        """Slots that no head of the layer exceeds in the steps ahead."""
+        return max(clock.longest(index) if clock else 0 for clock in self.clocks) + self.ahead
 
     # prompt
 
@@ -87,41 +106,45 @@ class KVCache:
         assert self.clocks[row] is None
         self.clocks[row] = Clock(policy=self.policy, num_layers=self.shape.layers, prompt=prompt)
         self.noise.keys[row] = torch.tensor(key, device=self.device)
-        self._read[row] = 0
+        self.positions[row], self.active[row], self._read[row] = prompt, 1, 0
         for layer in self.layers:
             layer.lengths[row] = prompt
+            layer.positions[row] = -1
             layer.values[row] = 0  # a row that broke leaves NaN, and 0 weight times NaN is NaN
-        self._sync()
 
     # decode
 
     def attend(self, index: int, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
         """Append one new token a row, then attend. query [B, Hq, 1, D], key, value [B, H, 1, D] -> [B, 1, Hq, D]."""
-        layer, grouped = self.layers[index], query.view(self.batch_size, *self.shape[1:])
-        slots, page = layer.lengths.long(), self.policy.needs.page
-        layer.keys[self._rows, self._heads, slots] = key.squeeze(2)
-        layer.values[self._rows, self._heads, slots] = value.squeeze(2)
-        layer.positions[self._rows, self._heads, slots] = self.positions[:, None].to(torch.int32)
-        if layer.constants.numel():
-            layer.constants[self._rows, self._heads, slots] = self.policy.constants(key, value).squeeze(2)
-        if layer.queries.numel():
-            layer.queries[self._rows[:, 0], :, :, self.positions % layer.queries.shape[3]] = grouped
-        if layer.page_min.numel():
-            pages.extend(layer.page_min, layer.page_max, key.squeeze(2), slots, page)
-        # an idle row attends to the slot it has just written, and does not keep it
-        lengths = layer.lengths + 1
-        layer.lengths += self._active[:, None]
-        chosen = self.policy.read(grouped, self.view(index, self._facts)) if self._facts else None
-        longest = max(clock.resident[index] + 1 if clock else 1 for clock in self.clocks)
+        layer, grouped, page = self.layers[index], query.reshape(self.batch_size, *self.shape[1:]), self.policy.page
+        lengths = append(
+            layer,
+            query=grouped,
+            key=key.squeeze(2),
+            value=value.squeeze(2),
+            position=self.positions,
+            active=self.active,
+            page=page,
+        )
+        chosen = self.policy.read(grouped, self._reading(index)) if self.policy.selects else None
+        longest = min(self._longest(index), layer.keys.shape[2])
         output, lse, reads = attend.attend(
             grouped, layer.keys, layer.values, lengths, longest=longest, scale=scale, pages=chosen, page=page
         )
         if layer.mass.numel():
-            layer.mass[self._rows, self._heads, slots] = 0
-            layer.mass += attend.mass(grouped, layer.keys, lengths, lse, scale)
+            attend.add_mass(layer.mass, grouped, layer.keys, lengths, lse, scale=scale)
         if self.policy.selects:
-            self._read += self._num_read(layer, reads)
+            self._read += self._num_read(layer, reads) * self.active
         return output.view(self.batch_size, 1, -1, self.shape.dim)
+
+    def _reading(self, index: int) -> LayerView:
+        """What a selection sees: all rows, and no copy, for it has no rounds and protects nothing."""
+        position, none = self.positions.to(torch.int32), torch.zeros_like(self.active)
+        nothing = [none] * self.shape.layers
+        facts = Facts(slice(None), self.noise, none, position, position, nothing, nothing)
+        positions = self.layers[index].positions  # no slot was ever freed, so -1 is where none is live
+        live = positions >= 0
+        return self._view(index, facts, positions, live, live, live)
 
     def _num_read(self, layer: Layer, reads: Tensor | None) -> Tensor:
         """[B] slots read in this layer, mean over KV heads; one that several query heads read counts once."""
@@ -130,12 +153,15 @@ class KVCache:
         live = torch.arange(reads.shape[-1], device=self.device) < layer.lengths[..., None]
         return (reads.any(2) & live).sum(-1).double().mean(-1)
 
-    def advance(self) -> None:
-        """Close a decode step: every live row is one token longer."""
-        for clock in self.clocks:
-            if clock:
-                clock.step()
-        self._sync()
+    def advance(self, going: Tensor | None = None) -> None:
+        """Close a step on the device: every active row is one token longer; it stays active where `going` [B]."""
+        self.positions += self.active
+        if going is not None:
+            self.active *= going
+
+    def count(self, row: int, steps: int = 1) -> None:
+        """Close steps of a row on the host."""
+        self.clocks[row].step(steps)
 
     # eviction
 
@@ -144,36 +170,52 @@ class KVCache:
 
     def evict(self, rows: Sequence[int]) -> None:
         """One round for these rows, in all layers."""
-        facts = self.facts(rows)
-        for index, layer in enumerate(self.layers):
-            keep = self.policy.keep(self.view(index, facts))
-            layer.lengths[facts.at] = evict.compact(layer.columns, torch.as_tensor(facts.at), keep)
+        self.drop(torch.tensor(rows, device=self.device), self.numbers(rows).to(self.device))
+        self.evicted(rows)
+
+    def evicted(self, rows: Sequence[int]) -> None:
         for row in rows:
             self.clocks[row].evicted()
 
-    def facts(self, rows: Sequence[int] | None = None) -> Facts:
-        """What views of these rows, or of all, have in common over the layers."""
-        clocks = self.clocks if rows is None else [self.clocks[row] for row in rows]
-        alive = [clock or Clock(policy=self.policy, num_layers=self.shape.layers, prompt=0) for clock in clocks]
-        budget = self.policy.budget if self.policy.evicts else None
-        numbers = torch.tensor(
+    def drop(self, at: Tensor, numbers: Tensor) -> None:
+        """A round on the device for rows `at` [R], whose `numbers` [R, ...] the host has written."""
+        facts = self.facts_of(at, numbers)
+        for index, layer in enumerate(self.layers):
+            view = self.view(index, facts)
+            keep = self.policy.keep(view)
+            if layer.rank.numel():
+                due = facts.excess[index][:, None, None] > 0
+                layer.rank[at] = torch.where(due, self.policy.place(view), view.rank)
+            evict.compact(layer.columns, layer.lengths, at, keep)
+
+    def numbers(self, rows: Sequence[int]) -> Tensor:
+        """[R, 3 + 2 L] int32, on the host: what a round needs to know of these rows."""
+        budget, layers = self.policy.budget if self.policy.evicts else None, range(self.shape.layers)
+        idle = Clock(policy=self.policy, num_layers=self.shape.layers, prompt=0)
+        clocks = [self.clocks[row] or idle for row in rows]
+        return torch.tensor(
             [
                 (
                     clock.round,
                     clock.position - budget.recent if budget else clock.position,
-                    budget.protected(clock.prompt) if budget else 0,
                     clock.position,
-                    *(clock.excess(layer) for layer in range(self.shape.layers)),
+                    *(clock.protected(layer) for layer in layers),
+                    *(clock.excess(layer) for layer in layers),
                 )
-                for clock in alive
+                for clock in clocks
             ],
             dtype=torch.int32,
-            device=self.device,
         )
-        # a slice copies nothing
-        at = slice(None) if rows is None else torch.tensor(rows, device=self.device)
-        round, recent, protected, position, *excess = numbers.unbind(1)
-        return Facts(at, Noise(keys=self.noise.keys[at]), round, recent, protected, position, excess)
+
+    def facts(self, rows: Sequence[int] | None = None) -> Facts:
+        """What views of these rows, or of all, have in common over the layers."""
+        rows = range(self.batch_size) if rows is None else rows
+        return self.facts_of(torch.tensor(list(rows), device=self.device), self.numbers(rows).to(self.device))
+
+    def facts_of(self, at: Tensor, numbers: Tensor) -> Facts:
+        round, recent, position, *rest = numbers.unbind(1)
+        protected, excess = rest[: self.shape.layers], rest[self.shape.layers :]
+        return Facts(at, Noise(keys=self.noise.keys[at]), round, recent, position, protected, excess)
 
     def view(self, index: int, facts: Facts) -> LayerView:
         """What a policy sees of a layer."""
@@ -181,8 +223,14 @@ class KVCache:
         live = torch.arange(layer.keys.shape[2], device=self.device) < layer.lengths[at][..., None]
         positions = layer.positions[at].masked_fill(~live, -1)
         candidates = live & (positions < facts.recent[:, None, None])
-        evictable = candidates & (positions >= facts.protected[:, None, None])
-        queries = layer.queries[at]
+        evictable = candidates & (positions >= facts.protected[index][:, None, None])
+        return self._view(index, facts, positions, live, candidates, evictable)
+
+    def _view(
+        self, index: int, facts: Facts, positions: Tensor, live: Tensor, candidates: Tensor, evictable: Tensor
+    ) -> LayerView:
+        layer, at = self.layers[index], facts.at
+        keys, values, queries = layer.keys[at], layer.values[at], layer.queries[at]
         if queries.numel():
             window = torch.arange(queries.shape[3], device=self.device)
             oldest_first = (facts.position[:, None] + window) % queries.shape[3]
@@ -190,8 +238,8 @@ class KVCache:
         return LayerView(
             layer=index,
             num_layers=self.shape.layers,
-            keys=layer.keys[at],
-            values=layer.values[at],
+            keys=keys,
+            values=values,
             positions=positions,
             live=live,
             candidates=candidates,
@@ -200,8 +248,8 @@ class KVCache:
             round=facts.round,
             queries=queries,
             mass=layer.mass[at],
-            rank=positions[..., :0],
-            constants=layer.constants[at],
+            rank=layer.rank[at],
+            constants=self.policy.constants(keys, values),
             page_min=layer.page_min[at],
             page_max=layer.page_max[at],
             noise=facts.noise,
@@ -217,9 +265,9 @@ class KVCache:
             read = self._read[row].item() / (clock.steps * self.shape.layers)
         slot_bytes = sum(layer.slot_bytes for layer in self.layers)
         self.clocks[row] = None
+        self.positions[row] = self.active[row] = 0
         for layer in self.layers:
             layer.lengths[row] = 0
-        self._sync()
         return Usage(
             num_evictions=clock.round,
             peak_slots=clock.peak_slots,

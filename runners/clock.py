@@ -16,7 +16,7 @@ class Clock:
     num_layers: int
     prompt: int  # tokens
     position: int = field(init=False)  # tokens appended so far: the position of the next one
-    resident: list[int] = field(init=False)  # [L] live slots per KV head
+    resident: list[int] = field(init=False)  # [L] live slots per KV head, the mean where heads differ
     round: int = 0  # evictions so far
     steps: int = 0
     peak_slots: float = field(init=False)  # largest mean of `resident` over layers
@@ -28,14 +28,15 @@ class Clock:
         self.resident = [self.prompt] * self.num_layers
         self.peak_slots = float(self.prompt)
 
-    def step(self) -> None:
-        self.position += 1
-        self.steps += 1
-        self._since += 1
-        self.resident = [slots + 1 for slots in self.resident]
+    def step(self, count: int = 1) -> None:
+        """So many steps, none of them due but the last."""
         mean = sum(self.resident) / self.num_layers
-        self.peak_slots = max(self.peak_slots, mean)
-        self.slot_steps += mean
+        self.position += count
+        self.steps += count
+        self._since += count
+        self.resident = [slots + count for slots in self.resident]
+        self.peak_slots = max(self.peak_slots, mean + count)
+        self.slot_steps += count * mean + count * (count + 1) / 2
 
     @property
     def _budget(self) -> Budget | None:
@@ -47,12 +48,32 @@ class Clock:
         if budget is None:
             return False
         over = self._since - budget.tokens
-        return over > 0 and (over % budget.interval == 0 if self.steps else budget.prefill)
+        if not self.steps:
+            return over > 0 and budget.prefill
+        return over > 0 and budget.interval > 0 and over % budget.interval == 0
+
+    @property
+    def steps_to_due(self) -> int | None:
+        """How many steps from here the row is due next, at least 1; None: never."""
+        budget = self._budget
+        if budget is None or budget.interval == 0:
+            return None
+        over = self._since - budget.tokens
+        return budget.interval - (over % budget.interval if over > 0 else over)
 
     def excess(self, layer: int) -> int:
         """Slots that the layer drops per head if it evicts now."""
         tokens = self.policy.tokens(layer, self.num_layers)
         return 0 if tokens is None else max(0, self.resident[layer] - tokens)
+
+    def longest(self, layer: int) -> int:
+        """Slots that no head of the layer exceeds."""
+        return self.position if self.policy.uneven else self.resident[layer]
+
+    def protected(self, layer: int) -> int:
+        """Positions of the layer below this are never dropped."""
+        budget = self._budget
+        return budget.protected(self.prompt, self.policy.tokens(layer, self.num_layers)) if budget else 0
 
     def evicted(self) -> None:
         self.resident = [slots - self.excess(layer) for layer, slots in enumerate(self.resident)]

@@ -61,6 +61,7 @@ class Decoder:
     longest_prompt: int
     batch_size: int
     seed: int = 0
+    look: int = 1  # steps at most between two looks at what was chosen
     trace: int = 0  # write the cache of the first so many rows, below output_dir
     output_dir: Path | None = None
     steps: int = field(init=False, default=0)
@@ -71,8 +72,14 @@ class Decoder:
         self.tracing = Trace(folder=(self.output_dir or Path()) / "trace", num_rows=self.trace)
         parameter = next(self.model.parameters())
         self.device = parameter.device
-        self.eos = eos_ids(self.model)
         self.rows: list[Row | None] = [None] * self.batch_size
+        self.ends = eos_ids(self.model)
+        self.eos = torch.tensor(sorted(self.ends), device=self.device)
+        # what a step reads and writes, always in the same place
+        self.tokens = torch.zeros(self.batch_size, dtype=torch.int64, device=self.device)  # the last of each row
+        self.num_chosen = torch.zeros_like(self.tokens)
+        self.chosen = torch.zeros(self.batch_size, self.look, dtype=torch.int64, device=self.device)  # since the look
+        self.cursor = torch.zeros(1, dtype=torch.int64, device=self.device)  # the column of `chosen` that is next
         self.cache = KVCache(
             policy=self.policy,
             shape=shape_of(self.model.config),
@@ -96,7 +103,7 @@ class Decoder:
                             yield from self.collect()
                     if not any(self.rows):
                         return
-                    self.step()
+                    self.advance(self.burst())
                     yield from self.collect()
                     if due := self.cache.due():
                         self.evict(due)
@@ -113,10 +120,13 @@ class Decoder:
         self.cache.admit(index, prompt.shape[1], Noise.key(self.seed, request.sample, request.draw))
         positions = torch.arange(prompt.shape[1], device=self.device)[None]
         logits = forward(self.model, prompt, positions, Prefill(cache=self.cache, row=index))
+        at = torch.tensor([index], device=self.device)
+        token = self.choose(logits, self.cache.noise.rows(at), torch.zeros_like(at))
+        self.tokens[index], self.num_chosen[index] = token[0].clamp(min=0), 1
         now = time.perf_counter()
-        self.tracing.admitted(index, f"{request.sample}-{request.draw}")
+        self.tracing.admitted(self.cache, index, f"{request.sample}-{request.draw}")
         self.rows[index] = Row(request=request, prefill_s=now - start, started=now)
-        self.choose([index], logits)
+        self.read(self.rows[index], token.item())
         if self.rows[index].stop is None and index in self.cache.due():
             self.evict([index])
 
@@ -125,29 +135,52 @@ class Decoder:
         self.cache.evict(rows)
         self.tracing.after(self.cache, rows)
 
-    def step(self) -> None:
-        """One token for every row."""
-        tokens = torch.tensor([[row.token_ids[-1] if row else 0] for row in self.rows], device=self.device)
-        logits = forward(self.model, tokens, self.cache.positions[:, None], self.cache)
-        self.cache.advance()
-        live = [index for index, row in enumerate(self.rows) if row]
-        self.choose(live, logits[live])
-        self.steps += 1
+    def burst(self) -> int:
+        """Steps until the host has something to do: a row that is due or at its end, or a look."""
+        live = [(row, clock) for row, clock in zip(self.rows, self.cache.clocks, strict=True) if row]
+        ends = [self.max_tokens - len(row.token_ids) for row, _ in live]
+        return min(self.look, *ends, *(clock.steps_to_due or self.look for _, clock in live))
 
-    def choose(self, live: Sequence[int], logits: Tensor) -> None:
-        """Append the next token of these rows; logits [len(live), V]."""
-        rows = [self.rows[index] for index in live]
-        step = torch.tensor([len(row.token_ids) for row in rows], device=self.device)
-        tokens = self.sampler(logits, self.cache.noise.rows(torch.tensor(live, device=self.device)), step).tolist()
-        for row, token, finite in zip(rows, tokens, logits.isfinite().all(-1).tolist(), strict=True):
-            if not finite:
-                row.stop = "error"
-                continue
-            row.token_ids.append(token)
-            if token in self.eos:
-                row.stop = "eos"
-            elif len(row.token_ids) == self.max_tokens:
-                row.stop = "length"
+    def advance(self, count: int) -> None:
+        """So many steps, then a look at what they chose."""
+        self.cache.ahead = count
+        self.cache.reserve()
+        for _ in range(count):
+            self.step()
+        self.steps += count
+        for index, (row, tokens) in enumerate(zip(self.rows, self.chosen[:, :count].tolist(), strict=True)):
+            if row:
+                taken = 0
+                while row.stop is None and taken < count:
+                    self.read(row, tokens[taken])
+                    taken += 1
+                self.cache.count(index, taken)
+        self.cursor.zero_()
+
+    def step(self) -> None:
+        """One token for every row, on the device alone."""
+        logits = forward(self.model, self.tokens[:, None], self.cache.positions[:, None], self.cache)
+        token = self.choose(logits, self.cache.noise, self.num_chosen)
+        self.chosen.index_copy_(1, self.cursor, token[:, None])
+        self.tokens.copy_(token.clamp(min=0))
+        self.num_chosen += 1
+        self.cursor += 1
+        self.cache.advance((token >= 0) & (token[:, None] != self.eos).all(-1))
+
+    def choose(self, logits: Tensor, noise: Noise, num_chosen: Tensor) -> Tensor:
+        """Next tokens [B] of rows with logits [B, V]; -1 where these are not finite."""
+        return self.sampler(logits, noise, num_chosen).masked_fill(~logits.isfinite().all(-1), -1)
+
+    def read(self, row: Row, token: int) -> None:
+        """Take a token that was chosen for a row."""
+        if token < 0:
+            row.stop = "error"
+            return
+        row.token_ids.append(token)
+        if token in self.ends:
+            row.stop = "eos"
+        elif len(row.token_ids) == self.max_tokens:
+            row.stop = "length"
 
     def lengths(self) -> list[int]:
         """Tokens so far of each row under way."""
@@ -156,6 +189,7 @@ class Decoder:
     def abandon(self) -> None:
         """Forget the rows that have not ended, so that a later run starts afresh."""
         self.rows = [None] * self.batch_size
+        self.cursor.zero_()
         for index, clock in enumerate(self.cache.clocks):
             if clock:
                 self.cache.release(index)

@@ -50,13 +50,15 @@ class Job:
         return Path(self.config["runs_dir"]) / task / labels["model"] / name
 
     def requests(self, tokenizer: Tokenizer) -> list[Request]:
-        """Every sample and draw, as token ids by the model's chat template; too long a prompt is refused."""
-        limit = self.checkpoint.config().get_text_config().max_position_embeddings
+        """Every sample and draw, as token ids by the model's chat template; what the model cannot read is refused."""
+        config = self.checkpoint.config().get_text_config()
+        limit = config.max_position_embeddings
         requests = []
         for sample in self.samples:
             message = [{"role": "user", "content": self.task.prompt(sample)}]
             text = cast(str, tokenizer.apply_chat_template(message, add_generation_prompt=True, tokenize=False))
             ids = tokenizer(text, add_special_tokens=False).input_ids
+            self._refuse_foreign(ids, message[0]["content"], tokenizer, config.vocab_size)
             if len(ids) + self.config["max_tokens"] > limit:
                 raise ValueError(
                     f"sample {sample.id}: prompt of {len(ids)} tokens and max_tokens={self.config['max_tokens']} "
@@ -64,6 +66,21 @@ class Job:
                 )
             requests += [Request(sample.id, draw, ids) for draw in range(self.config["num_draws"])]
         return requests
+
+    def _refuse_foreign(self, ids: Sequence[int], text: str, tokenizer: Tokenizer, vocab_size: int) -> None:
+        """A tokenizer that cannot write this task, or is not this model's."""
+        unknown = tokenizer.unk_token_id
+        if unknown is not None and unknown in ids:
+            word = next((word for word in text.split() if unknown in tokenizer(word).input_ids), "its chat template")
+            raise ValueError(
+                f"model {self.checkpoint.name} cannot read task {self.task.name}: its tokenizer has no token for "
+                f"{word!r}; use another model or task"
+            )
+        if max(ids) >= vocab_size:
+            raise ValueError(
+                f"model {self.checkpoint.name}: its tokenizer gives token {max(ids)}, but the model has {vocab_size}; "
+                f"put the tokenizer it was trained with in {self.checkpoint.source}"
+            )
 
 
 def build(config: DictConfig, method: str) -> Job:

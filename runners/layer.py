@@ -1,6 +1,6 @@
 """One layer's memory: columns of slots that an eviction permutes, and what belongs to the row as a whole.
 
-B rows, L layers, H KV heads, G query heads per KV head, N slots, W window, P pages, C constants, D head dim.
+B rows, L layers, H KV heads, G query heads per KV head, N slots, W window, P pages, D head dim.
 """
 
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..kernels import attend
-from ..methods.policy import Policy
+from ..methods.policy import Needs, Policy
 
 
 class Shape(NamedTuple):
@@ -20,15 +20,21 @@ class Shape(NamedTuple):
     dim: int
 
 
+def whole(capacity: int, needs: Needs) -> tuple[int, int]:
+    """Slots and pages for a capacity, in whole blocks of the attention."""
+    slots = -(-capacity // attend.BLOCK) * attend.BLOCK
+    return slots, -(-slots // needs.page) if needs.page else 0
+
+
 @dataclass(kw_only=True)
 class Layer:
     """Columns of one layer. What the policy does not need has no elements."""
 
     keys: Tensor  # [B, H, N, D]
     values: Tensor  # [B, H, N, D]
-    positions: Tensor  # [B, H, N] int32
-    constants: Tensor  # [B, H, N, C] float32
+    positions: Tensor  # [B, H, N] int32, -1 where no token ever stood
     mass: Tensor  # [B, H, N] float32
+    rank: Tensor  # [B, H, N] int32
     lengths: Tensor  # [B, H] int32: live slots
     queries: Tensor  # [B, H, G, W, D], the query of position p at p mod W
     page_min: Tensor  # [B, H, P, D]
@@ -41,30 +47,40 @@ class Layer:
         """Room for `capacity` slots per row and head, rounded up to whole blocks of the attention."""
         _, heads, groups, dim = shape
         needs = policy.needs
-        slots = -(-capacity // attend.BLOCK) * attend.BLOCK
-        num_pages = -(-slots // needs.page) if needs.page else 0
+        slots, num_pages = whole(capacity, needs)
 
         def column(*size: int, dtype: torch.dtype = dtype) -> Tensor:
             return torch.zeros(batch_size, heads, *size, dtype=dtype, device=device)
 
         keys = column(slots, dim)
-        num_constants = policy.constants(keys[:, :, :1], keys[:, :, :1]).shape[-1]
         return cls(
             keys=keys,
             values=column(slots, dim),
-            positions=column(slots, dtype=torch.int32),
-            constants=column(slots, num_constants, dtype=torch.float32),
+            positions=column(slots, dtype=torch.int32).fill_(-1),
             mass=column(slots if needs.mass else 0, dtype=torch.float32),
+            rank=column(slots if needs.rank else 0, dtype=torch.int32),
             lengths=column(dtype=torch.int32),
             queries=column(groups, needs.queries, dim),
             page_min=column(num_pages, dim),
             page_max=column(num_pages, dim),
         )
 
+    def grow(self, capacity: int, needs: Needs) -> None:
+        """Move to columns of more room, one after the other."""
+        slots, num_pages = whole(capacity, needs)
+        for name in ("keys", "values", "positions", "mass", "rank", "page_min", "page_max"):
+            old = getattr(self, name)
+            if old.numel():
+                room = num_pages if name in ("page_min", "page_max") else slots
+                new = old.new_full((*old.shape[:2], room, *old.shape[3:]), -1 if name == "positions" else 0)
+                new[:, :, : old.shape[2]] = old
+                setattr(self, name, new)
+
     @property
     def columns(self) -> list[Tensor]:
         """What an eviction permutes."""
-        return [c for c in (self.keys, self.values, self.positions, self.constants, self.mass) if c.numel()]
+        columns = self.keys, self.values, self.positions, self.mass, self.rank
+        return [column for column in columns if column.numel()]
 
     @property
     def slot_bytes(self) -> int:

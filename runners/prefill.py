@@ -27,14 +27,14 @@ class Prefill:
         layer.values[row, :, :length] = value[0]
         layer.positions[row, :, :length] = torch.arange(length, dtype=torch.int32, device=key.device)
         grouped = query[0].unflatten(0, (key.shape[1], -1))
-        if layer.constants.numel():
-            layer.constants[row, :, :length] = policy.constants(key, value)[0]
         if layer.queries.numel():
             newest = torch.arange(max(0, length - layer.queries.shape[3]), length, device=key.device)
             layer.queries[row][:, :, newest % layer.queries.shape[3]] = grouped[:, :, newest]
         if layer.mass.numel():
             layer.mass[row] = 0
             layer.mass[row, :, :length] = prompt_mass(grouped, key[0], scale)
+        if layer.rank.numel():
+            layer.rank[row, :, :length] = layer.positions[row, :, :length]
         if layer.page_min.numel():
             low, high = pages.bounds(key, policy.needs.page)
             layer.page_min[row, :, : low.shape[2]] = low[0]

@@ -1,7 +1,9 @@
 """The cache of a few rows, written round by round: what analysis of diversity, magnitudes and agreement reads.
 
-Tensors are named round/layer/what: `kept` [H, tokens] positions after each round; at rounds 0, 1, 3, 7, ... the
-`positions` [H, n], `keys`, `values` [H, n, D] and `queries` [H, G, W, D] that the method saw before it.
+Tensors are named round/layer/what: `kept` [H, n] positions after each round and `queries` [H, G, W, D] before it; at
+rounds 0, 1, 3, 7, ... the `positions` [H, n], `keys`, `values` [H, n, D] and `mass` [H, n] that the method saw before
+it. Queries and mass are there if the method asks for them; a head of fewer slots than another has positions of -1.
+`prompt` is its length, `noise` the key of the row's noise: with these `replay.py` shows the state to any method.
 """
 
 from collections.abc import Sequence
@@ -22,28 +24,29 @@ class Trace:
     _tensors: dict[int, dict[str, Tensor]] = field(default_factory=dict)  # by row of the cache
     _names: dict[int, str] = field(default_factory=dict)
 
-    def admitted(self, row: int, name: str) -> None:
+    def admitted(self, cache: KVCache, row: int, name: str) -> None:
         if self.num_rows:
             self.num_rows -= 1
-            self._tensors[row], self._names[row] = {}, name
+            prompt = torch.tensor(cache.clocks[row].prompt)
+            self._tensors[row] = {"prompt": prompt, "noise": cache.noise.keys[row].to("cpu", copy=True)}
+            self._names[row] = name
 
     def before(self, cache: KVCache, rows: Sequence[int]) -> None:
         for row in self._tensors.keys() & set(rows):
-            round = cache.clocks[row].round
-            if (round + 1) & round:
-                continue
+            round, facts = cache.clocks[row].round, cache.facts([row])
             for index in range(cache.shape.layers):
-                view, live = cache.view(index, cache.facts([row])), cache.clocks[row].resident[index]
-                parts = {"positions": view.positions, "keys": view.keys, "values": view.values}
-                self._add(row, round, index, {name: part[0, :, :live] for name, part in parts.items()})
-                self._add(row, round, index, {"queries": view.queries[0]} if view.queries.numel() else {})
+                view = cache.view(index, facts)
+                self._add(row, round, index, {"queries": view.queries[0]})
+                if (round + 1) & round == 0:
+                    columns = {"positions": view.positions, "keys": view.keys, "values": view.values, "mass": view.mass}
+                    longest = view.live.sum(-1).max()
+                    self._add(row, round, index, {name: column[0, :, :longest] for name, column in columns.items()})
 
     def after(self, cache: KVCache, rows: Sequence[int]) -> None:
         for row in self._tensors.keys() & set(rows):
-            for index in range(cache.shape.layers):
-                kept = cache.view(index, cache.facts([row])).positions[0].sort(-1, descending=True).values
-                kept = kept[:, : cache.clocks[row].resident[index]].flip(-1)
-                self._add(row, cache.clocks[row].round - 1, index, {"kept": kept})
+            for index, layer in enumerate(cache.layers):
+                kept = cache.view(index, cache.facts([row])).positions[0].sort(-1).values
+                self._add(row, cache.clocks[row].round - 1, index, {"kept": kept[:, -layer.lengths[row].max() :]})
 
     def released(self, row: int) -> None:
         if row in self._tensors:
@@ -52,5 +55,5 @@ class Trace:
 
     def _add(self, row: int, round: int, layer: int, tensors: dict[str, Tensor]) -> None:
         for name, tensor in tensors.items():
-            copy = tensor.detach().to("cpu", copy=True).contiguous()
-            self._tensors[row][f"{round}/{layer}/{name}"] = copy if copy.numel() else torch.zeros(0)
+            if tensor.numel():
+                self._tensors[row][f"{round}/{layer}/{name}"] = tensor.to("cpu", copy=True).contiguous()

@@ -1,9 +1,14 @@
 """Models small enough to run in milliseconds, and noise."""
 
+import os
 from collections.abc import Callable
 
 import pytest
 import torch
+
+if not torch.cuda.is_available():
+    os.environ["TRITON_INTERPRET"] = "1"  # read when triton is imported, which transformers does
+
 from kvarena.kernels.noise import Noise
 from transformers import LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM, Qwen3Config, Qwen3ForCausalLM
 
@@ -47,6 +52,8 @@ def tiny_model() -> Callable:
             for name, parameter in built.named_parameters():
                 if parameter.dim() == 2 or "q_norm" in name:
                     parameter.mul_(3)
+                if "k_norm" in name:  # or all keys would be of one length
+                    parameter.copy_(torch.linspace(0.5, 1.5, parameter.numel()))
         return built
 
     return build

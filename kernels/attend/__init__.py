@@ -10,9 +10,9 @@ from typing import NamedTuple
 from torch import Tensor
 
 from . import reference
-from .reference import BLOCK, mass
+from .reference import BLOCK
 
-__all__ = ["BLOCK", "Attended", "attend", "mass"]
+__all__ = ["BLOCK", "Attended", "add_mass", "attend"]
 
 
 class Attended(NamedTuple):
@@ -35,7 +35,21 @@ def attend(
     """Softmax attention over slots below `lengths` [B, H], each at least 1 and at most `longest`.
 
     query [B, H, G, D]; keys, values [B, H, N, D] with N a multiple of BLOCK; pages [B, H, S] or [B, H, G, S] int32 with
-    -1 for none: read these pages of `page` slots only.
+    -1 for none: read these pages of `page` slots only, each named once.
     """
     reads = None if pages is None else reference.slots_of_pages(pages, page, keys.shape[2])
+    if query.is_cuda:
+        from . import kernel
+
+        return Attended(*kernel.attend(query, keys, values, lengths, scale, pages, page), reads)
     return Attended(*reference.attend(query, keys, values, lengths, longest, scale, reads), reads)
+
+
+def add_mass(mass: Tensor, query: Tensor, keys: Tensor, lengths: Tensor, lse: Tensor, *, scale: float) -> None:
+    """Add each slot's probability, mean over the group, to mass [B, H, N] float32, in place."""
+    if query.is_cuda:
+        from . import kernel
+
+        kernel.add_mass(mass, query, keys, lengths, lse, scale)
+    else:
+        mass += reference.mass(query, keys, lengths, lse, scale)

@@ -42,10 +42,11 @@ def attend(
 
 
 def mass(query: Tensor, keys: Tensor, lengths: Tensor, lse: Tensor, scale: float) -> Tensor:
-    """[B, H, N] float32: probability of each slot, mean over the group; 0 where not live."""
-    logits = (query.float() * scale) @ keys.float().transpose(-1, -2)
+    """[B, H, N] float32: probability of each slot, mean over the group; 0 where not live. A block of slots at a time."""
+    scaled, norm = query.float() * scale, lse[..., None]
+    blocks = [((scaled @ block.float().mT) - norm).exp_().mean(2) for block in keys.split(BLOCK, 2)]
     live = torch.arange(keys.shape[2], device=keys.device) < lengths[..., None]
-    return (logits - lse[..., None]).exp().mean(2).masked_fill_(~live, 0)
+    return torch.cat(blocks, -1).masked_fill_(~live, 0)
 
 
 def slots_of_pages(pages: Tensor, page: int, num_slots: int) -> Tensor:

@@ -1,6 +1,6 @@
 """The eviction rule and the compaction, in PyTorch.
 
-B rows, H KV heads, N slots; columns are tensors [R, H, N, ...] over all R rows of the cache.
+B rows of the cache, R rows that are due, H KV heads, N slots; columns are tensors [B, H, N, ...].
 """
 
 from collections.abc import Sequence
@@ -8,11 +8,13 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+GREATEST = torch.finfo(torch.float32).max
+
 
 def lowest(score: Tensor, positions: Tensor, eligible: Tensor, count: Tensor) -> Tensor:
-    """[B, H, N] bool: the `count` [B] or [B, H] eligible slots of lowest score; of equal ones the lower position."""
-    # +inf insists, but does not exempt: ineligible slots still sort after it
-    score = score.float().clamp(max=torch.finfo(torch.float32).max).masked_fill(~eligible, torch.inf)
+    # what insists still sorts before what is not eligible
+    score = score.float().nan_to_num(nan=GREATEST, posinf=GREATEST, neginf=-torch.inf)
+    score = score.masked_fill(~eligible, torch.inf)
     by_position = positions.argsort(dim=-1, stable=True)
     order = by_position.gather(-1, score.gather(-1, by_position).argsort(dim=-1, stable=True))
     places = torch.arange(order.shape[-1], device=order.device).expand_as(order)
@@ -21,17 +23,26 @@ def lowest(score: Tensor, positions: Tensor, eligible: Tensor, count: Tensor) ->
     return (rank < count[..., None]) & eligible
 
 
-def compact(columns: Sequence[Tensor], rows: Tensor, keep: Tensor) -> Tensor:
-    """Close the holes of the victims in place; returns the new lengths [B, H] int32 of `rows` [B].
-
-    Survivors beyond the new length move into the holes before it: at most as many moves as victims, and the order of
-    all others stays. keep [B, H, N] marks the survivors among the live slots.
-    """
-    lengths = keep.sum(-1)
-    slots = torch.arange(keep.shape[-1], device=keep.device)
-    inside = slots < lengths[..., None]
+def compact(columns: Sequence[Tensor], lengths: Tensor, rows: Tensor, keep: Tensor) -> None:
+    due = rows >= 0
+    rows, keep = rows[due], keep[due]
+    remaining = keep.sum(-1)
+    inside = torch.arange(keep.shape[-1], device=keep.device) < remaining[..., None]
     hole, mover = (~keep & inside).nonzero(), (keep & ~inside).nonzero()  # equally many in each row and head
     row, head, source, target = rows[hole[:, 0]], hole[:, 1], mover[:, 2], hole[:, 2]
     for column in columns:
         column[row, head, target] = column[row, head, source]
-    return lengths.to(torch.int32)
+    lengths[rows] = remaining.to(lengths.dtype)
+
+
+def drop(
+    columns: Sequence[Tensor],
+    lengths: Tensor,
+    rows: Tensor,
+    score: Tensor,
+    positions: Tensor,
+    evictable: Tensor,
+    excess: Tensor,
+) -> None:
+    live = torch.arange(score.shape[-1], device=score.device) < lengths[rows][..., None]
+    compact(columns, lengths, rows, live & ~lowest(score, positions, evictable, excess))

@@ -2,20 +2,24 @@ import math
 
 import pytest
 import torch
-from kvarena.kernels.evict import compact, lowest
+from kvarena.kernels.evict import compact, drop, kernel, lowest, reference
 
 INF = math.inf
 ALL = (1, 1, 1, 1, 1)
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def victims(score, positions, eligible, count):
     """Positions that go, of one row and head."""
-    mask = lowest(
+    row = (
         torch.tensor([[score]], dtype=torch.float32),
         torch.tensor([[positions]], dtype=torch.int32),
         torch.tensor([[eligible]], dtype=torch.bool),
         torch.tensor([count], dtype=torch.int32),
     )
+    mask = lowest(*row)
+    twin = kernel.lowest(*(x.to(DEVICE) for x in row))
+    assert torch.equal(twin.cpu(), mask)
     return set(torch.tensor(positions)[mask[0, 0]].tolist())
 
 
@@ -34,6 +38,8 @@ def victims(score, positions, eligible, count):
         ((-INF, 1, 2, 3, 4), (0, 1, 2, 3, 4), (0, 1, 0, 1, 1), 2, {1, 3}),
         ((-INF, INF, 2, INF, 4), (0, 1, 2, 3, 4), (0, 1, 0, 1, 0), 2, {1, 3}),
         ((1, 2, 3, 4, 5), (0, 1, 2, 3, 4), (1, 0, 1, 0, 0), 4, {0, 2}),
+        ((math.nan, 3, -math.nan, 2, INF), (0, 1, 2, 3, 4), (1, 1, 1, 1, 1), 3, {0, 1, 3}),
+        ((math.nan, 3, math.nan, 2, INF), (0, 1, 2, 3, 4), (1, 0, 0, 0, 0), 2, {0}),
     ],
     ids=[
         "lowest",
@@ -48,6 +54,8 @@ def victims(score, positions, eligible, count):
         "ineligible_never",
         "ineligible_not_even_for_inf",
         "never_more_than_eligible",
+        "nan_insists",
+        "nan_goes_when_it_must",
     ],
 )
 def test_lowest(score, positions, eligible, count, expected):
@@ -99,10 +107,12 @@ def test_compact_keeps_the_survivors_bit_for_bit(rng, seed):
     chosen = torch.tensor([3, 1])
     live = torch.arange(slots) < torch.tensor([[10, 12], [7, 1]])[..., None]
     keep = live & (torch.rand(2, heads, slots, generator=rng) < 0.6)
-    lengths = compact(columns, chosen, keep)
+    all_lengths = torch.full((rows, heads), 12, dtype=torch.int32)
+    compact(columns, all_lengths, chosen, keep)
 
-    assert lengths.dtype == torch.int32
+    lengths = all_lengths[chosen]
     assert torch.equal(lengths, keep.sum(-1).to(torch.int32))
+    assert (all_lengths[[0, 2]] == 12).all()
     for i, row in enumerate(chosen.tolist()):
         for h in range(heads):
             length = lengths[i, h].item()
@@ -129,7 +139,8 @@ def test_compact_by_hand():
     """Three survive: slots 1 and 2 are the holes before slot 3, and slots 3 and 4 move there."""
     positions = torch.tensor([[[10, 11, 12, 13, 14, 99]]], dtype=torch.int32)
     keep = torch.tensor([[[True, False, False, True, True, False]]])
-    lengths = compact([positions], torch.tensor([0]), keep)
+    lengths = torch.tensor([[5]], dtype=torch.int32)
+    compact([positions], lengths, torch.tensor([0]), keep)
     assert lengths.tolist() == [[3]]
     assert positions[0, 0, :3].tolist() == [10, 13, 14]
 
@@ -137,6 +148,88 @@ def test_compact_by_hand():
 def test_compact_that_drops_nothing_moves_nothing(rng):
     columns = filled(rng, 1, 2, 6)
     before = [column.clone() for column in columns]
-    lengths = compact(columns, torch.tensor([0]), torch.arange(6).expand(1, 2, 6) < 4)
+    lengths = torch.tensor([[4, 4]], dtype=torch.int32)
+    compact(columns, lengths, torch.tensor([0]), torch.arange(6).expand(1, 2, 6) < 4)
     assert lengths.tolist() == [[4, 4]]
     assert all(map(torch.equal, columns, before))
+
+
+@pytest.mark.parametrize(
+    ("slots", "levels", "count"),
+    [(1, 1, [[1], [0]]), (63, 3, [[5], [63]]), (1000, 9, [[64], [999]]), (1000, 10**6, [[1], [300]])],
+    ids=["1", "63_many_ties", "1000_ties", "1000"],
+)
+def test_kernel_chooses_as_the_reference(rng, slots, levels, count):
+    score = torch.randint(-levels, levels, (2, 2, slots), generator=rng) / 7
+    positions = torch.stack([torch.randperm(3 * slots, generator=rng)[:slots] for _ in range(4)])
+    positions = positions.view(2, 2, slots).to(torch.int32)
+    eligible = torch.rand(2, 2, slots, generator=rng) < 0.8
+    count = torch.tensor(count, dtype=torch.int32).expand(-1, 2)
+    for counts in (count, count[:, 0]):
+        row = (score, positions, eligible, counts)
+        assert torch.equal(kernel.lowest(*(x.to(DEVICE) for x in row)).cpu(), reference.lowest(*row))
+
+
+def memory(rng, slots, dtype):
+    """Columns of every kind, and lengths, of 5 rows and 2 heads."""
+    sizes = (64,), (64,), (), (3,), ()
+    kinds = dtype, dtype, torch.int32, torch.float32, torch.float32
+    columns = [
+        torch.randint(0, 999, (5, 2, slots, *size), generator=rng).to(DEVICE, kind)
+        for size, kind in zip(sizes, kinds, strict=True)
+    ]
+    columns[2][:] = torch.stack([torch.randperm(2 * slots, generator=rng)[:slots] for _ in range(10)]).view(5, 2, -1)
+    lengths = torch.randint(slots // 2, slots + 1, (5, 2), generator=rng, dtype=torch.int32).to(DEVICE)
+    return columns, lengths
+
+
+@pytest.mark.parametrize(("slots", "share"), [(1, 0.0), (63, 0.5), (63, 1.0), (1000, 0.9)])
+def test_kernel_closes_the_ranks_as_the_reference(rng, slots, share, dtype):
+    columns, lengths = memory(rng, slots, dtype)
+    rows = torch.tensor([3, -1, 0], device=DEVICE)
+    live = torch.arange(slots, device=DEVICE) < lengths[rows][..., None]
+    keep = live & (torch.rand(3, 2, slots, generator=rng) < share).to(DEVICE)
+    expected = [column.clone() for column in columns], lengths.clone()
+    kernel.compact(columns, lengths, rows, keep)
+    reference.compact(*expected, rows, keep)
+    assert all(map(torch.equal, columns, expected[0]))
+    assert torch.equal(lengths, expected[1])
+
+
+@pytest.mark.parametrize(("slots", "excess"), [(63, [7, 0, 20]), (1000, [64, 9, 600])])
+def test_kernel_drops_as_the_reference(rng, slots, excess, dtype):
+    columns, lengths = memory(rng, slots, dtype)
+    rows = torch.tensor([4, -1, 1], device=DEVICE)
+    due = dict(
+        score=torch.randn(3, 2, slots, generator=rng).to(DEVICE),
+        positions=columns[2][rows],
+        evictable=(torch.rand(3, 2, slots, generator=rng) < 0.9).to(DEVICE),
+        excess=torch.tensor(excess, dtype=torch.int32, device=DEVICE),
+    )
+    due["evictable"] &= torch.arange(slots, device=DEVICE) < lengths[rows][..., None]
+    expected = [column.clone() for column in columns], lengths.clone()
+    drop(columns, lengths, rows, **due)
+    reference.drop(*expected, rows, *due.values())
+    kernel_columns, kernel_lengths = memory(rng.manual_seed(0), slots, dtype)
+    kernel.drop(kernel_columns, kernel_lengths, rows, *due.values())
+    for ours in ((columns, lengths), (kernel_columns, kernel_lengths)):
+        assert all(map(torch.equal, ours[0], expected[0]))
+        assert torch.equal(ours[1], expected[1])
+    assert not torch.equal(lengths, memory(rng.manual_seed(0), slots, dtype)[1])
+
+
+def test_drop_by_hand():
+    """Positions 3 and, of the two scores of 1, the lower one go: slots 4 and 5 move into their holes, 1 and 3."""
+    positions = torch.tensor([[[9, 7, 5, 3, 11, 13, 99]]], dtype=torch.int32)
+    lengths = torch.tensor([[6]], dtype=torch.int32)
+    drop(
+        [positions],
+        lengths,
+        torch.tensor([0]),
+        score=torch.tensor([[[1.0, 1.0, 4.0, 0.0, 2.0, 0.0, -1.0]]]),
+        positions=positions.clone(),
+        evictable=torch.tensor([[[True, True, True, True, True, False, False]]]),
+        excess=torch.tensor([2]),
+    )
+    assert lengths.tolist() == [[4]]
+    assert positions[0, 0, :4].tolist() == [9, 11, 5, 13]

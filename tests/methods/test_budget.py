@@ -26,9 +26,10 @@ def test_protected(changes, prompt, expected):
         ({"tokens": 12}, "12 tokens"),
         ({"recent": 0}, "budget.recent=0"),
         ({"sinks": -1}, "budget.sinks=-1"),
-        ({"interval": 0}, "budget.interval=0"),
+        ({"interval": -1}, "budget.interval=-1"),
+        ({"interval": 0}, "budget.interval=0 with prefill=false never evicts"),
     ],
-    ids=["tokens", "recent", "sinks", "interval"],
+    ids=["tokens", "recent", "sinks", "interval", "never"],
 )
 def test_what_cannot_work_is_refused_by_name(changes, named):
     with pytest.raises(ValueError, match=named):

@@ -18,8 +18,18 @@ METHODS = sorted(
     for file in (resources.files("kvarena.conf") / "method").iterdir()
     if file.name.endswith(".yaml")
 )
-STOCHASTIC = {"random", "random_prompt", "vase_dkv", "curdkv_vase", "vase_attnv"}
-OWN = {"quest": ("method.page=4", "method.dense_layers=1")}  # small enough for the sequences here
+STOCHASTIC = {
+    *("random", "random_prompt", "evict_random", "vase_dkv", "curdkv_vase"),
+    *("vase_attnv", "vase_attnv_var", "vase_attnv_l2", "snapkv_sample"),
+}
+PAGES = ("method.page=4", "method.dense_layers=1")  # small enough for the sequences here
+OWN = {
+    "quest": PAGES,
+    "quest_per_query_head": PAGES,
+    # rounds as all others have them
+    "rkv": ("method.budget.prefill=false",),
+    "snapkv_original": ("method.budget.prefill=false", "method.budget.interval=8"),
+}
 
 TOKENS, RECENT, INTERVAL, MAX_TOKENS = 24, 8, 8, 44
 PROMPTS = {"long": 30, "short": 10, "one": 1}  # tokens; the first is above the budget
@@ -125,6 +135,7 @@ def watch(model, policy):
             for index, layer in enumerate(cache.layers):
                 seen.after.append(
                     SimpleNamespace(
+                        tokens=policy.tokens(index, len(cache.layers)),
                         prompt=cache.clocks[row].prompt,
                         end=cache.clocks[row].position,
                         lengths=layer.lengths[row].tolist(),
@@ -153,11 +164,17 @@ def test_rounds_are_those_the_trigger_predicts(watched):
 
 
 def test_a_round_leaves_the_budget(watched):
-    assert {tuple(held.lengths) for held in watched.after} == {(TOKENS, TOKENS)}
+    """In every layer, as the mean over its heads; the same in each of them unless they compete."""
+    for held in watched.after:
+        tokens = min(held.end, held.tokens)
+        assert sum(held.lengths) == 2 * tokens
+        assert watched.policy.uneven or held.lengths == [tokens, tokens]
+    assert sum(watched.policy.tokens(layer, 3) for layer in range(3)) == 3 * TOKENS
 
 
 def test_live_slots_never_exceed_the_capacity(watched):
-    assert watched.cache.capacity(0) == 40 + INTERVAL  # longest_prompt + interval
+    # longest_prompt + interval; a head that competes may keep the whole sequence
+    assert watched.cache.capacity(0) == (40 + MAX_TOKENS if watched.policy.uneven else 40 + INTERVAL)
     assert watched.above_capacity == []
     peaks = {done.sample: done.usage.peak_slots for done in watched.generations}
     assert peaks == {"long": 32, "short": 32, "one": 32}
@@ -166,8 +183,7 @@ def test_live_slots_never_exceed_the_capacity(watched):
 def test_survivors_are_exact_copies_and_none_is_there_twice(watched):
     for held in watched.after:
         assert held.exact
-        for positions in held.positions:
-            assert len(set(positions)) == TOKENS
+        assert [len(set(positions)) for positions in held.positions] == held.lengths
 
 
 def test_sinks_and_recent_slots_survive_every_round(watched):
@@ -189,11 +205,11 @@ def test_slot_order_does_not_change_what_is_kept(watched, rng):
             index = order.view(*order.shape, *(1,) * (column.dim() - 3)).expand_as(column)
             return column.gather(2, index)
 
-        names = ("keys", "values", "positions", "live", "candidates", "evictable", "mass", "constants")
+        names = ("keys", "values", "positions", "live", "candidates", "evictable", "mass", "rank", "constants")
         keep = watched.policy.keep(view)
         keep_turned = watched.policy.keep(replace(view, **{name: turned(getattr(view, name)) for name in names}))
         assert torch.equal(keep_turned, turned(keep))
-        assert (keep.sum(-1) == TOKENS).all()
+        assert (keep.sum((1, 2)) == 2 * TOKENS).all()
 
 
 def test_nothing_to_drop_drops_nothing(watched):
@@ -203,22 +219,44 @@ def test_nothing_to_drop_drops_nothing(watched):
 
 @pytest.mark.parametrize("name", EVICTING)
 def test_a_protected_prompt_survives_every_round(model, name):
-    """Of a prompt of 30 only 24 - 8 - 1 can; one slot stays free."""
+    """Of a prompt of 30 only 24 - 8 - 1 can, or what the layer's budget leaves; one slot stays free."""
     seen = watch(model, policy_of(name, "method.budget.protect_prompt=true"))
     assert {done.sample: done.usage.num_evictions for done in seen.generations} == ROUNDS
     for held in seen.after:
         for positions in held.positions:
-            assert set(range(min(held.prompt, 15))) <= set(positions)
-            assert len(set(positions)) == TOKENS
+            assert set(range(min(held.prompt, held.tokens - RECENT - 1))) <= set(positions)
+        assert sum(held.lengths) == 2 * min(held.end, held.tokens)
 
 
 @pytest.mark.parametrize("name", EVICTING)
 def test_prefill_true_cuts_a_long_prompt_at_once(model, name):
     seen = watch(model, policy_of(name, "method.budget.prefill=true"))
     first = seen.after[:3]
-    assert [(held.end, held.lengths, held.exact) for held in first] == [(30, [TOKENS, TOKENS], True)] * 3
+    assert [(held.end, held.exact) for held in first] == [(30, True)] * 3
+    assert [sum(held.lengths) for held in first] == [2 * min(30, held.tokens) for held in first]
     # one at once, then after 8, 16, ... 40 steps; the others as ever
     assert {done.sample: done.usage.num_evictions for done in seen.generations} == ROUNDS | {"long": 1 + 5}
+
+
+@pytest.mark.parametrize(
+    ("name", "as_published", "rounds", "peaks"),
+    [
+        # the long prompt is cut once, then grows by 43
+        ("snapkv_original", "interval=0", {"long": 1, "short": 0, "one": 0}, {"long": 67, "short": 53, "one": 44}),
+        ("rkv", "interval=8", ROUNDS | {"long": 1 + 5}, {"long": 32, "short": 32, "one": 32}),
+    ],
+)
+def test_methods_that_cut_the_prompt(decode, name, as_published, rounds, peaks):
+    done = decode(policy_of(name, "method.budget.prefill=true", f"method.budget.{as_published}"), ALL)
+    assert {generation.sample: generation.usage.num_evictions for generation in done} == rounds
+    assert {generation.sample: generation.usage.peak_slots for generation in done} == peaks
+
+
+@pytest.mark.parametrize("name", ["snapkv", "rkv_vase", "vase_attnv"])
+def test_smoothing_by_rank_is_a_config(decode, baseline, name):
+    policy = policy_of(name, "method.neighbours._target_=kvarena.methods.neighbours.ByRank")
+    assert policy.needs.rank
+    assert tokens_of(decode(policy, ALL)) != tokens_of(baseline(name))
 
 
 @pytest.fixture(scope="module")
@@ -311,6 +349,7 @@ def test_usage_accounts_for_what_was_read(baseline, name):
             assert usage.tokens_read == usage.mean_slots < dense_mean
         else:
             assert (usage.peak_slots, usage.mean_slots) == (end, dense_mean)
-            # one dense layer of three, 24 tokens at most in the others
-            assert usage.tokens_read <= (dense_mean if not policy.selects else (dense_mean + 2 * TOKENS) / 3)
+            # one dense layer of three, 24 tokens at most in the others, by each of two query heads or by both
+            read = TOKENS * (2 if name == "quest_per_query_head" else 1)
+            assert usage.tokens_read <= (dense_mean if not policy.selects else (dense_mean + 2 * read) / 3)
         assert usage.resident_bytes >= usage.peak_slots * 3 * 2 * 2 * 16 * 4

@@ -2,7 +2,7 @@ from dataclasses import dataclass
 
 import pytest
 import torch
-from kvarena.methods.curdkv import CurDKVVaSE
+from kvarena.methods.curdkv import CurDKV, CurDKVVaSE
 from kvarena.methods.vase_dkv import VaSEDKV
 
 
@@ -84,3 +84,37 @@ def test_more_leverage_stays_more_often(view_of, budget):
 def test_rank_below_one_is_refused(budget):
     with pytest.raises(ValueError, match=r"method.rank=0"):
         CurDKVVaSE(budget=budget(4), rank=0)
+
+
+def test_leverage_is_a_share_of_the_block(view_of, kept, budget):
+    """Blocks of two: key shares 1/4 3/4, 1/2 1/2, 1; value shares 1/2 1/2, 3/4 1/4, 1; their products sum to 2."""
+    policy = CurDKV(budget=budget(4), block=2)
+    keys, values = (torch.tensor(norms).sqrt()[:, None] for norms in ([1.0, 3, 2, 2, 4], [1.0, 1, 3, 1, 5]))
+    expected = torch.tensor([0.0625, 0.1875, 0.1875, 0.0625, 0.5])
+    straight = view_of(policy, keys, values)
+    torch.testing.assert_close(policy.score(straight)[0, 0], expected)
+    assert kept(policy, straight) == [[[1, 2, 3, 4]]]
+    # blocks are of neighbours by position, wherever they stand, and a slot that is not live belongs to none
+    slots = torch.tensor([3, 0, 4, 2, 1])
+    dead = torch.full((1, 1), 7.0)
+    mixed = view_of(
+        policy, torch.cat([dead, keys[slots]]), torch.cat([dead, values[slots]]), positions=[-1, *slots.tolist()]
+    )
+    torch.testing.assert_close(policy.score(mixed)[0, 0, 1:], expected[slots])
+
+
+def test_one_block_of_all_is_the_product_of_the_norms(random_view, budget):
+    policy = CurDKV(budget=budget(10), block=64)
+    view = random_view(policy)
+    exact = view.keys.square().sum(-1) * view.values.square().sum(-1)
+    torch.testing.assert_close(policy.score(view), exact / exact.sum(-1, keepdim=True))
+
+
+def test_a_block_of_nothing_is_no_nan(view_of, budget):
+    policy = CurDKV(budget=budget(2), block=2)
+    assert policy.score(view_of(policy, [[0.0], [0], [1]])).tolist() == [[[0, 0, 1]]]
+
+
+def test_block_below_one_is_refused(budget):
+    with pytest.raises(ValueError, match=r"method.block=0"):
+        CurDKV(budget=budget(4), block=0)

@@ -55,3 +55,18 @@ def test_the_base_policy_is_dense(view_of, budget):
     assert policy.read(torch.zeros(1, 1, 1, 2), view) is None
     assert (policy.tokens(0, 1), policy.capacity(0, 1, 100)) == (None, None)
     assert policy.constants(view.keys, view.values).shape == (1, 1, 6, 0)
+
+
+def test_survivors_line_up_protected_first_then_by_falling_score_then_recent(view_of, budget):
+    """Slots in mixed order: positions 0 and 1 are protected, 8 and 9 recent, the last slot is not live."""
+    policy = Given(scores=(5, 0, 7, -torch.inf, 0, 9, 9, torch.inf, 5, 99, 0), budget=budget(6, recent=2, sinks=2))
+    positions = [3, 0, 4, 5, 9, 8, 2, 7, 6, 1, -1]
+    place = policy.place(view_of(policy, torch.zeros(11, 2), positions=positions))[0, 0].tolist()
+    line = [position for _, position in sorted(zip(place, positions, strict=True))]
+    assert line == [0, 1, 7, 2, 4, 3, 6, 5, 8, 9, -1]
+    assert sorted(place) == list(range(11))
+
+
+def test_without_rounds_while_decoding_there_is_no_bound(budget):
+    policy = Given(scores=(), budget=replace(budget(20), interval=0, prefill=True))
+    assert policy.capacity(0, 1, 10) is None

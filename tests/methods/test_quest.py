@@ -63,3 +63,17 @@ def test_page_of_one_is_the_top_by_logit(quest, view_of, rng):
 def test_what_cannot_work_is_refused(budget, changes, named):
     with pytest.raises(ValueError, match=named):
         Quest(budget=budget(8), **({"page": 4} | changes))
+
+
+def test_every_query_head_reads_pages_of_its_own(quest, view_of):
+    """Query heads of 1 and -2 as above: bounds 8, -1, -3 and -16, 2, 6; the second reads page 2."""
+    policy = quest(2, 1, per_query_head=True)
+    chosen = policy.read(torch.tensor([[[[1.0], [-2.0]]]]), view_of(policy, [[8.0], [-1], [-3], [0]], layer=2))
+    assert chosen.shape == (1, 1, 2, 2)
+    assert [sorted(pages) for pages in chosen[0, 0].tolist()] == [[0, 3], [2, 3]]
+
+
+def test_a_short_row_of_query_heads_reads_all_it_has(quest, view_of):
+    policy = quest(6, 2, per_query_head=True)
+    view = view_of(policy, [[1.0], [2], [3], [99], [99], [99]], layer=2, positions=[0, 1, 2, -1, -1, -1])
+    assert [sorted(pages) for pages in policy.read(torch.ones(1, 1, 2, 1), view)[0, 0].tolist()] == [[-1, 0, 1]] * 2

@@ -79,3 +79,14 @@ def test_the_draw_belongs_to_the_position_not_to_the_slot(view_of, budget, kept)
     straight = view_of(policy, torch.zeros(1, 3, 12, 1))
     turned = view_of(policy, torch.zeros(1, 3, 12, 1), positions=torch.arange(11, -1, -1))
     assert kept(policy, straight) == kept(policy, turned)
+
+
+def test_heads_may_share_one_draw(view_of, kept, budget):
+    """And with one head it is the draw that it would have had."""
+    shared, own = (Random(budget=budget(6), shared_heads=shared_heads) for shared_heads in (True, False))
+    first, second = kept(shared, view_of(shared, torch.zeros(2, 3, 12, 1)))
+    assert first[0] == first[1] == first[2] != second[0]
+    assert second[0] == second[1] == second[2]
+    alone = kept(own, view_of(own, torch.zeros(2, 1, 12, 1)))
+    assert alone == [[first[0]], [second[0]]]
+    assert len({tuple(head) for head in kept(own, view_of(own, torch.zeros(1, 3, 12, 1)))[0]}) == 3

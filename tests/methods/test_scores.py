@@ -46,20 +46,21 @@ def test_window_attention_by_hand(view_of, budget):
 )
 def test_smooth_golden(view_of, budget, signal, expected):
     view = view_of(SnapKV(budget=budget(4)), torch.zeros(7, 1))
-    smoothed = scores.smooth(torch.tensor([[[*signal, 99.0]]]), view, 5).flatten().tolist()
+    smoothed = scores.smooth(torch.tensor([[[*signal, 99.0]]]), view, view.positions, 5).flatten().tolist()
     assert smoothed == pytest.approx([*expected, 0])
 
 
 def test_smooth_of_width_one_changes_nothing(random_view):
     score = scores.window_attention(random_view)
-    assert torch.equal(scores.smooth(score, random_view, 1), score)
+    assert torch.equal(scores.smooth(score, random_view, random_view.positions, 1), score)
 
 
 def test_smooth_averages_neighbours_by_position_wherever_they_stand(view_of, budget):
     """Candidates at 10, 30, 31, 70 (gaps do not count), in mixed slots beside a dead one and the recent one."""
     view = view_of(SnapKV(budget=budget(4)), torch.zeros(6, 1), positions=[70, 10, -1, 31, 99, 30])
     signal = torch.tensor([[[8.0, 1.0, 99.0, 4.0, 99.0, 2.0]]])
-    assert scores.smooth(signal, view, 3).flatten().tolist() == pytest.approx([12 / 3, 3 / 3, 0, 14 / 3, 0, 7 / 3])
+    smoothed = scores.smooth(signal, view, view.positions, 3).flatten().tolist()
+    assert smoothed == pytest.approx([12 / 3, 3 / 3, 0, 14 / 3, 0, 7 / 3])
 
 
 @pytest.mark.parametrize(
@@ -115,3 +116,28 @@ def test_projection_keeps_norms_on_average(view_of, budget):
     unit = torch.tensor([0.5, -0.5, 0.1, 0.7, 0, 0, 0, 0])
     share = (unit / unit.norm() @ gauss).square().sum(-1).flatten()
     assert stats.kstest(20 * share.double().numpy(), stats.chi2(20).cdf).pvalue > 1e-3
+
+
+def test_highest_neighbour_golden(view_of, budget):
+    view = view_of(SnapKV(budget=budget(4)), torch.zeros(10, 1))
+    signal = torch.tensor([[[0.0, 0, 0, 0, 5, 0, 0, 0, 0, 99]]])
+    assert scores.highest_neighbour(signal, view, view.positions, 7).tolist() == [[[0, 5, 5, 5, 5, 5, 5, 5, 0, 0]]]
+
+
+def test_draws_by_weights_that_no_float_holds(view_of, budget):
+    """Two of weights 0.4, 0.3, 0.2, 0.1 times 1e-300: the exact inclusion probabilities of methods without underflow."""
+    rows, exact = 20_000, (0.715873, 0.608333, 0.441270, 0.234524)
+    view = view_of(SnapKV(budget=budget(2)), torch.zeros(rows, 1, 4, 1))
+    weights = torch.tensor([0.4, 0.3, 0.2, 0.1], dtype=torch.float64).log() - 300 * math.log(10)
+    score = scores.draw(weights.float().expand(rows, 1, 4), view)
+    assert score.isfinite().all()
+    drawn = torch.zeros(rows, 4).scatter_(1, score[:, 0].topk(2).indices, 1)
+    for frequency, probability in zip(drawn.mean(0).tolist(), exact, strict=True):
+        assert abs(frequency - probability) < 4 * math.sqrt(probability * (1 - probability) / rows)
+
+
+def test_weights_of_zero_are_drawn_after_all_others(view_of, budget):
+    view = view_of(SnapKV(budget=budget(2)), torch.zeros(500, 1, 5, 1))
+    score = scores.draw(torch.tensor([1e-300, 0, 1, 0, 1e-200], dtype=torch.float64).log().float().expand(500, 1, 5), view)
+    assert not score.isnan().any()
+    assert (score[..., [0, 2, 4]].amin(-1) > score[..., [1, 3]].amax(-1)).all()

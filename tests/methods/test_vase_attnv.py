@@ -3,7 +3,10 @@ from itertools import permutations
 
 import pytest
 import torch
+from kvarena.methods.magnitude import Norm, Range, Variance
+from kvarena.methods.neighbours import ByRank
 from kvarena.methods.rkv import RKVVaSE
+from kvarena.methods.snapkv import SnapKV
 from kvarena.methods.vase_attnv import VaSEAttnV
 
 WEIGHTS = (0.4, 0.3, 0.2, 0.1)
@@ -151,3 +154,37 @@ def test_importance_is_that_of_snapkv_and_rkv(view_of, budget, rng):
 def test_n_large_beyond_the_free_slots_is_refused(budget, n_large):
     with pytest.raises(ValueError, match=f"method.n_large={n_large}"):
         VaSEAttnV(budget=budget(4), n_large=n_large)
+
+
+def test_without_sampling_the_most_attended_of_the_rest_stay(view_of, kept, budget):
+    """Slot 2 is large; of the weights 4, 1, -, 3, 2 the top two stay, whatever the seed."""
+    policy = VaSEAttnV(budget=budget(4), smooth=1, n_large=1, sample=False)
+    values = [[0, 1], [0, 2], [0, 9], [0, 3], [0, 1], [0, 0]]
+    for seed in range(5):
+        view = view_of(policy, attended((4, 1, 1, 3, 2)), values, queries=[[1.0]], seed=seed)
+        assert kept(policy, view) == [[[0, 2, 3, 5]]]
+
+
+def test_without_large_slots_and_sampling_it_is_snapkv(view_of, kept, budget, rng):
+    keys, queries = torch.randn(2, 2, 20, 4, generator=rng), torch.randn(2, 2, 3, 2, 4, generator=rng)
+    one, other = VaSEAttnV(budget=budget(9), n_large=0, sample=False), SnapKV(budget=budget(9))
+    assert kept(one, view_of(one, keys, queries=queries)) == kept(other, view_of(other, keys, queries=queries))
+
+
+@pytest.mark.parametrize(
+    ("magnitude", "large"), [(Range(), [0]), (Variance(), [1]), (Norm(), [2])], ids=["range", "variance", "norm"]
+)
+def test_the_magnitude_decides_what_is_large(view_of, budget, magnitude, large):
+    """Ranges 10, 9, 0; variances 50 / 3, 27, 0; norms 7.1, 9, 16."""
+    policy = VaSEAttnV(budget=budget(3), smooth=1, n_large=1, magnitude=magnitude)
+    values = [[-5, 0, 0, 5], [4.5, 4.5, -4.5, -4.5], [8, 8, 8, 8], [0, 0, 0, 0]]
+    view = view_of(policy, torch.zeros(4, 1), values, queries=[[0.0]])
+    assert policy.large(view)[0, 0].nonzero().flatten().tolist() == large
+
+
+def test_large_slots_stand_before_the_sample_and_by_their_size(view_of, budget):
+    """The order that the release's smoothing sees in the next round: sinks, large by size, drawn, recent."""
+    policy = VaSEAttnV(budget=budget(6, sinks=1), smooth=1, n_large=3, sample=False, neighbours=ByRank())
+    ranges = torch.tensor([0.0, 1, 8, 1, 9, 1, 0])
+    view = view_of(policy, attended((1, 4, 1, 6, 1, 5)), ranges[:, None] * torch.tensor([0, 1]), queries=[[1.0]])
+    assert policy.place(view)[0, 0].argsort().tolist() == [0, 4, 2, 3, 5, 1, 6]

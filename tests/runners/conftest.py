@@ -82,6 +82,7 @@ class Feed:
         self.cache.advance()
         for row, clock in enumerate(self.cache.clocks):
             if clock:
+                self.cache.count(row)
                 self.tape[row] = [
                     torch.cat([old, part[:, row]], 2) for old, part in zip(self.tape[row], new, strict=True)
                 ]

@@ -38,7 +38,7 @@ def test_eviction_keeps_what_the_policy_keeps(feed):
 
 
 def test_every_column_of_a_survivor_is_a_copy_of_what_came(feed):
-    """EvictLarge drops by the constants column, H2O by the mass column: both must move with their slot."""
+    """EvictLarge drops by the constants of a token, H2O by the mass column: both must move with their slot."""
     rows = feed(EvictLarge(budget=SMALL))
     rows.admit(0, 12)
     rows.run(14)
@@ -51,7 +51,8 @@ def test_every_column_of_a_survivor_is_a_copy_of_what_came(feed):
             assert torch.equal(layer.keys[0, head, : len(positions)], keys[i, head, positions])
             assert torch.equal(layer.values[0, head, : len(positions)], values[i, head, positions])
             ranges = values[i, head].amax(-1) - values[i, head].amin(-1)
-            assert torch.equal(layer.constants[0, head, : len(positions), 0], ranges[positions])
+            view = rows.cache.view(i, rows.cache.facts([0]))
+            assert torch.equal(view.constants[0, head, : len(positions), 0], ranges[positions])
 
 
 def test_view_marks_candidates_and_what_may_go(feed):

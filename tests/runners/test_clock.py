@@ -44,6 +44,14 @@ def test_budget_need_not_be_a_multiple_of_the_interval():
     assert rounds(clock_of(3, tokens=10, recent=2, interval=4), 20) == [(11, 14, 4), (15, 14, 4), (19, 14, 4)]
 
 
+def test_without_an_interval_only_the_prompt_is_cut():
+    clock = clock_of(30, tokens=20, recent=8, sinks=0, interval=0, prefill=True)
+    assert (clock.due, clock.excess(0)) == (True, 10)
+    clock.evicted()
+    assert rounds(clock, 50) == []
+    assert clock.resident == [70]
+
+
 def test_recent_and_interval_are_independent():
     assert rounds(clock_of(10, tokens=10, recent=8, sinks=0, interval=1), 3) == [(1, 11, 1), (2, 11, 1), (3, 11, 1)]
 
@@ -102,3 +110,31 @@ def test_layers_may_have_budgets_of_their_own():
     assert resident == [([14, 14], [0, 8]), ([18, 10], [4, 4])]
     assert clock.resident == [14, 6]
     assert clock.peak_slots == 14
+
+
+@pytest.mark.parametrize("prompt", [1, 9, 10, 11, 13, 14, 30])
+@pytest.mark.parametrize("prefill", [False, True])
+def test_steps_to_due_foretells_every_round(prompt, prefill):
+    clock = clock_of(prompt, tokens=10, recent=2, interval=4, prefill=prefill)
+    if clock.due:
+        clock.evicted()
+    for _ in range(5):
+        steps = clock.steps_to_due
+        for left in range(steps, 0, -1):
+            assert (clock.steps_to_due, clock.due and clock.steps > 0) == (left, False)
+            clock.step()
+        assert clock.due
+        clock.evicted()
+
+
+def test_several_steps_at_once_count_the_same():
+    one, other = clock_of(8, tokens=10, recent=2, interval=4), clock_of(8, tokens=10, recent=2, interval=4)
+    for count in (1, 3, 2):
+        one.step(count)
+        for _ in range(count):
+            other.step()
+    assert one == other
+
+
+def test_dense_is_never_due():
+    assert Clock(policy=Full(), num_layers=1, prompt=5).steps_to_due is None

@@ -1,13 +1,16 @@
 """The command line, on the real reasoner: what it writes, how it goes on, and what it refuses."""
 
 import json
+import shutil
 import sys
 from dataclasses import fields
+from importlib.resources import files
 
 import pytest
 from kvarena.runners.evaluate import main
 from kvarena.runners.record import Record, RunFolder
 
+REASONER = str(files("kvarena.models") / "reasoner")
 SMALL = ["difficulty=easy", "num_samples=3", "max_tokens=48", "engine.batch_size=2", "device=cpu"]
 
 
@@ -150,13 +153,33 @@ def test_the_budget_of_a_method_can_be_set(kvarena, tmp_path):
         ("logger=paper", "Could not find 'logger/paper'"),
         ("model.dtype=int4", "model.dtype=int4: use one of float32"),
         ("method.rank=0", "method.rank=0: use 1 or more"),
+        (("method=rkv", "compression.recent=4"), "method.window=8: use 1 to budget.recent=4"),
+        (("method=rkv", "method.lam=2"), "method.lam=2: lambda lies in 0..1"),
+        (("method=vase_attnv", "method.n_large=99"), "method.n_large=99: use 0 to 42, the budget without the recent"),
+        ("compression.interval=0", "budget.interval=0 with prefill=false never evicts"),
         ("engine.batch_size=0", "engine.batch_size=0: use 1 or more"),
         ("task.samples.first_seed=7", "first_seed=7"),
         ("task.path=nowhere.jsonl", "task.path=nowhere.jsonl: no such file"),
     ],
 )
 def test_what_cannot_run_is_refused_in_one_line(refused, override, message):
-    assert message in refused("runs_dir=runs", override)
+    overrides = (override,) if isinstance(override, str) else override
+    assert message in refused("runs_dir=runs", *overrides)
+
+
+def test_a_task_that_the_tokenizer_cannot_write_is_refused(refused, tmp_path):
+    samples = tmp_path / "samples.jsonl"
+    samples.write_text('{"id": "1", "question": "start 1 : xyzzy", "target": "1"}\n')
+    assert "its tokenizer has no token for 'xyzzy'" in refused(f"task.path={samples}", "num_samples=1")
+
+
+def test_the_tokenizer_of_another_model_is_refused(refused, tmp_path):
+    """A folder whose model has fewer embeddings than its tokenizer has words."""
+    folder = tmp_path / "model"
+    shutil.copytree(REASONER, folder, ignore=shutil.ignore_patterns("*.safetensors*"))
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"vocab_size": 8}))
+    assert "but the model has 8" in refused(f"model.path={folder}")
 
 
 def test_a_folder_of_another_config_is_refused(kvarena, refused, tmp_path):

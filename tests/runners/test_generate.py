@@ -4,8 +4,11 @@ import pytest
 import torch
 from kvarena.methods.budget import Budget
 from kvarena.methods.full import Full
+from kvarena.methods.h2o import H2O
+from kvarena.methods.quest import Quest
 from kvarena.methods.random import Random
 from kvarena.methods.streaming import StreamingLLM
+from kvarena.runners import cache
 from kvarena.runners.generate import Decoder, Request, generate
 from kvarena.runners.sampler import Greedy, Sampling
 from scipy import stats
@@ -138,6 +141,34 @@ def test_nan_in_the_middle_keeps_what_came_before(tiny_model, decoder):
         built.model.embed_tokens.weight[whole[at]] = torch.nan
     (done,) = decoder(model=built).run([Request("a", 0, [1, 2, 3])])
     assert (done.stop, done.token_ids) == ("error", whole[: at + 1])
+
+
+@pytest.mark.parametrize(
+    "policy", [Full(), StreamingLLM(budget=SMALL), H2O(budget=SMALL), Quest(budget=SMALL, page=4)], ids=str
+)
+@pytest.mark.parametrize("look", [3, 8, 64])
+def test_looking_seldom_changes_nothing_but_the_steps(model, decoder, monkeypatch, policy, look):
+    """Rows that end between two looks: at an eos, at the limit, broken. Tokens and accounts are those of every step."""
+    requests = [Request(str(i), 0, [i + 1] * (1 + 3 * i)) for i in range(6)]
+    whole = greedy_of(model, requests[2].prompt, 30)
+    monkeypatch.setattr(model.generation_config, "eos_token_id", whole[7])
+    often, seldom = (
+        {done.sample: done for done in decoder(policy, max_tokens=30, look=every).run(requests)} for every in (1, look)
+    )
+    assert {done.stop for done in often.values()} == {"eos", "length"}
+    for sample, done in often.items():
+        assert (seldom[sample].token_ids, seldom[sample].stop) == (done.token_ids, done.stop)
+        assert seldom[sample].usage == done.usage
+
+
+def test_a_dense_layer_grows_with_its_sequence(model, decoder, monkeypatch):
+    monkeypatch.setattr(cache, "GROWTH", 8)
+    run = decoder(max_tokens=150, longest_prompt=4)
+    slots = [run.cache.layers[0].keys.shape[2]]
+    (done,) = run.run([Request("a", 0, [1, 2, 3])])
+    slots.append(run.cache.layers[0].keys.shape[2])
+    assert slots == [64, 192]
+    assert done.token_ids == greedy_of(model, [1, 2, 3], 150)
 
 
 def test_sampling_is_a_function_of_seed_sample_and_draw(decoder):

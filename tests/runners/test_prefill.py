@@ -50,14 +50,8 @@ def test_fills_only_its_row(feed):
         assert torch.equal(layer.values[1, :, :9], values[i])
         assert layer.positions[1, :, :9].tolist() == [list(range(9))] * 2
         assert layer.lengths.tolist() == [[0, 0], [9, 9], [0, 0]]
-        assert not any(column[[0, 2]].any() for column in layer.columns)
-
-
-def test_constants_are_those_of_the_policy(feed):
-    rows = feed(VaSEAttnV(budget=Budget(tokens=50, recent=4)))
-    rows.admit(0, 9)
-    values = rows.tape[0][2][1]
-    assert torch.equal(rows.cache.layers[1].constants[0, :, :9, 0], values.amax(-1) - values.amin(-1))
+        assert (layer.positions[[0, 2]] == -1).all()
+        assert not any(column[[0, 2]].any() for column in (layer.keys, layer.values, layer.mass))
 
 
 @pytest.mark.parametrize("prompt", [3, 4, 9])

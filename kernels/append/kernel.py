@@ -1,0 +1,120 @@
+# pyright: reportCallIssue=false
+"""The step's writes in Triton: one launch a layer, a program a row and KV head.
+
+B rows, H KV heads, G query heads per KV head, N slots, W window, P pages, D head dim.
+"""
+
+from typing import TYPE_CHECKING
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from . import Memory
+
+
+def append(
+    memory: "Memory",
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    position: Tensor,
+    active: Tensor,
+    page: int,
+) -> Tensor:
+    rows, heads, groups, dim = query.shape
+    assert memory.keys.is_contiguous()
+    assert memory.values.is_contiguous()
+    read = torch.empty_like(memory.lengths)
+    append_token[heads, rows](
+        memory.keys,
+        memory.values,
+        memory.positions,
+        memory.mass,
+        memory.rank,
+        memory.lengths,
+        memory.queries,
+        memory.page_min,
+        memory.page_max,
+        query.contiguous(),
+        key.contiguous(),
+        value.contiguous(),
+        position,
+        active,
+        read,
+        memory.keys.shape[2],
+        memory.page_min.shape[2],
+        GROUPS=groups,
+        DIM=dim,
+        MASS=memory.mass.numel() > 0,
+        RANK=memory.rank.numel() > 0,
+        WINDOW=memory.queries.shape[3] if memory.queries.numel() else 0,
+        PAGE=page if memory.page_min.numel() else 0,
+        MEMBERS=triton.next_power_of_2(groups),
+        CHANNELS=triton.next_power_of_2(dim),
+        num_warps=1,
+    )
+    return read
+
+
+@triton.jit
+def append_token(
+    keys,
+    values,
+    positions,
+    mass,
+    rank,
+    lengths,
+    queries,
+    page_min,
+    page_max,
+    query,
+    key,
+    value,
+    position,
+    active,
+    read,
+    num_slots,
+    num_pages,
+    GROUPS: tl.constexpr,
+    DIM: tl.constexpr,
+    MASS: tl.constexpr,
+    RANK: tl.constexpr,
+    WINDOW: tl.constexpr,
+    PAGE: tl.constexpr,
+    MEMBERS: tl.constexpr,
+    CHANNELS: tl.constexpr,
+):
+    row = tl.program_id(1).to(tl.int64)
+    pair = row * tl.num_programs(0) + tl.program_id(0)
+    length = tl.load(lengths + pair)
+    place = tl.load(position + row)
+    at = pair * num_slots + length
+    channel = tl.arange(0, CHANNELS)
+    inside = channel < DIM
+    own_key = tl.load(key + pair * DIM + channel, mask=inside)
+    tl.store(keys + at * DIM + channel, own_key, mask=inside)
+    tl.store(values + at * DIM + channel, tl.load(value + pair * DIM + channel, mask=inside), mask=inside)
+    tl.store(positions + at, place.to(tl.int32))
+    if MASS:
+        tl.store(mass + at, 0.0)
+    if RANK:  # a position is above every place of a survivor, so a new token comes last
+        tl.store(rank + at, place.to(tl.int32))
+    if WINDOW:
+        member = tl.arange(0, MEMBERS)[:, None]
+        several = (member < GROUPS) & inside
+        member = pair * GROUPS + member
+        own_query = tl.load(query + member * DIM + channel, mask=several)
+        tl.store(queries + (member * WINDOW + place % WINDOW) * DIM + channel, own_query, mask=several)
+    if PAGE:
+        bound = (pair * num_pages + length // PAGE) * DIM + channel
+        first = length % PAGE == 0
+        low = tl.minimum(tl.load(page_min + bound, mask=inside), own_key)
+        high = tl.maximum(tl.load(page_max + bound, mask=inside), own_key)
+        tl.store(page_min + bound, tl.where(first, own_key, low), mask=inside)
+        tl.store(page_max + bound, tl.where(first, own_key, high), mask=inside)
+    tl.debug_barrier()  # every thread has read the length before one of them changes it
+    tl.store(read + pair, length + 1)
+    tl.store(lengths + pair, length + tl.load(active + row))

@@ -1,0 +1,42 @@
+"""The step's writes in PyTorch.
+
+B rows, H KV heads, G query heads per KV head, D head dim.
+"""
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from ..pages.reference import extend
+
+if TYPE_CHECKING:
+    from . import Memory
+
+
+def append(
+    memory: "Memory",
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    position: Tensor,
+    active: Tensor,
+    page: int,
+) -> Tensor:
+    slots = memory.lengths.long()
+    rows = torch.arange(key.shape[0], device=key.device)
+    at = rows[:, None], torch.arange(key.shape[1], device=key.device), slots
+    memory.keys[at] = key
+    memory.values[at] = value
+    memory.positions[at] = position[:, None].to(torch.int32)
+    if memory.mass.numel():
+        memory.mass[at] = 0
+    if memory.rank.numel():
+        memory.rank[at] = position[:, None].to(torch.int32)
+    if memory.queries.numel():
+        memory.queries[rows, :, :, position % memory.queries.shape[3]] = query
+    if memory.page_min.numel():
+        extend(memory.page_min, memory.page_max, key, slots, page)
+    read = memory.lengths + 1
+    memory.lengths += active[:, None]
+    return read

@@ -1,0 +1,253 @@
+# pyright: reportCallIssue=false
+"""Decode attention in Triton: a program a split of SPLIT slots, then one that joins the splits of a query head.
+
+A split is so many slots, whatever the batch and the capacity, so a row's result depends on its own length alone. The
+grid is that of the capacity: programs beyond a row's length leave at once, so lengths may change under a CUDA graph.
+
+B rows, H KV heads, G query heads per KV head, N slots, D head dim, S pages, L lists of pages a row (H, or H G where
+each query head has its own), T query heads that share a list (G or 1), C splits.
+"""
+
+import math
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+SPLIT = 256  # slots a program reads
+BLOCK = 64  # slots at a time
+JOINED = 16  # splits at a time
+LOWEST = tl.constexpr(-1e30)  # finite: an empty split must not make NaN of inf - inf
+LOG2E = tl.constexpr(1 / math.log(2))
+HEAD_SIZES = (16, 32, 64, 128, 256)
+
+
+def attend(
+    query: Tensor, keys: Tensor, values: Tensor, lengths: Tensor, scale: float, pages: Tensor | None, page: int
+) -> tuple[Tensor, Tensor]:
+    """Output [B, H, G, D] in the dtype of the query and log-sum-exp [B, H, G] float32.
+
+    A list of pages [B, H, S] or [B, H, G, S] names a page once.
+    """
+    rows, heads, groups, dim = query.shape
+    check(dim)
+    assert keys.stride() == values.stride()
+    assert keys.stride()[2:] == (dim, 1)
+    query, lengths = query.contiguous(), lengths.contiguous()
+    lists, sharing, num_listed = heads, groups, keys.shape[2]
+    if pages is not None:
+        pages, num_listed = pages.contiguous(), pages.shape[-1] * page
+        if pages.dim() == 4:
+            lists, sharing = heads * groups, 1
+    splits = triton.cdiv(num_listed, SPLIT)
+    parts = query.new_empty(rows, lists, splits, sharing, dim, dtype=torch.float32)
+    part_lse = query.new_empty(rows, lists, splits, sharing, dtype=torch.float32)
+    output, lse = torch.empty_like(query), query.new_empty(query.shape[:3], dtype=torch.float32)
+    attend_split[splits, lists, rows](
+        query,
+        keys,
+        values,
+        lengths,
+        query if pages is None else pages,
+        parts,
+        part_lse,
+        keys.stride(0),
+        keys.stride(1),
+        num_listed,
+        LISTS=lists,
+        SHARING=sharing,
+        PER_HEAD=lists // heads,
+        PAGE=0 if pages is None else page,
+        SCALE=scale,
+        DIM=dim,
+        TILE=max(16, triton.next_power_of_2(sharing)),
+        SPLIT=SPLIT,
+        BLOCK=BLOCK,
+        num_warps=4,
+        num_stages=3,
+    )
+    join_splits[groups, heads, rows](
+        parts,
+        part_lse,
+        lengths,
+        output,
+        lse,
+        splits,
+        LISTS=lists,
+        SHARING=sharing,
+        PAGED=pages is not None,
+        DIM=dim,
+        SPLIT=SPLIT,
+        JOINED=JOINED,
+        num_warps=4,
+    )
+    return output, lse
+
+
+def check(dim: int) -> None:
+    if dim not in HEAD_SIZES:
+        raise ValueError(f"head size {dim}: the Triton kernels take {', '.join(map(str, HEAD_SIZES))}")
+
+
+def add_mass(mass: Tensor, query: Tensor, keys: Tensor, lengths: Tensor, lse: Tensor, scale: float) -> None:
+    """Adds each slot's probability, mean over the group, to mass [B, H, N], in place."""
+    rows, heads, groups, dim = query.shape
+    check(dim)
+    assert keys.stride()[2:] == (dim, 1)
+    assert mass.stride(2) == 1
+    add_probabilities[triton.cdiv(keys.shape[2], BLOCK), heads, rows](
+        mass,
+        query.contiguous(),
+        keys,
+        lengths.contiguous(),
+        lse.contiguous(),
+        keys.stride(0),
+        keys.stride(1),
+        mass.stride(0),
+        mass.stride(1),
+        GROUPS=groups,
+        SCALE=scale,
+        DIM=dim,
+        TILE=max(16, triton.next_power_of_2(groups)),
+        BLOCK=BLOCK,
+        num_warps=4,
+    )
+
+
+@triton.jit
+def attend_split(
+    query,
+    keys,
+    values,
+    lengths,
+    pages,
+    parts,
+    part_lse,
+    row_stride,
+    head_stride,
+    num_listed,
+    LISTS: tl.constexpr,
+    SHARING: tl.constexpr,
+    PER_HEAD: tl.constexpr,
+    PAGE: tl.constexpr,
+    SCALE: tl.constexpr,
+    DIM: tl.constexpr,
+    TILE: tl.constexpr,
+    SPLIT: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
+    """One split of one list: its softmax-weighted mean of values and its log-sum-exp, for the heads that share it."""
+    split, one, row = tl.program_id(0), tl.program_id(1), tl.program_id(2).to(tl.int64)
+    head = one // PER_HEAD
+    length = tl.load(lengths + row * (LISTS // PER_HEAD) + head)
+    end = num_listed if PAGE else length
+    if split * SPLIT < end:
+        lane, channel, place = tl.arange(0, TILE), tl.arange(0, DIM), tl.arange(0, BLOCK)
+        there = (lane < SHARING)[:, None]
+        first = (row * LISTS + one) * SHARING
+        own = tl.load(query + (first + lane)[:, None] * DIM + channel, mask=there, other=0.0)
+        base = row * row_stride + head * head_stride
+        top = tl.full([TILE], LOWEST, tl.float32)
+        total = tl.zeros([TILE], tl.float32)
+        output = tl.zeros([TILE, DIM], tl.float32)
+        for start in range(split * SPLIT, tl.minimum(split * SPLIT + SPLIT, end), BLOCK):
+            slot = start + place
+            live = slot < end
+            if PAGE:
+                listed = pages + (row * LISTS + one) * (num_listed // PAGE)
+                number = tl.load(listed + slot // PAGE, mask=live, other=-1)
+                slot = number * PAGE + slot % PAGE
+                live = (number >= 0) & (slot < length)
+            where = base + slot.to(tl.int64) * DIM
+            key = tl.load(keys + where[None, :] + channel[:, None], mask=live[None, :], other=0.0)
+            logits = tl.dot(own, key, input_precision="ieee") * (SCALE * LOG2E)
+            logits = tl.where(live[None, :], logits, LOWEST)
+            before = top
+            top = tl.maximum(before, tl.max(logits, 1))
+            shrink = tl.exp2(before - top)
+            # where nothing is live yet, LOWEST - top is 0
+            weights = tl.where(live[None, :], tl.exp2(logits - top[:, None]), 0.0)
+            value = tl.load(values + where[:, None] + channel[None, :], mask=live[:, None], other=0.0)
+            total = total * shrink + tl.sum(weights, 1)
+            output = output * shrink[:, None] + tl.dot(weights.to(value.dtype), value, input_precision="ieee")
+        part = ((row * LISTS + one) * tl.num_programs(0) + split) * SHARING + lane
+        empty = total == 0
+        total = tl.where(empty, 1.0, total)
+        tl.store(parts + part[:, None] * DIM + channel, output / total[:, None], mask=there)
+        lse = tl.where(empty, LOWEST, (top + tl.log2(total)) / LOG2E)
+        tl.store(part_lse + part, lse, mask=lane < SHARING)
+
+
+@triton.jit
+def join_splits(
+    parts,
+    part_lse,
+    lengths,
+    output,
+    lse,
+    num_splits,
+    LISTS: tl.constexpr,
+    SHARING: tl.constexpr,
+    PAGED: tl.constexpr,
+    DIM: tl.constexpr,
+    SPLIT: tl.constexpr,
+    JOINED: tl.constexpr,
+):
+    """The splits of one query head weighted by their share of the softmax."""
+    member, head, row = tl.program_id(0), tl.program_id(1), tl.program_id(2).to(tl.int64)
+    groups, heads = tl.num_programs(0), tl.num_programs(1)
+    one, lane = (head * groups + member) // SHARING, (head * groups + member) % SHARING
+    count = num_splits if PAGED else tl.cdiv(tl.load(lengths + row * heads + head), SPLIT)
+    channel, place = tl.arange(0, DIM), tl.arange(0, JOINED)
+    top = tl.full([1], LOWEST, tl.float32)
+    total = tl.zeros([1], tl.float32)
+    joined = tl.zeros([DIM], tl.float32)
+    for start in range(0, count, JOINED):
+        part = ((row * LISTS + one) * num_splits + start + place) * SHARING + lane
+        here = tl.load(part_lse + part, mask=start + place < count, other=LOWEST)
+        before = top
+        top = tl.maximum(before, tl.max(here, 0))
+        shrink = tl.exp(before - top)
+        full = here > LOWEST
+        weights = tl.where(full, tl.exp(here - top), 0.0)
+        outputs = tl.load(parts + part[:, None] * DIM + channel, mask=full[:, None], other=0.0)
+        total = total * shrink + tl.sum(weights, 0)
+        joined = joined * shrink + tl.sum(weights[:, None] * outputs, 0)
+    at = (row * heads + head) * groups + member
+    tl.store(output + at * DIM + channel, (joined / total).to(output.dtype.element_ty))
+    tl.store(lse + at + tl.arange(0, 1), top + tl.log(total))
+
+
+@triton.jit
+def add_probabilities(
+    mass,
+    query,
+    keys,
+    lengths,
+    lse,
+    row_stride,
+    head_stride,
+    mass_row_stride,
+    mass_head_stride,
+    GROUPS: tl.constexpr,
+    SCALE: tl.constexpr,
+    DIM: tl.constexpr,
+    TILE: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
+    """One block of slots of one KV head."""
+    block, head, row = tl.program_id(0), tl.program_id(1), tl.program_id(2).to(tl.int64)
+    pair = row * tl.num_programs(1) + head
+    length = tl.load(lengths + pair)
+    if block * BLOCK < length:
+        lane, channel, slot = tl.arange(0, TILE), tl.arange(0, DIM), block * BLOCK + tl.arange(0, BLOCK)
+        there, live = lane < GROUPS, slot < length
+        own = tl.load(query + (pair * GROUPS + lane)[:, None] * DIM + channel, mask=there[:, None], other=0.0)
+        total = tl.load(lse + pair * GROUPS + lane, mask=there, other=0.0)
+        where = row * row_stride + head * head_stride + slot.to(tl.int64) * DIM
+        key = tl.load(keys + where[None, :] + channel[:, None], mask=live[None, :], other=0.0)
+        logits = tl.dot(own, key, input_precision="ieee") * SCALE - total[:, None]
+        probability = tl.where(there[:, None], tl.exp(logits), 0.0)
+        at = mass + row * mass_row_stride + head * mass_head_stride + slot
+        tl.store(at, tl.load(at, mask=live, other=0.0) + tl.sum(probability, 0) / GROUPS, mask=live)

@@ -1,0 +1,75 @@
+"""AdaKV: the heads of a layer compete for its slots, so that a head whose scores are spread out keeps more.
+
+Feng et al., 2024, arXiv 2407.11550. The scores of all KV heads are ranked together: every head is granted the top
+`alpha` of an even share, the best of the rest win what is left. Recent and protected slots stay in every head and do
+not compete. Scores must be comparable over heads (attention is; value ranges are not).
+
+Deviations: heads are KV heads, and a row evicts during decoding. The authors' code first lets the heads compete for
+all slots and then moves each head's number towards the even share, by `alpha`; to grant the share first is kvpress's
+form. `ceiling` is ours.
+
+A layer's total is exactly H * tokens. One head holds at most (H - (H - 1) alpha) tokens plus what is protected, and
+never more than the sequence: that is the room a cache gives it, unless `ceiling` says less.
+
+B rows, H KV heads, N slots.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..kernels import evict
+from .allocation import Allocation
+from .policy import LayerView
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdaKV(Allocation):
+    alpha: float = 0.2  # part of an even share that every head is granted
+    ceiling: float | None = None  # no head ends a round with more than so many times `tokens`; None: no such bound
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.alpha <= 1:
+            raise ValueError(f"method.alpha={self.alpha}: the granted part of an even share lies in 0..1")
+        if self.ceiling is not None and self.ceiling < 1:
+            raise ValueError(f"method.ceiling={self.ceiling}: use 1 or more times the budget, or null for no bound")
+        if self.of.uneven:
+            raise ValueError(f"method.of={type(self.of).__name__}: its heads compete already; use its own method.of")
+
+    @property
+    def uneven(self) -> bool:
+        return True
+
+    def capacity(self, layer: int, num_layers: int, longest_prompt: int) -> int | None:
+        if self.ceiling is None:
+            return None
+        most = max(self.most(layer, num_layers), self.budget.tokens, longest_prompt)
+        return most + self.budget.interval
+
+    def most(self, layer: int, num_layers: int) -> int:
+        """Slots that a head may hold after a round, under a ceiling."""
+        assert self.ceiling is not None
+        return math.floor(self.ceiling * self.tokens(layer, num_layers))
+
+    def keep(self, view: LayerView) -> Tensor:
+        heads, total = view.live.shape[1], view.evictable.sum((1, 2))
+        share = total // heads - view.excess  # [B] slots that a head could keep of those that may go
+        score = self.score(view).clamp(min=torch.finfo(torch.float32).min)
+        granted = top(score, view, (self.alpha * share).long()[:, None])
+        if self.ceiling is not None:
+            fixed = (view.live & ~view.evictable).sum(-1)
+            inside = top(score, view, self.most(view.layer, view.num_layers) - fixed)
+            score = score.masked_fill(~inside, -torch.inf)
+        # all heads as one
+        parts = score, view.positions, view.evictable & ~granted
+        score, positions, competing = (part.flatten(1)[:, None] for part in parts)
+        return view.live & ~evict.lowest(score, positions, competing, heads * view.excess).view_as(view.live)
+
+
+def top(score: Tensor, view: LayerView, count: Tensor) -> Tensor:
+    """[B, H, N] bool: the `count` [B, 1] or [B, H] evictable slots of highest score in each head."""
+    others = (view.evictable.sum(-1) - count).clamp(min=0)
+    return view.evictable & ~evict.lowest(score, view.positions, view.evictable, others)

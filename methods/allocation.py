@@ -1,0 +1,40 @@
+"""An allocation: another method's scores under a budget that is spread unevenly over heads or layers.
+
+B rows, L layers, H KV heads, N slots, C constants.
+"""
+
+from dataclasses import dataclass, replace
+
+from torch import Tensor
+
+from .policy import Eviction, LayerView, Needs
+
+
+@dataclass(frozen=True, kw_only=True)
+class Allocation(Eviction):
+    """Decides as `of` does, under its own budget; a kind of allocation changes `tokens` or `keep`."""
+
+    of: Eviction
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "of", replace(self.of, budget=self.budget))
+
+    @property
+    def needs(self) -> Needs:
+        return self.of.needs
+
+    @property
+    def uneven(self) -> bool:
+        return self.of.uneven
+
+    def tokens(self, layer: int, num_layers: int) -> int:
+        return self.of.tokens(layer, num_layers)
+
+    def constants(self, keys: Tensor, values: Tensor) -> Tensor:
+        return self.of.constants(keys, values)
+
+    def score(self, view: LayerView) -> Tensor:
+        return self.of.score(view)
+
+    def keep(self, view: LayerView) -> Tensor:
+        return self.of.keep(view)

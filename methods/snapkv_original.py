@@ -1,0 +1,29 @@
+"""SnapKV as published: once, after the prompt, keep what its last queries attend to.
+
+Li et al., 2024, arXiv 2404.14469. The last queries, `recent` of them, attend causally to the whole prompt, themselves
+included; the candidates' shares are averaged over queries and smoothed with an average of 5 neighbours. Nothing is
+dropped during decoding (`interval` 0): the cache grows by the completion. Deviations: a KV head keeps one set by the
+mean of its group (the authors: one set a query head, so G times the memory); means replace sums over queries, which
+changes no order.
+
+B rows, H KV heads, N slots, W window.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .policy import LayerView
+from .scores import mean_softmax, smooth
+from .snapkv import SnapKV
+
+
+@dataclass(frozen=True, kw_only=True)
+class SnapKVOriginal(SnapKV):
+    def importance(self, view: LayerView) -> Tensor:
+        width = view.queries.shape[3]
+        ago = torch.arange(width - 1, -1, -1, device=view.positions.device)
+        asked_at = view.positions.amax(-1)[..., None, None] - ago[:, None]  # [B, H, W, 1]
+        support = view.live[:, :, None] & (view.positions[:, :, None] <= asked_at)
+        return smooth(mean_softmax(view, support), view, self.neighbours.order(view), self.smooth)

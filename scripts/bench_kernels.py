@@ -1,0 +1,182 @@
+"""Times every Triton kernel at the shape of one Qwen3-14B layer on a GPU, each only after it has equalled its twin.
+
+    python scripts/bench_kernels.py            # all; or the names of some: python scripts/bench_kernels.py attend drop
+
+One line a kernel: median time in a CUDA graph, the bytes that it must move over that time, and the share of the copy
+bandwidth that this is, measured first in the same process.
+
+B rows, H KV heads, G query heads per KV head, N slots, D head dim, W window.
+"""
+
+import sys
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
+from typing import NamedTuple
+
+import torch
+from kvarena.kernels import append, attend, evict
+from kvarena.kernels.append import reference as append_reference
+from kvarena.kernels.attend import reference as attend_reference
+from kvarena.kernels.evict import reference as evict_reference
+from torch import Tensor
+from triton.testing import do_bench_cudagraph
+
+B, H, G, D, N, W = 16, 8, 5, 128, 4160, 64
+CONTEXT, BATCH, PAGE, READ = 32768, 8, 16, 2048  # of the selection
+EXCESS = 64
+SCALE = D**-0.5
+HALF = dict(dtype=torch.bfloat16, device="cuda")
+
+
+class Case(NamedTuple):
+    name: str
+    run: Callable[[], object]
+    num_bytes: int  # that must move
+    check: Callable[[], None]
+
+
+def close(actual: Tensor, expected: Tensor, tolerance: float = 2e-2) -> None:
+    torch.testing.assert_close(actual.float(), expected.float(), rtol=tolerance, atol=tolerance)
+
+
+def attention() -> Iterator[Case]:
+    query = torch.randn(B, H, G, D, **HALF)
+    keys, values = torch.randn(B, H, N, D, **HALF), torch.randn(B, H, N, D, **HALF)
+    lengths = torch.full((B, H), N, dtype=torch.int32, device="cuda")
+
+    def run() -> attend.Attended:
+        return attend.attend(query, keys, values, lengths, longest=N, scale=SCALE)
+
+    def check() -> None:
+        for ours, twin in zip(
+            run()[:2], attend_reference.attend(query, keys, values, lengths, N, SCALE, None), strict=True
+        ):
+            close(ours, twin)
+
+    yield Case("attend", run, 2 * keys.nbytes, check)
+
+    mass = torch.zeros(B, H, N, device="cuda")
+    lse = run().lse
+
+    def check_mass() -> None:
+        mass.zero_()
+        attend.add_mass(mass, query, keys, lengths, lse, scale=SCALE)
+        close(mass, attend_reference.mass(query, keys, lengths, lse, SCALE), 1e-4)
+
+    yield Case(
+        "mass",
+        lambda: attend.add_mass(mass, query, keys, lengths, lse, scale=SCALE),
+        keys.nbytes + 2 * mass.nbytes,
+        check_mass,
+    )
+
+
+def selected_attention() -> Iterator[Case]:
+    query = torch.randn(BATCH, H, G, D, **HALF)
+    keys, values = torch.randn(BATCH, H, CONTEXT, D, **HALF), torch.randn(BATCH, H, CONTEXT, D, **HALF)
+    lengths = torch.full((BATCH, H), CONTEXT, dtype=torch.int32, device="cuda")
+    order = torch.rand(BATCH, H, CONTEXT // PAGE, device="cuda").argsort(-1)
+    pages = order[..., : READ // PAGE].to(torch.int32).contiguous()
+
+    def run(chosen: Tensor | None) -> tuple[Tensor, Tensor]:
+        from kvarena.kernels.attend import kernel
+
+        return kernel.attend(query, keys, values, lengths, SCALE, chosen, PAGE)
+
+    def check(chosen: Tensor | None) -> None:
+        reads = None if chosen is None else attend_reference.slots_of_pages(chosen, PAGE, CONTEXT)
+        twin = attend_reference.attend(query, keys, values, lengths, CONTEXT, SCALE, reads)
+        for ours, other in zip(run(chosen), twin, strict=True):
+            close(ours, other)
+
+    yield Case("attend dense 32k", lambda: run(None), 2 * keys.nbytes, lambda: check(None))
+    num_bytes = 2 * keys.nbytes * READ // CONTEXT
+    yield Case("attend pages of 32k", lambda: run(pages), num_bytes, lambda: check(pages))
+
+
+def memory() -> SimpleNamespace:
+    return SimpleNamespace(
+        keys=torch.randn(B, H, N, D, **HALF),
+        values=torch.randn(B, H, N, D, **HALF),
+        positions=torch.arange(N, dtype=torch.int32, device="cuda").repeat(B, H, 1),
+        mass=torch.zeros(B, H, N, device="cuda"),
+        rank=torch.zeros(B, H, N, dtype=torch.int32, device="cuda"),
+        lengths=torch.full((B, H), N - 1, dtype=torch.int32, device="cuda"),
+        queries=torch.randn(B, H, G, W, D, **HALF),
+        page_min=torch.randn(B, H, N // PAGE, D, **HALF),
+        page_max=torch.randn(B, H, N // PAGE, D, **HALF),
+    )
+
+
+def step_writes() -> Iterator[Case]:
+    ours = memory()
+    theirs = SimpleNamespace(**{name: column.clone() for name, column in vars(ours).items()})
+    token = dict(
+        query=torch.randn(B, H, G, D, **HALF),
+        key=torch.randn(B, H, D, **HALF),
+        value=torch.randn(B, H, D, **HALF),
+        position=torch.full((B,), N, device="cuda"),
+        active=torch.ones(B, dtype=torch.int32, device="cuda"),
+        page=PAGE,
+    )
+
+    def check() -> None:
+        assert torch.equal(append.append(ours, **token), append_reference.append(theirs, *token.values()))
+        assert all(torch.equal(column, getattr(theirs, name)) for name, column in vars(ours).items())
+        token["active"].zero_()  # the timed runs then write to one slot
+        ours.lengths.fill_(N - 1)
+
+    num_bytes = sum(token[name].nbytes for name in ("query", "key", "value")) * 2
+    yield Case("append", lambda: append.append(ours, **token), num_bytes, check)
+
+
+def eviction() -> Iterator[Case]:
+    ours = memory()
+    columns = [ours.keys, ours.values, ours.positions, ours.mass]
+    rows = torch.arange(B, device="cuda")
+    due = dict(
+        score=torch.randn(B, H, N, device="cuda"),
+        positions=ours.positions.clone(),
+        evictable=torch.ones(B, H, N, dtype=torch.bool, device="cuda"),
+        excess=torch.full((B,), EXCESS, dtype=torch.int32, device="cuda"),
+    )
+
+    def run() -> None:
+        ours.lengths.fill_(N)
+        evict.drop(columns, ours.lengths, rows, **due)
+
+    def check() -> None:
+        theirs = [column.clone() for column in columns]
+        lengths = torch.full_like(ours.lengths, N)
+        evict_reference.drop(theirs, lengths, rows, *due.values())
+        run()
+        assert all(map(torch.equal, columns, theirs))
+        assert torch.equal(ours.lengths, lengths)
+
+    moved = 2 * EXCESS * sum(column[:, :, 0].nbytes for column in columns)
+    yield Case("drop", run, moved + due["score"].nbytes + due["positions"].nbytes + due["evictable"].nbytes, check)
+
+
+def copy_bandwidth() -> float:
+    """GB/s, bytes read and written."""
+    source = torch.empty(2**30, dtype=torch.uint8, device="cuda")
+    target = torch.empty_like(source)
+    return 2 * source.nbytes / do_bench_cudagraph(lambda: target.copy_(source), return_mode="median") / 1e6
+
+
+def main(names: list[str]) -> None:
+    torch.manual_seed(0)
+    copy = copy_bandwidth()
+    print(f"{torch.cuda.get_device_name()}, torch {torch.__version__}: copy {copy:.0f} GB/s")
+    for cases in (attention, selected_attention, step_writes, eviction):
+        for case in cases():
+            if names and case.name.split()[0] not in names:
+                continue
+            case.check()
+            ms = do_bench_cudagraph(case.run, return_mode="median")
+            rate = case.num_bytes / ms / 1e6
+            print(f"{case.name:24s} {1e3 * ms:9.1f} us  {rate:6.0f} GB/s  {rate / copy:6.1%} of copy", flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
