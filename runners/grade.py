@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 
 from ..tasks.sources import read_jsonl
 from ..tasks.task import Task
+from .lock import locked
 from .record import Record, RunFolder
 
 
@@ -46,7 +47,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if not folders:
             raise ValueError("no run.json below that folder")
         for folder in folders:
-            print(f"{folder.path}: {grade(folder)} scores changed")
+            with locked(folder.path):
+                print(f"{folder.path}: {grade(folder)} scores changed")
     except ValueError as error:
         print(f"kvarena-grade: {error}", file=sys.stderr)
         return 2

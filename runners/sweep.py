@@ -3,6 +3,7 @@
 Each job writes its outcome as a line of one file, wherever its launcher ran it; the end of the sweep reads them.
 """
 
+import atexit
 import json
 import sys
 from collections import Counter
@@ -32,10 +33,16 @@ class Outcome:
 
 
 class Summary(Callback):
-    """Hydra's callback: collects outcomes in `file`, prints them at the end; exit status 1 if one failed."""
+    """Hydra's callback: collects outcomes in `file`, prints them at the end; exit status 1 if one failed.
+
+    Also at the end of a sweep that is stopped, or whose launcher lost a job.
+    """
 
     def __init__(self, file: str) -> None:
         self.file = Path(file)
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        atexit.register(self.show)
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
         if config.hydra.mode == RunMode.MULTIRUN and isinstance(job_return.return_value, Outcome):
@@ -43,14 +50,18 @@ class Summary(Callback):
             append_line(self.file, asdict(job_return.return_value))
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
-        if not self.file.exists():
-            return
-        outcomes = [Outcome(**json.loads(line)) for line in self.file.read_text().splitlines()]
+        atexit.unregister(self.show)
+        outcomes = self.show()
         if config.dry_run:
-            self.file.unlink()
-        print(summary(outcomes), flush=True)
+            self.file.unlink(missing_ok=True)
         if any(outcome.status == "failed" for outcome in outcomes):
             sys.exit(1)
+
+    def show(self) -> list[Outcome]:
+        lines = self.file.read_text().splitlines() if self.file.exists() else []
+        outcomes = [Outcome(**json.loads(line)) for line in lines]
+        print(summary(outcomes), flush=True)
+        return outcomes
 
 
 def summary(outcomes: Sequence[Outcome]) -> str:

@@ -1,5 +1,6 @@
 """Sweeps through the command line: what they leave undone, and what they say in the end."""
 
+import signal
 import sys
 
 import pytest
@@ -106,3 +107,11 @@ def test_a_folder_planned_twice_counts_once():
 
 def test_without_a_measured_speed_no_hours_are_claimed():
     assert cost(7, [None]) == "about 7 tokens, GPU-hours unknown: no speed was measured yet"
+
+
+def test_a_sweep_that_is_stopped_says_what_it_did(start, until, tmp_path):
+    two = ["-m", *SMALL, "method=full", "seed=0,1", "num_samples=8", "max_tokens=32", "runs_dir=runs"]
+    run = start(*two)
+    until(lambda: len(list(tmp_path.rglob("sessions.jsonl"))) == 1 and len(list(tmp_path.rglob("records.jsonl"))) == 2)
+    assert run.kill(signal.SIGTERM) == 143
+    assert "sweep of 1: 1 done\n  done    full on graph_search" in run.text

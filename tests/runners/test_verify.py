@@ -68,7 +68,7 @@ def test_changed_samples(verify, finished):
 
 
 def test_another_template(verify, finished):
-    edit(finished / "runs/one/run.json", lambda run: run["config"]["task"].update(template="{question} !"))
+    edit(finished / "runs/one/run.json", lambda run: run["config"]["task"].update(template="{question} ;"))
     status, lines = verify()
     assert status == 1
     assert [line.split(":")[0] for line in lines[:4]] == [
