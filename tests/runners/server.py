@@ -11,7 +11,7 @@ import resource
 import sys
 
 import torch
-from kvarena.runners import evaluate, wandb_logger  # noqa: F401
+from kvarena.runners import evaluate
 
 torch.set_num_threads(1)
 
