@@ -8,8 +8,8 @@ Deviations: heads are KV heads, and a row evicts during decoding. The authors' c
 all slots and then moves each head's number towards the even share, by `alpha`; to grant the share first is kvpress's
 form. `ceiling` is ours.
 
-A layer's total is exactly H * tokens. One head holds at most (H - (H - 1) alpha) tokens plus what is protected, and
-never more than the sequence: that is the room a cache gives it, unless `ceiling` says less.
+A layer's total is exactly H * tokens. Of what competes one head wins at most H - (H - 1) alpha even shares, and it
+never holds more than the sequence: that is the room a cache gives it, unless `ceiling` says less.
 
 B rows, H KV heads, N slots.
 """
@@ -38,13 +38,15 @@ class AdaKV(Allocation):
             raise ValueError(f"method.ceiling={self.ceiling}: use 1 or more times the budget, or null for no bound")
         if self.of.uneven:
             raise ValueError(f"method.of={type(self.of).__name__}: its heads compete already; use its own method.of")
+        if self.of.same_heads:
+            raise ValueError(f"method.of={type(self.of).__name__} keeps one set for all heads: use another method")
 
     @property
     def uneven(self) -> bool:
         return True
 
     def capacity(self, layer: int, num_layers: int, longest_prompt: int) -> int | None:
-        if self.ceiling is None:
+        if self.ceiling is None or self.budget.interval == 0:
             return None
         most = max(self.most(layer, num_layers), self.budget.tokens, longest_prompt)
         return most + self.budget.interval

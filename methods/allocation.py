@@ -24,6 +24,10 @@ class Allocation(Eviction):
         return self.of.needs
 
     @property
+    def same_heads(self) -> bool:
+        return self.of.same_heads
+
+    @property
     def uneven(self) -> bool:
         return self.of.uneven
 
@@ -38,3 +42,6 @@ class Allocation(Eviction):
 
     def keep(self, view: LayerView) -> Tensor:
         return self.of.keep(view)
+
+    def place(self, view: LayerView) -> Tensor:
+        return self.of.place(view)

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from .settings import check_types
+
 
 @dataclass(frozen=True, kw_only=True)
 class Budget:
@@ -13,6 +15,7 @@ class Budget:
     prefill: bool = False  # evict right after the prompt too
 
     def __post_init__(self) -> None:
+        check_types("budget", self)
         if self.recent < 1:
             raise ValueError(f"budget.recent={self.recent}: at least the newest slot stays, use 1 or more")
         if self.sinks < 0:

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from ..kernels import score
 from .policy import Eviction, LayerView
 from .scores import projection
 
@@ -27,6 +28,7 @@ class CurDKVVaSE(Eviction):
     rank: int = 20
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.rank < 1:
             raise ValueError(f"method.rank={self.rank}: use 1 or more")
 
@@ -35,9 +37,7 @@ class CurDKVVaSE(Eviction):
         return projection(view, torch.zeros_like(view.round), self.rank)
 
     def score(self, view: LayerView) -> Tensor:
-        gauss = self.projection(view)
-        leverage = (view.keys.float() @ gauss).square().sum(-1) * (view.values.float() @ gauss).square().sum(-1)
-        leverage = leverage.masked_fill(~view.candidates, 0)
+        leverage = score.leverage(view.keys, view.values, self.projection(view)).masked_fill(~view.candidates, 0)
         return leverage / leverage.sum(-1, keepdim=True)
 
 
@@ -46,6 +46,7 @@ class CurDKV(Eviction):
     block: int = 16  # tokens among which a leverage is a share
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.block < 1:
             raise ValueError(f"method.block={self.block}: use 1 or more tokens")
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from ..kernels.score import value_range
 from .policy import Eviction, LayerView
-from .scores import value_range
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,7 @@ every `interval` decode steps; the recent slots stay.
 from dataclasses import dataclass
 
 from torch import Tensor
-from torch.nn.functional import cosine_similarity, normalize
+from torch.nn.functional import normalize
 
 from .policy import Eviction, LayerView
 
@@ -16,4 +16,5 @@ from .policy import Eviction, LayerView
 class KeyDiff(Eviction):
     def score(self, view: LayerView) -> Tensor:
         units = normalize(view.keys.float(), dim=-1).masked_fill(~view.live[..., None], 0)
-        return -cosine_similarity(units, units.sum(2, keepdim=True), dim=-1)
+        mean = normalize(units.sum(2), dim=-1)
+        return -(units @ mean[..., None]).squeeze(-1)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from .scores import value_range
+from ..kernels.score import value_range
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,6 +14,7 @@ from torch import Tensor
 from ..kernels import evict
 from ..kernels.noise import Noise
 from .budget import Budget
+from .settings import check_types
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +65,9 @@ class Policy:
     budget: Budget | None = None  # None: dense
     page: int = 0  # slots that a selection takes together
 
+    def __post_init__(self) -> None:
+        check_types("method", self)
+
     @property
     def needs(self) -> Needs:
         return Needs()
@@ -103,6 +107,7 @@ class Eviction(Policy, ABC):
     """Bounded memory: every `interval` steps the slots of lowest score go. A method writes `score`."""
 
     evicts: ClassVar[bool] = True
+    same_heads: ClassVar[bool] = False  # the score takes for granted that all heads hold the same positions
     budget: Budget = field()  # needed: the base's None is no default here
 
     def tokens(self, layer: int, num_layers: int) -> int:
@@ -141,6 +146,7 @@ class Selection(Policy):
     page: int = field()
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.page < 1:
             raise ValueError(f"method.page={self.page}: use 1 or more tokens a page")
         if self.budget.tokens < self.page:

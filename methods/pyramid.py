@@ -22,7 +22,7 @@ class Pyramid(Allocation):
         if self.beta < 1:
             raise ValueError(f"method.beta={self.beta}: use 1 (even layers) or more")
         if self.of.uneven:
-            raise ValueError(f"method.of={type(self.of).__name__}: let the heads compete inside a pyramid, not around it")
+            raise ValueError(f"method.of={type(self.of).__name__}: let heads compete inside a pyramid, not around it")
 
     def tokens(self, layer: int, num_layers: int) -> int:
         if num_layers == 1:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool1d, max_pool1d
 
-from ..kernels import noise
+from ..kernels import noise, score
 from .policy import LayerView
 
 
@@ -24,14 +24,7 @@ def window_attention(view: LayerView) -> Tensor:
 
 def mean_softmax(view: LayerView, support: Tensor) -> Tensor:
     """[B, H, N] float32: softmax of the kept queries over `support` [B, H, 1 or W, N], mean over window and group."""
-    scale = 1 / math.sqrt(view.keys.shape[-1])
-    keys = view.keys.float().mT
-    score = torch.zeros_like(view.positions, dtype=torch.float32)
-    # a group's query heads one by one: no [Hq, W, N] tensor
-    for queries in view.queries.unbind(2):
-        logits = (queries.float() * scale @ keys).masked_fill_(~support, -torch.inf)
-        score += logits.softmax(-1).mean(2)
-    return score / view.queries.shape[2]
+    return score.mean_softmax(view.queries, view.keys, support)
 
 
 def smooth(score: Tensor, view: LayerView, order: Tensor, width: int) -> Tensor:
@@ -51,20 +44,12 @@ def _in_line(score: Tensor, view: LayerView, order: Tensor, pool: Callable[[Tens
     return torch.zeros_like(score).scatter_(-1, line, pooled).masked_fill_(~view.candidates, 0)
 
 
-def value_range(values: Tensor) -> Tensor:
-    """[B, H, n] float32: max minus min over the channels of a value."""
-    return (values.amax(-1) - values.amin(-1)).float()
-
-
 def mean_cosine(view: LayerView) -> Tensor:
     """[B, H, N] float32: mean cosine of a candidate's key with the other candidates', in O(N D).
 
     The mean divides by the number of candidates, its own zero counted. R-KV's redundancy before the softmax.
     """
-    keys = view.keys.float()
-    units = (keys / (keys.norm(dim=-1, keepdim=True) + 1e-8)).masked_fill(~view.candidates[..., None], 0)
-    num = view.candidates.sum(-1, keepdim=True)
-    return (units @ units.sum(2)[..., None] - units.square().sum(-1, keepdim=True)).squeeze(-1) / num
+    return score.mean_cosine(view.keys, view.candidates)
 
 
 def draw(log_weights: Tensor, view: LayerView) -> Tensor:

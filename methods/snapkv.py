@@ -21,6 +21,7 @@ class SnapKV(Eviction):
     neighbours: Neighbours = field(default_factory=ByPosition)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.smooth < 1 or self.smooth % 2 == 0:
             raise ValueError(f"method.smooth={self.smooth}: use an odd width, 1 for no smoothing")
 

@@ -2,13 +2,14 @@
 
 Oren, Hassid, Yarden, Adi, Schwartz, 2024, arXiv 2401.06104. The score of a token is its true attention probability
 (over all live slots) from the newest query alone, mean over all query heads of the layer, so every KV head keeps the
-same set. The authors evict one token a step: `interval` 1, which is the default; a longer one is a modification.
-Deviation: the newest token always stays.
+same set. The authors evict one token a step and cut the prompt: `interval` 1 and `prefill`, which are the defaults; a
+longer interval is a modification. Deviation: the newest token always stays.
 
 B rows, H KV heads, N slots.
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -19,6 +20,8 @@ from .scores import mean_softmax
 
 @dataclass(frozen=True, kw_only=True)
 class TOVA(Eviction):
+    same_heads: ClassVar[bool] = True
+
     @property
     def needs(self) -> Needs:
         return Needs(queries=1)

@@ -3,8 +3,10 @@
 VaSE, value-aware stochastic eviction, 2026, arXiv 2606.03928 (mode `range_sink_sample_attn`). Sampling K of M without
 replacement by weights p is keeping the K largest of log p + Gumbel noise; with the large set above all draws the two
 stages are one. Its ablations are settings of this class: another magnitude (`var_sink_sample_attn`,
-`l2_sink_sample_attn`), no large set (`attn_sample`), no sampling (`range_attn`). Deviations from the release: float32,
-and neighbours are neighbours by position (`ByPosition`), not in the order of the last round (`ByRank`).
+`l2_sink_sample_attn`), no large set (`attn_sample`), no sampling (`range_attn`).
+
+Deviations from the release: float32, and what that cannot hold counts as a weight of 0, drawn after all others;
+neighbours are neighbours by position (`ByPosition`), not in the order of the last round (`ByRank`).
 """
 
 from dataclasses import dataclass, field

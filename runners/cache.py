@@ -16,7 +16,7 @@ from torch import Tensor
 from ..kernels import attend, evict
 from ..kernels.append import append
 from ..kernels.noise import Noise
-from ..methods.policy import LayerView, Policy
+from ..methods.policy import Eviction, LayerView, Policy
 from .clock import Clock
 from .layer import Layer, Shape
 
@@ -174,19 +174,36 @@ class KVCache:
         self.evicted(rows)
 
     def evicted(self, rows: Sequence[int]) -> None:
+        """Close a round on the host."""
         for row in rows:
             self.clocks[row].evicted()
 
     def drop(self, at: Tensor, numbers: Tensor) -> None:
-        """A round on the device for rows `at` [R], whose `numbers` [R, ...] the host has written."""
-        facts = self.facts_of(at, numbers)
+        """A round on the device for rows `at` [R], whose `numbers` [R, ...] the host has written.
+
+        All rows, in their order, are seen in place; fewer are copied.
+        """
+        facts = self.facts_of(slice(None) if len(at) == self.batch_size else at, numbers)
         for index, layer in enumerate(self.layers):
             view = self.view(index, facts)
-            keep = self.policy.keep(view)
+            plain = type(self.policy).keep is Eviction.keep  # its rule in one kernel
+            score = self.policy.score(view) if plain else None
+            keep = None if plain else self.policy.keep(view)
             if layer.rank.numel():
-                due = facts.excess[index][:, None, None] > 0
-                layer.rank[at] = torch.where(due, self.policy.place(view), view.rank)
-            evict.compact(layer.columns, layer.lengths, at, keep)
+                due = view.excess[:, None, None] > 0
+                layer.rank[facts.at] = torch.where(due, self.policy.place(view), view.rank)
+            if plain:
+                evict.drop(
+                    layer.columns,
+                    layer.lengths,
+                    at,
+                    score=score,
+                    positions=view.positions,
+                    evictable=view.evictable,
+                    excess=view.excess,
+                )
+            else:
+                evict.compact(layer.columns, layer.lengths, at, keep)
 
     def numbers(self, rows: Sequence[int]) -> Tensor:
         """[R, 3 + 2 L] int32, on the host: what a round needs to know of these rows."""
@@ -212,7 +229,7 @@ class KVCache:
         rows = range(self.batch_size) if rows is None else rows
         return self.facts_of(torch.tensor(list(rows), device=self.device), self.numbers(rows).to(self.device))
 
-    def facts_of(self, at: Tensor, numbers: Tensor) -> Facts:
+    def facts_of(self, at: slice | Tensor, numbers: Tensor) -> Facts:
         round, recent, position, *rest = numbers.unbind(1)
         protected, excess = rest[: self.shape.layers], rest[self.shape.layers :]
         return Facts(at, Noise(keys=self.noise.keys[at]), round, recent, position, protected, excess)

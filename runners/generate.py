@@ -96,6 +96,7 @@ class Decoder:
         waiting = iter(requests)
         try:
             with own_attention(self.model):
+                self.prepare()
                 while True:
                     for row in range(self.batch_size):
                         while self.rows[row] is None and (request := next(waiting, None)) is not None:
@@ -109,6 +110,9 @@ class Decoder:
                         self.evict(due)
         finally:
             self.abandon()
+
+    def prepare(self) -> None:
+        """Before the first prompt of a run."""
 
     def admit(self, index: int, request: Request) -> None:
         """Prefill a prompt into an idle row and choose its first token."""
@@ -132,8 +136,13 @@ class Decoder:
 
     def evict(self, rows: Sequence[int]) -> None:
         self.tracing.before(self.cache, rows)
-        self.cache.evict(rows)
+        self.round(rows)
+        self.cache.evicted(rows)
         self.tracing.after(self.cache, rows)
+
+    def round(self, rows: Sequence[int]) -> None:
+        """Drop what these rows have too much, on the device."""
+        self.cache.drop(torch.tensor(rows, device=self.device), self.cache.numbers(rows).to(self.device))
 
     def burst(self) -> int:
         """Steps until the host has something to do: a row that is due or at its end, or a look."""
@@ -144,7 +153,8 @@ class Decoder:
     def advance(self, count: int) -> None:
         """So many steps, then a look at what they chose."""
         self.cache.ahead = count
-        self.cache.reserve()
+        if self.cache.reserve():
+            self.moved()
         for _ in range(count):
             self.step()
         self.steps += count
@@ -155,7 +165,10 @@ class Decoder:
                     self.read(row, tokens[taken])
                     taken += 1
                 self.cache.count(index, taken)
-        self.cursor.zero_()
+        self.restart()
+
+    def moved(self) -> None:
+        """The cache has taken new memory."""
 
     def step(self) -> None:
         """One token for every row, on the device alone."""
@@ -164,12 +177,12 @@ class Decoder:
         self.chosen.index_copy_(1, self.cursor, token[:, None])
         self.tokens.copy_(token.clamp(min=0))
         self.num_chosen += 1
-        self.cursor += 1
+        self.cursor.add_(1).remainder_(self.look)
         self.cache.advance((token >= 0) & (token[:, None] != self.eos).all(-1))
 
     def choose(self, logits: Tensor, noise: Noise, num_chosen: Tensor) -> Tensor:
         """Next tokens [B] of rows with logits [B, V]; -1 where these are not finite."""
-        return self.sampler(logits, noise, num_chosen).masked_fill(~logits.isfinite().all(-1), -1)
+        return self.sampler(logits, noise, num_chosen).masked_fill(~logits.sum(-1, dtype=torch.float32).isfinite(), -1)
 
     def read(self, row: Row, token: int) -> None:
         """Take a token that was chosen for a row."""
@@ -186,10 +199,14 @@ class Decoder:
         """Tokens so far of each row under way."""
         return [len(row.token_ids) for row in self.rows if row]
 
+    def restart(self) -> None:
+        """No token was chosen since the last look."""
+        self.cursor.zero_()
+
     def abandon(self) -> None:
         """Forget the rows that have not ended, so that a later run starts afresh."""
         self.rows = [None] * self.batch_size
-        self.cursor.zero_()
+        self.restart()
         for index, clock in enumerate(self.cache.clocks):
             if clock:
                 self.cache.release(index)

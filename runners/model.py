@@ -16,7 +16,7 @@ from typing import Any, Protocol, cast
 
 import torch
 from torch import Tensor, nn
-from transformers import AttentionInterface, AutoConfig, AutoModelForCausalLM, AutoTokenizer
+from transformers import AttentionInterface, AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 from transformers import PretrainedConfig as Config
 from transformers import PreTrainedModel as Model
 from transformers import PreTrainedTokenizerBase as Tokenizer
@@ -32,6 +32,7 @@ class Attends(Protocol):
     def attend(self, index: int, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor: ...
 
 
+@torch.compiler.disable  # a compiled layer stops here and goes on behind it; the kernels are compiled already
 def _attention(
     module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **kwargs: Any
 ) -> tuple[Tensor, None]:
@@ -77,6 +78,15 @@ def eos_ids(model: Model) -> frozenset[int]:
     if ids is None:
         raise ValueError(f"{model.name_or_path or 'the model'} names no eos_token_id in its generation config")
     return frozenset([ids] if isinstance(ids, int) else ids)
+
+
+def random_model(config: Config, dtype: torch.dtype, device: torch.device, seed: int) -> Model:
+    """Random weights on the device at once; no token ends a row."""
+    torch.manual_seed(seed)
+    with device:
+        model = AutoModelForCausalLM.from_config(config, dtype=dtype).eval()
+    model.generation_config = GenerationConfig(eos_token_id=config.vocab_size)
+    return model
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,8 +1,9 @@
 """The cache of a few rows, written round by round: what analysis of diversity, magnitudes and agreement reads.
 
 Tensors are named round/layer/what: `kept` [H, n] positions after each round and `queries` [H, G, W, D] before it; at
-rounds 0, 1, 3, 7, ... the `positions` [H, n], `keys`, `values` [H, n, D] and `mass` [H, n] that the method saw before
-it. Queries and mass are there if the method asks for them; a head of fewer slots than another has positions of -1.
+rounds 0, 1, 3, 7, ... the `positions` [H, n], `keys`, `values` [H, n, D], `mass` and `rank` [H, n] that the method saw
+before it. Mass, rank and queries are there if the method asks for them; a head of fewer slots than another has
+positions of -1.
 `prompt` is its length, `noise` the key of the row's noise: with these `replay.py` shows the state to any method.
 """
 
@@ -38,9 +39,8 @@ class Trace:
                 view = cache.view(index, facts)
                 self._add(row, round, index, {"queries": view.queries[0]})
                 if (round + 1) & round == 0:
-                    columns = {"positions": view.positions, "keys": view.keys, "values": view.values, "mass": view.mass}
-                    longest = view.live.sum(-1).max()
-                    self._add(row, round, index, {name: column[0, :, :longest] for name, column in columns.items()})
+                    longest, columns = view.live.sum(-1).max(), ("positions", "keys", "values", "mass", "rank")
+                    self._add(row, round, index, {name: getattr(view, name)[0, :, :longest] for name in columns})
 
     def after(self, cache: KVCache, rows: Sequence[int]) -> None:
         for row in self._tensors.keys() & set(rows):

@@ -10,14 +10,17 @@ B rows, H KV heads, G query heads per KV head, N slots, D head dim, W window.
 
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from types import SimpleNamespace
 from typing import NamedTuple
 
 import torch
-from kvarena.kernels import append, attend, evict
+from kvarena.kernels import append, attend, evict, noise, score
 from kvarena.kernels.append import reference as append_reference
 from kvarena.kernels.attend import reference as attend_reference
 from kvarena.kernels.evict import reference as evict_reference
+from kvarena.kernels.noise import Noise
+from kvarena.kernels.score import reference as score_reference
 from torch import Tensor
 from triton.testing import do_bench_cudagraph
 
@@ -157,6 +160,51 @@ def eviction() -> Iterator[Case]:
     yield Case("drop", run, moved + due["score"].nbytes + due["positions"].nbytes + due["evictable"].nbytes, check)
 
 
+def scores() -> Iterator[Case]:
+    keys, values = torch.randn(B, H, N, D, **HALF), torch.randn(B, H, N, D, **HALF)
+    queries = torch.randn(B, H, G, W, D, **HALF)
+    support = torch.rand(B, H, N, device="cuda") < 0.98
+    gauss = torch.randn(B, 1, D, 20, device="cuda")
+    attention = queries, keys, support[:, :, None]
+    both = keys.nbytes + values.nbytes
+    for name, inputs, num_bytes, tolerance in (
+        ("mean_softmax", attention, 2 * keys.nbytes, 1e-4),
+        ("mean_cosine", (keys, support), 2 * keys.nbytes, 1e-4),
+        ("leverage", (keys, values, gauss), both, 1e-3),
+        ("value_range", (values,), values.nbytes, 0.0),
+    ):
+        ours, twin = getattr(score, name), getattr(score_reference, name)
+
+        run, other = partial(ours, *inputs), partial(twin, *inputs)
+
+        def check(run: Callable = run, other: Callable = other, tolerance: float = tolerance) -> None:
+            torch.testing.assert_close(run(), other(), rtol=tolerance, atol=1e-6)
+
+        yield Case(name, run, num_bytes, check)
+
+    positions = torch.arange(N, dtype=torch.int32, device="cuda").repeat(B, H, 1)
+    yield Case("argsort of positions", lambda: positions.argsort(dim=-1, stable=True), 3 * positions.nbytes, lambda: None)
+
+
+def randomness() -> Iterator[Case]:
+    keys = torch.randint(2**32, (B, 2))
+    counter = (
+        torch.randint(40_000, (B, H, N), dtype=torch.int32),
+        torch.arange(H)[:, None],
+        torch.arange(B)[:, None, None],
+    )
+    here, there = Noise(keys=keys), Noise(keys=keys.cuda())
+    moved = tuple(value.cuda() for value in counter)
+
+    def check() -> None:
+        assert torch.equal(there.uniform(*moved, noise.SLOTS).cpu(), here.uniform(*counter, noise.SLOTS))
+        for name in ("gumbel", "normal"):
+            ours, twin = (getattr(n, name)(*c, noise.SLOTS) for n, c in ((there, moved), (here, counter)))
+            torch.testing.assert_close(ours.cpu(), twin, rtol=1e-6, atol=1e-6)
+
+    yield Case("gumbel", lambda: there.gumbel(*moved, noise.SLOTS), 2 * moved[0].nbytes, check)
+
+
 def copy_bandwidth() -> float:
     """GB/s, bytes read and written."""
     source = torch.empty(2**30, dtype=torch.uint8, device="cuda")
@@ -168,7 +216,7 @@ def main(names: list[str]) -> None:
     torch.manual_seed(0)
     copy = copy_bandwidth()
     print(f"{torch.cuda.get_device_name()}, torch {torch.__version__}: copy {copy:.0f} GB/s")
-    for cases in (attention, selected_attention, step_writes, eviction):
+    for cases in (attention, selected_attention, step_writes, eviction, scores, randomness):
         for case in cases():
             if names and case.name.split()[0] not in names:
                 continue

@@ -17,12 +17,12 @@ from pathlib import Path
 from statistics import mean
 
 import torch
+from kvarena.kernels.score import value_range
 from kvarena.methods.budget import Budget
 from kvarena.methods.evict_large import EvictLarge
 from kvarena.methods.full import Full
 from kvarena.methods.policy import Eviction, LayerView, Policy
 from kvarena.methods.random import Random
-from kvarena.methods.scores import value_range
 from kvarena.runners.generate import Decoder, Generation, Request
 from kvarena.runners.loops import terminal_loop
 from kvarena.runners.model import Model, Tokenizer, forward, own_attention

@@ -27,6 +27,7 @@ def append(
     rows, heads, groups, dim = query.shape
     assert memory.keys.is_contiguous()
     assert memory.values.is_contiguous()
+    assert key.stride(2) == value.stride(2) == 1
     read = torch.empty_like(memory.lengths)
     append_token[heads, rows](
         memory.keys,
@@ -39,13 +40,15 @@ def append(
         memory.page_min,
         memory.page_max,
         query.contiguous(),
-        key.contiguous(),
-        value.contiguous(),
+        key,
+        value,
         position,
         active,
         read,
         memory.keys.shape[2],
         memory.page_min.shape[2],
+        *key.stride()[:2],
+        *value.stride()[:2],
         GROUPS=groups,
         DIM=dim,
         MASS=memory.mass.numel() > 0,
@@ -78,6 +81,10 @@ def append_token(
     read,
     num_slots,
     num_pages,
+    key_row,
+    key_head,
+    value_row,
+    value_head,
     GROUPS: tl.constexpr,
     DIM: tl.constexpr,
     MASS: tl.constexpr,
@@ -94,9 +101,11 @@ def append_token(
     at = pair * num_slots + length
     channel = tl.arange(0, CHANNELS)
     inside = channel < DIM
-    own_key = tl.load(key + pair * DIM + channel, mask=inside)
+    head = tl.program_id(0)
+    own_key = tl.load(key + row * key_row + head * key_head + channel, mask=inside)
+    own_value = tl.load(value + row * value_row + head * value_head + channel, mask=inside)
     tl.store(keys + at * DIM + channel, own_key, mask=inside)
-    tl.store(values + at * DIM + channel, tl.load(value + pair * DIM + channel, mask=inside), mask=inside)
+    tl.store(values + at * DIM + channel, own_value, mask=inside)
     tl.store(positions + at, place.to(tl.int32))
     if MASS:
         tl.store(mass + at, 0.0)

@@ -15,7 +15,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-SPLIT = 256  # slots a program reads
+SPLIT = 512  # slots a program reads
 BLOCK = 64  # slots at a time
 JOINED = 16  # splits at a time
 LOWEST = tl.constexpr(-1e30)  # finite: an empty split must not make NaN of inf - inf

@@ -42,7 +42,7 @@ def attend(
 
 
 def mass(query: Tensor, keys: Tensor, lengths: Tensor, lse: Tensor, scale: float) -> Tensor:
-    """[B, H, N] float32: probability of each slot, mean over the group; 0 where not live. A block of slots at a time."""
+    """[B, H, N] float32: probability of each slot, mean over the group; 0 where not live. By blocks of slots."""
     scaled, norm = query.float() * scale, lse[..., None]
     blocks = [((scaled @ block.float().mT) - norm).exp_().mean(2) for block in keys.split(BLOCK, 2)]
     live = torch.arange(keys.shape[2], device=keys.device) < lengths[..., None]

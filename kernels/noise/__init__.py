@@ -32,7 +32,9 @@ class Noise:
         return int.from_bytes(digest[:4], "little"), int.from_bytes(digest[4:], "little")
 
     def words(self, index: Tensor, second: Tensor | int, third: Tensor | int, stream: int) -> tuple[Tensor, ...]:
-        """Four words of 32 bits a counter; index [B or 1, ...] sets the shape."""
+        """Four words of 32 bits a counter; index [B or 1, ...] sets the shape, of two or three dimensions on a GPU."""
+        if self.keys.is_cuda:
+            return tuple(self._draw("WORDS", index, second, third, stream))
 
         def word(value: Tensor | int) -> Tensor:
             return torch.as_tensor(value, dtype=torch.int64, device=self.keys.device)
@@ -42,16 +44,27 @@ class Noise:
 
     def uniform(self, index: Tensor, second: Tensor | int, third: Tensor | int, stream: int) -> Tensor:
         """float32 in (0, 1), both ends excluded."""
+        if self.keys.is_cuda:
+            return self._draw("UNIFORM", index, second, third, stream)
         return uniform(self.words(index, second, third, stream)[0])
 
     def gumbel(self, index: Tensor, second: Tensor | int, third: Tensor | int, stream: int) -> Tensor:
         """Standard Gumbel, float32."""
+        if self.keys.is_cuda:
+            return self._draw("GUMBEL", index, second, third, stream)
         return -(-self.uniform(index, second, third, stream).log()).log()
 
     def normal(self, index: Tensor, second: Tensor | int, third: Tensor | int, stream: int) -> Tensor:
         """Standard normal, float32, by Box and Muller from two words."""
+        if self.keys.is_cuda:
+            return self._draw("NORMAL", index, second, third, stream)
         first, other, _, _ = self.words(index, second, third, stream)
         return (-2 * uniform(first).log()).sqrt() * (2 * math.pi * uniform(other)).cos()
+
+    def _draw(self, law: str, index: Tensor, second: Tensor | int, third: Tensor | int, stream: int) -> Tensor:
+        from . import kernel
+
+        return kernel.draw(kernel.Law[law], self.keys, index, second, third, stream)
 
     def rows(self, index: Tensor) -> "Noise":
         return Noise(keys=self.keys[index])

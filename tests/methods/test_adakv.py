@@ -7,6 +7,7 @@ from kvarena.methods.policy import Eviction
 from kvarena.methods.pyramid import Pyramid
 from kvarena.methods.random import Random
 from kvarena.methods.snapkv import SnapKV
+from kvarena.methods.tova import TOVA
 from kvarena.methods.vase_attnv import VaSEAttnV
 from kvarena.runners.generate import Decoder, Request
 from kvarena.runners.sampler import Greedy
@@ -150,6 +151,13 @@ def test_it_goes_around_a_pyramid(budget):
         AdaKV(budget=snapkv.budget, of=policy)
 
 
+def test_one_set_for_all_heads_has_nothing_to_compete_for(budget):
+    tova = TOVA(budget=budget(40))
+    for of in (tova, Pyramid(budget=tova.budget, of=tova)):
+        with pytest.raises(ValueError, match="one set for all heads"):
+            AdaKV(budget=tova.budget, of=of)
+
+
 def test_the_wrapped_method_works_with_the_budget_of_the_wrapper(budget):
     policy = AdaKV(budget=budget(40, recent=9), of=SnapKV(budget=budget(10)))
     assert policy.of.budget == policy.budget
@@ -164,3 +172,8 @@ def test_the_wrapped_method_works_with_the_budget_of_the_wrapper(budget):
 def test_what_cannot_work_is_refused(adakv, changes, named):
     with pytest.raises(ValueError, match=named):
         adakv(5, **changes)
+
+
+def test_without_rounds_in_decoding_a_head_has_room_for_the_sequence(budget):
+    snapkv = SnapKV(budget=replace(budget(24), interval=0, prefill=True))
+    assert AdaKV(budget=snapkv.budget, of=snapkv, ceiling=1.5).capacity(0, 3, 30) is None

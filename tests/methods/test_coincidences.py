@@ -1,14 +1,16 @@
 """Where two methods must keep, or read, the same set.
 
-Others stand in the file of the method: R-KV with SnapKV and KeyDiff, CurDKV with VaSE-DKV, AdaKV with alpha 1 and
-PyramidKV with beta 1 with what they wrap, Random with a protected prompt of nothing. That a budget above the sequence
-is dense, and that nothing goes where nothing is over the budget, holds of all and stands in test_contract.py.
+Others stand in the file of the method: R-KV with SnapKV and KeyDiff, CurDKV with VaSE-DKV and with exact norms,
+VaSE-AttnV without large slots and sampling with SnapKV, AdaKV of alpha 1 with what it wraps, Random with a shared draw.
+That a budget above the sequence is dense, and that nothing goes where nothing is over the budget, holds of all and
+stands in test_contract.py.
 """
 
 from dataclasses import dataclass, replace
 
 import pytest
 import torch
+from kvarena.kernels.score import value_range
 from kvarena.methods.adakv import AdaKV
 from kvarena.methods.h2o import H2O
 from kvarena.methods.oracle import Oracle
@@ -17,23 +19,11 @@ from kvarena.methods.pyramid import Pyramid
 from kvarena.methods.quest import Quest
 from kvarena.methods.random import Random
 from kvarena.methods.rkv import RKVVaSE
-from kvarena.methods.scores import value_range
 from kvarena.methods.snapkv import SnapKV
 from kvarena.methods.streaming import StreamingLLM
+from kvarena.methods.tova import TOVA
 from kvarena.methods.vase_attnv import VaSEAttnV
 from kvarena.methods.vase_dkv import VaSEDKV
-
-
-@dataclass(frozen=True, kw_only=True)
-class LargeThenAttended(SnapKV):
-    """The `n_large` largest value ranges of the candidates stay, and the most attended of the others."""
-
-    n_large: int
-
-    def score(self, view):
-        ranges = value_range(view.values).masked_fill(~view.candidates, -torch.inf)
-        large = ranges >= ranges.sort(-1, descending=True).values[..., self.n_large - 1, None]
-        return self.importance(view).masked_fill(large, torch.inf)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,8 +64,8 @@ def test_a_sample_by_weights_far_apart_is_their_top(view_of, kept, budget, seed)
     logits = -9 * torch.rand(3, 2, 9, generator=rng).argsort(-1)
     keys, values = logits[..., None] * torch.tensor([2**0.5, 0]), torch.randn(3, 2, 9, 2, generator=rng)
     sets = []
-    for method in VaSEAttnV, LargeThenAttended:
-        policy = method(budget=budget(6), smooth=1, n_large=2)
+    for sample in True, False:
+        policy = VaSEAttnV(budget=budget(6), smooth=1, n_large=2, sample=sample)
         sets.append(kept(policy, view_of(policy, keys, values, queries=[[1.0, 0]], seed=seed)))
     assert sets[0] == sets[1]
     assert sets[0][0] != sets[0][1]
@@ -117,6 +107,13 @@ def test_quest_with_pages_of_one_is_the_oracle(view_of, budget, rng):
     assert one.shape == other.shape == (3, 2, 2, 6)
     assert torch.equal(one.sort(-1).values, other.sort(-1).values)
     assert one.unique().numel() > 6
+
+
+def test_one_head_under_tova_is_snapkv_of_one_query(view_of, kept, budget, rng):
+    """That TOVA's softmax counts the newest slot scales all others alike."""
+    tova, snapkv = TOVA(budget=budget(8)), SnapKV(budget=budget(8), smooth=1)
+    keys, queries = torch.randn(3, 1, 20, 8, generator=rng), torch.randn(3, 1, 1, 1, 8, generator=rng)
+    assert kept(tova, view_of(tova, keys, queries=queries)) == kept(snapkv, view_of(snapkv, keys, queries=queries))
 
 
 @pytest.mark.parametrize("per_query_head", [False, True])

@@ -28,6 +28,7 @@ OWN = {
     "quest_per_query_head": PAGES,
     # rounds as all others have them
     "rkv": ("method.budget.prefill=false",),
+    "tova": ("method.budget.prefill=false",),
     "snapkv_original": ("method.budget.prefill=false", "method.budget.interval=8"),
 }
 
@@ -212,6 +213,16 @@ def test_slot_order_does_not_change_what_is_kept(watched, rng):
         assert (keep.sum((1, 2)) == 2 * TOKENS).all()
 
 
+def test_a_round_asks_nothing_of_the_device(watched):
+    """On tensors without data a question to the host, or a shape that depends on values, is an error."""
+    view = watched.views[0]
+    fields = {name: value.to("meta") for name, value in vars(view).items() if isinstance(value, torch.Tensor)}
+    meta = replace(view, noise=Noise(keys=view.noise.keys.to("meta")), **fields)
+    assert watched.policy.keep(meta).shape == view.live.shape
+    if watched.policy.needs.rank:
+        assert watched.policy.place(meta).shape == view.live.shape
+
+
 def test_nothing_to_drop_drops_nothing(watched):
     for view in watched.views:
         assert torch.equal(watched.policy.keep(replace(view, excess=torch.zeros_like(view.excess))), view.live)
@@ -244,6 +255,8 @@ def test_prefill_true_cuts_a_long_prompt_at_once(model, name):
         # the long prompt is cut once, then grows by 43
         ("snapkv_original", "interval=0", {"long": 1, "short": 0, "one": 0}, {"long": 67, "short": 53, "one": 44}),
         ("rkv", "interval=8", ROUNDS | {"long": 1 + 5}, {"long": 32, "short": 32, "one": 32}),
+        # one token a step, until the last, after which nothing is asked any more
+        ("tova", "interval=1", {"long": 1 + 42, "short": 28, "one": 19}, {"long": 30, "short": 25, "one": 25}),
     ],
 )
 def test_methods_that_cut_the_prompt(decode, name, as_published, rounds, peaks):

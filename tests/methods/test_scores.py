@@ -2,6 +2,7 @@ import math
 
 import pytest
 import torch
+from kvarena.kernels.score import value_range
 from kvarena.methods import scores
 from kvarena.methods.snapkv import SnapKV
 from scipy import stats
@@ -87,7 +88,7 @@ def test_mean_cosine_equals_the_matrix_of_all_pairs(random_view):
 
 
 def test_value_range_golden():
-    assert scores.value_range(torch.tensor([[[[-2.0, 0, 5, 1], [3, 3, 3, 3]]]])).tolist() == [[[7, 0]]]
+    assert value_range(torch.tensor([[[[-2.0, 0, 5, 1], [3, 3, 3, 3]]]])).tolist() == [[[7, 0]]]
 
 
 def test_slot_noise_is_one_number_a_position_head_layer_and_round(view_of, budget):
@@ -125,7 +126,7 @@ def test_highest_neighbour_golden(view_of, budget):
 
 
 def test_draws_by_weights_that_no_float_holds(view_of, budget):
-    """Two of weights 0.4, 0.3, 0.2, 0.1 times 1e-300: the exact inclusion probabilities of methods without underflow."""
+    """Two of weights 0.4, 0.3, 0.2, 0.1 times 1e-300: inclusion is what it is without the factor."""
     rows, exact = 20_000, (0.715873, 0.608333, 0.441270, 0.234524)
     view = view_of(SnapKV(budget=budget(2)), torch.zeros(rows, 1, 4, 1))
     weights = torch.tensor([0.4, 0.3, 0.2, 0.1], dtype=torch.float64).log() - 300 * math.log(10)
@@ -138,6 +139,7 @@ def test_draws_by_weights_that_no_float_holds(view_of, budget):
 
 def test_weights_of_zero_are_drawn_after_all_others(view_of, budget):
     view = view_of(SnapKV(budget=budget(2)), torch.zeros(500, 1, 5, 1))
-    score = scores.draw(torch.tensor([1e-300, 0, 1, 0, 1e-200], dtype=torch.float64).log().float().expand(500, 1, 5), view)
+    weights = torch.tensor([1e-300, 0, 1, 0, 1e-200], dtype=torch.float64)
+    score = scores.draw(weights.log().float().expand(500, 1, 5), view)
     assert not score.isnan().any()
     assert (score[..., [0, 2, 4]].amin(-1) > score[..., [1, 3]].amax(-1)).all()

@@ -122,7 +122,7 @@ def test_half_life_of_random_at_512_is_5_2_rounds(view_of):
 
 
 def test_ages_under_random_are_geometric(view_of):
-    """Of 20 candidates 15 stay, 5 are new: age a (in rounds) is found 5 * 0.75^a times a row, until the first prompt."""
+    """Of 20 candidates 15 stay, 5 are new: age a (in rounds) is found 5 * 0.75^a times a row."""
     policy = Random(budget=Budget(tokens=20, recent=5, sinks=0, interval=5))
     *_, positions = live_through(view_of, policy, 40, 1000)
     ages = (20 + 5 * 40 - 1 - positions) // 5  # 0: the recent ones

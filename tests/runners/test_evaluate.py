@@ -156,6 +156,8 @@ def test_the_budget_of_a_method_can_be_set(kvarena, tmp_path):
         (("method=rkv", "compression.recent=4"), "method.window=8: use 1 to budget.recent=4"),
         (("method=rkv", "method.lam=2"), "method.lam=2: lambda lies in 0..1"),
         (("method=vase_attnv", "method.n_large=99"), "method.n_large=99: use 0 to 42, the budget without the recent"),
+        (("method=snapkv", "method.neighbours=rank"), "method.neighbours=rank: use method.neighbours._target_=kvarena"),
+        ("compression.tokens=50.5", "budget.tokens=50.5: use a whole number"),
         ("compression.interval=0", "budget.interval=0 with prefill=false never evicts"),
         ("engine.batch_size=0", "engine.batch_size=0: use 1 or more"),
         ("task.samples.first_seed=7", "first_seed=7"),

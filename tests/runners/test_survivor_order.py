@@ -1,4 +1,4 @@
-"""Smoothing by rank against the releases as they run: slots that a round leaves in score order, pooled as they stand."""
+"""Smoothing by rank against the releases: their slots stay as a round sorts them, and are pooled as they stand."""
 
 import math
 

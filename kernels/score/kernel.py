@@ -1,0 +1,263 @@
+# pyright: reportCallIssue=false, reportOperatorIssue=false, reportArgumentType=false
+"""What scores are made of, in Triton: keys and values are read once a pass and never copied or widened in memory.
+
+Sums over slots run in a fixed order, so a row's result depends neither on its neighbours nor on the capacity.
+
+B rows, H KV heads, G query heads per KV head, N slots, W window, D head dim, R rank of a projection, C splits.
+"""
+
+import math
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from ..attend.kernel import LOG2E, LOWEST, check
+
+BLOCK = 64  # slots at a time
+TILE = 64  # queries at a time
+SPLIT = 256  # slots whose unit vectors one program sums
+JOINED = 16  # splits at a time
+
+
+def mean_softmax(queries: Tensor, keys: Tensor, support: Tensor) -> Tensor:
+    """Two passes over the keys: the norm of each query's softmax, then every slot's share, summed over queries."""
+    rows, heads, groups, window, dim = queries.shape
+    slots, num_queries = keys.shape[2], groups * window
+    check(dim)
+    queries, keys, support = queries.contiguous(), keys.contiguous(), support.contiguous()
+    lse = torch.empty(rows, heads, num_queries, dtype=torch.float32, device=keys.device)
+    score = torch.empty(rows, heads, slots, dtype=torch.float32, device=keys.device)
+    sizes = dict(
+        QUERIES=num_queries,
+        WINDOW=window if support.shape[2] > 1 else 1,
+        SCALE=1 / math.sqrt(dim),
+        DIM=dim,
+        TILE=TILE,
+        BLOCK=BLOCK,
+    )
+    norms[triton.cdiv(num_queries, TILE), heads, rows](
+        queries, keys, support, lse, slots, **sizes, num_warps=4, num_stages=3
+    )
+    shares[triton.cdiv(slots, BLOCK), heads, rows](queries, keys, support, lse, score, slots, **sizes, num_warps=4)
+    return score
+
+
+def mean_cosine(keys: Tensor, support: Tensor) -> Tensor:
+    rows, heads, slots, dim = keys.shape
+    check(dim)
+    keys, support = keys.contiguous(), support.contiguous()
+    splits = triton.cdiv(slots, SPLIT)
+    sums = torch.empty(rows, heads, splits, dim, dtype=torch.float32, device=keys.device)
+    counts = torch.empty(rows, heads, splits, dtype=torch.int32, device=keys.device)
+    score = torch.empty(rows, heads, slots, dtype=torch.float32, device=keys.device)
+    sum_units[splits, heads, rows](keys, support, sums, counts, slots, DIM=dim, SPLIT=SPLIT, BLOCK=BLOCK, num_warps=4)
+    mean_of_cosines[triton.cdiv(slots, BLOCK), heads, rows](
+        keys, support, sums, counts, score, slots, splits, DIM=dim, BLOCK=BLOCK, JOINED=JOINED, num_warps=4
+    )
+    return score
+
+
+def leverage(keys: Tensor, values: Tensor, projection: Tensor) -> Tensor:
+    rows, heads, slots, dim = keys.shape
+    rank = projection.shape[-1]
+    check(dim)
+    score = torch.empty(rows, heads, slots, dtype=torch.float32, device=keys.device)
+    projected_norms[triton.cdiv(slots, BLOCK), heads, rows](
+        keys.contiguous(),
+        values.contiguous(),
+        projection.contiguous(),
+        score,
+        slots,
+        RANK=rank,
+        DIM=dim,
+        WIDTH=max(16, triton.next_power_of_2(rank)),
+        BLOCK=BLOCK,
+        num_warps=4,
+    )
+    return score
+
+
+def value_range(values: Tensor) -> Tensor:
+    dim, num = values.shape[-1], values.shape[:-1].numel()
+    out = torch.empty(values.shape[:-1], dtype=torch.float32, device=values.device)
+    ranges[triton.cdiv(num, BLOCK),](
+        values.contiguous(), out, num, DIM=dim, CHANNELS=triton.next_power_of_2(dim), BLOCK=BLOCK, num_warps=4
+    )
+    return out
+
+
+@triton.jit
+def logits_of(own, key, support, pair, tile, slot, num_slots, QUERIES, WINDOW, SCALE, TILE):
+    """Logits to base 2 [TILE, BLOCK], and which of them count."""
+    query = tile + tl.arange(0, TILE)
+    inside = (query < QUERIES)[:, None] & (slot < num_slots)[None, :]
+    at = (pair * WINDOW + query % WINDOW)[:, None] * num_slots + slot[None, :]
+    counts = (tl.load(support + at, mask=inside, other=0) != 0) & inside
+    logits = tl.dot(own, key, input_precision="ieee") * (SCALE * LOG2E)
+    return tl.where(counts, logits, LOWEST), counts
+
+
+@triton.jit
+def norms(
+    queries,
+    keys,
+    support,
+    lse,
+    num_slots,
+    QUERIES: tl.constexpr,
+    WINDOW: tl.constexpr,
+    SCALE: tl.constexpr,
+    DIM: tl.constexpr,
+    TILE: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
+    """Log-sum-exp to base 2 of some queries of one KV head."""
+    tile = tl.program_id(0) * TILE
+    pair = tl.program_id(2).to(tl.int64) * tl.num_programs(1) + tl.program_id(1)
+    query, channel = tile + tl.arange(0, TILE), tl.arange(0, DIM)
+    there = query < QUERIES
+    own = tl.load(queries + (pair * QUERIES + query)[:, None] * DIM + channel, mask=there[:, None], other=0.0)
+    top = tl.full([TILE], LOWEST, tl.float32)
+    total = tl.zeros([TILE], tl.float32)
+    for start in range(0, num_slots, BLOCK):
+        slot = start + tl.arange(0, BLOCK)
+        where = (pair * num_slots + slot)[None, :] * DIM + channel[:, None]
+        key = tl.load(keys + where, mask=(slot < num_slots)[None, :], other=0.0)
+        logits, counts = logits_of(own, key, support, pair, tile, slot, num_slots, QUERIES, WINDOW, SCALE, TILE)
+        before = top
+        top = tl.maximum(before, tl.max(logits, 1))
+        weights = tl.where(counts, tl.exp2(logits - top[:, None]), 0.0)
+        total = total * tl.exp2(before - top) + tl.sum(weights, 1)
+    empty = total == 0  # of such a query no slot gets a share
+    tl.store(lse + pair * QUERIES + query, tl.where(empty, -LOWEST, top + tl.log2(tl.where(empty, 1.0, total))), there)
+
+
+@triton.jit
+def shares(
+    queries,
+    keys,
+    support,
+    lse,
+    score,
+    num_slots,
+    QUERIES: tl.constexpr,
+    WINDOW: tl.constexpr,
+    SCALE: tl.constexpr,
+    DIM: tl.constexpr,
+    TILE: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
+    """Mean probability of one block of slots."""
+    pair = tl.program_id(2).to(tl.int64) * tl.num_programs(1) + tl.program_id(1)
+    slot, channel = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK), tl.arange(0, DIM)
+    inside = slot < num_slots
+    where = (pair * num_slots + slot)[None, :] * DIM + channel[:, None]
+    key = tl.load(keys + where, mask=inside[None, :], other=0.0)
+    total = tl.zeros([BLOCK], tl.float32)
+    for tile in range(0, QUERIES, TILE):
+        query = tile + tl.arange(0, TILE)
+        there = query < QUERIES
+        own = tl.load(queries + (pair * QUERIES + query)[:, None] * DIM + channel, mask=there[:, None], other=0.0)
+        norm = tl.load(lse + pair * QUERIES + query, mask=there, other=0.0)
+        logits, counts = logits_of(own, key, support, pair, tile, slot, num_slots, QUERIES, WINDOW, SCALE, TILE)
+        total += tl.sum(tl.where(counts, tl.exp2(logits - norm[:, None]), 0.0), 0)
+    tl.store(score + pair * num_slots + slot, total / QUERIES, mask=inside)
+
+
+@triton.jit
+def unit_keys(keys, support, pair, slot, num_slots, DIM: tl.constexpr):
+    """Unit vectors [BLOCK, D] of keys in the support, zeros for the others; and which those are."""
+    inside = slot < num_slots
+    at = pair * num_slots + slot
+    counts = (tl.load(support + at, mask=inside, other=0) != 0) & inside
+    key = tl.load(keys + at[:, None] * DIM + tl.arange(0, DIM), mask=counts[:, None], other=0.0).to(tl.float32)
+    return key / (tl.sqrt_rn(tl.sum(key * key, 1)) + 1e-8)[:, None], counts
+
+
+@triton.jit
+def sum_units(keys, support, sums, counts, num_slots, DIM: tl.constexpr, SPLIT: tl.constexpr, BLOCK: tl.constexpr):
+    split = tl.program_id(0)
+    pair = tl.program_id(2).to(tl.int64) * tl.num_programs(1) + tl.program_id(1)
+    total, count = tl.zeros([DIM], tl.float32), tl.zeros([BLOCK], tl.int32)
+    for start in range(split * SPLIT, split * SPLIT + SPLIT, BLOCK):
+        units, here = unit_keys(keys, support, pair, start + tl.arange(0, BLOCK), num_slots, DIM)
+        total += tl.sum(units, 0)
+        count += here.to(tl.int32)
+    part = pair * tl.num_programs(0) + split
+    tl.store(sums + part * DIM + tl.arange(0, DIM), total)
+    tl.store(counts + part, tl.sum(count, 0))
+
+
+@triton.jit
+def mean_of_cosines(
+    keys,
+    support,
+    sums,
+    counts,
+    score,
+    num_slots,
+    num_splits,
+    DIM: tl.constexpr,
+    BLOCK: tl.constexpr,
+    JOINED: tl.constexpr,
+):
+    pair = tl.program_id(2).to(tl.int64) * tl.num_programs(1) + tl.program_id(1)
+    slot, channel = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK), tl.arange(0, DIM)
+    total, count = tl.zeros([DIM], tl.float32), tl.zeros([JOINED], tl.int32)
+    for start in range(0, num_splits, JOINED):
+        part = start + tl.arange(0, JOINED)
+        there, part = part < num_splits, pair * num_splits + part
+        total += tl.sum(tl.load(sums + part[:, None] * DIM + channel, mask=there[:, None], other=0.0), 0)
+        count += tl.load(counts + part, mask=there, other=0)
+    units, _ = unit_keys(keys, support, pair, slot, num_slots, DIM)
+    cosines = tl.sum(units * total, 1) - tl.sum(units * units, 1)
+    tl.store(score + pair * num_slots + slot, cosines / tl.sum(count, 0), mask=slot < num_slots)
+
+
+@triton.jit
+def projected(vectors, where, inside, gauss):
+    """Squared norms [BLOCK] of projected vectors.
+
+    The projection is given as the sum of two numbers of the vectors' dtype, so that nothing of it is lost.
+    """
+    own = tl.load(vectors + where, mask=inside, other=0.0)
+    high = gauss.to(own.dtype)
+    low = (gauss - high.to(tl.float32)).to(own.dtype)
+    seen = tl.dot(own, high, input_precision="ieee")
+    seen = tl.dot(own, low, seen, input_precision="ieee")
+    return tl.sum(seen * seen, 1)
+
+
+@triton.jit
+def projected_norms(
+    keys,
+    values,
+    projection,
+    score,
+    num_slots,
+    RANK: tl.constexpr,
+    DIM: tl.constexpr,
+    WIDTH: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
+    row = tl.program_id(2).to(tl.int64)
+    pair = row * tl.num_programs(1) + tl.program_id(1)
+    slot, channel, axis = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK), tl.arange(0, DIM), tl.arange(0, WIDTH)
+    inside = slot < num_slots
+    at = (row * DIM + channel)[:, None] * RANK + axis[None, :]
+    gauss = tl.load(projection + at, mask=(axis < RANK)[None, :], other=0.0)
+    where = (pair * num_slots + slot)[:, None] * DIM + channel[None, :]
+    norm = projected(keys, where, inside[:, None], gauss) * projected(values, where, inside[:, None], gauss)
+    tl.store(score + pair * num_slots + slot, norm, mask=inside)
+
+
+@triton.jit
+def ranges(values, out, num, DIM: tl.constexpr, CHANNELS: tl.constexpr, BLOCK: tl.constexpr):
+    place, channel = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK), tl.arange(0, CHANNELS)
+    inside = (place < num)[:, None] & (channel < DIM)[None, :]
+    own = tl.load(values + place[:, None] * DIM + channel, mask=inside, other=0.0)
+    most = tl.max(tl.where(inside, own.to(tl.float32), float("-inf")), 1)
+    least = tl.min(tl.where(inside, own.to(tl.float32), float("inf")), 1)
+    tl.store(out + place, (most - least).to(own.dtype).to(tl.float32), mask=place < num)

@@ -1,0 +1,311 @@
+"""kvarena-benchmark: the time of a decode step of one method and model shape, beside the least that its bytes allow.
+
+The least time is (weights + live KV bytes) over the copy bandwidth, measured in the same process; mbu is the share of
+it that is reached, rounds included. Weights are random: speed does not depend on them. Rows are placed in the middle of
+a long sequence with random keys and values instead of being decoded up to there.
+
+B rows, L layers, H KV heads, N slots, D head dim.
+"""
+
+import csv
+import os
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import hydra
+import torch
+from hydra.core.hydra_config import HydraConfig
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+from torch import Tensor
+
+from ..kernels import pages
+from ..kernels.noise import Noise
+from ..methods.policy import Policy
+from . import provenance
+from .cache import KVCache
+from .evaluate import one_line_errors
+from .generate import Decoder, Request, Row
+from .layer import Layer
+from .model import DTYPES, Model, own_attention, random_model, shape_of
+
+SPARE = 2 * 2**30  # bytes left free beside weights and cache: activations, logits, graphs
+
+
+@dataclass(frozen=True, kw_only=True)
+class Timing:
+    """One line of the CSV."""
+
+    model: str
+    method: str
+    engine: str
+    batch: int
+    tokens: int | None  # budget
+    position: int
+    staggered: bool
+    ms_p50: float  # of a step without rounds
+    ms_p95: float
+    ms: float  # of a step, its share of the rounds included
+    tokens_per_s: float
+    limit_ms: float
+    mbu: float  # 0 to 1: limit_ms / ms
+    evict_share: float  # 0 to 1: of the time
+    weight_bytes: int  # read in a step
+    kv_bytes: int  # live, read in a step
+    peak_bytes: int
+    setup_s: float  # compilation and capture
+    copy_gb_per_s: float
+    gate: float | None  # share of the tokens that the eager engine chooses too; None: not asked
+    gate_regret: float | None  # largest distance of a chosen logit to the eager engine's best, over their deviation
+    device: str
+    versions: str
+    commit: str
+
+
+def benchmark(config: DictConfig, method: str, shape: str, engine: str) -> list[Timing]:
+    """Time every position and append the lines to `output`."""
+    device = torch.device(config.device)
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise ValueError("device=cuda: torch sees no CUDA device; use device=cpu engine=eager")
+    if config.dtype not in DTYPES:
+        raise ValueError(f"dtype={config.dtype}: use one of {', '.join(DTYPES)}")
+    policy: Policy = instantiate(config.method)
+    model = random_model(instantiate(config.shape), DTYPES[config.dtype], device, config.seed)
+    build: partial[Decoder] = instantiate(config.engine, seed=config.seed)
+    rate = copy_bandwidth(device)
+    lines = []
+    for position in config.positions:
+        batch = config.batch_size or largest_batch(model, policy, config.longest, device)
+        common = dict(model=model, policy=policy, sampler=instantiate(config.sampler), batch_size=batch)
+        # memory of an eviction does not depend on the position
+        common |= dict(longest_prompt=1 if policy.evicts else position, max_tokens=position + 4 * config.steps + 1024)
+        gate, regret = compare(build, common, position, config) if config.gate else (None, None)
+        started = time.perf_counter()
+        decoder = build(**common)
+        with own_attention(model), torch.inference_mode():
+            decoder.prepare()
+            place(decoder, position, config.stagger)
+            interval = policy.budget.interval if policy.evicts else 0
+            measure(decoder, interval + 2 * decoder.look)  # a round among them: all is compiled and captured
+            setup = time.perf_counter() - started
+            reset_peak(device)
+            steps, rounds, kv = measure(decoder, config.steps)
+        total = sum(taken for _, taken in steps) + sum(rounds)
+        num_steps = sum(count for count, _ in steps)
+        ms = 1e3 * total / num_steps
+        weights = weight_bytes(model)
+        limit = 1e3 * (weights + kv) / rate
+        each = sorted(1e3 * taken / count for count, taken in steps)
+        lines.append(
+            Timing(
+                model=shape,
+                method=method,
+                engine=engine,
+                batch=batch,
+                tokens=policy.budget.tokens if policy.budget else None,
+                position=position,
+                staggered=config.stagger,
+                ms_p50=round(statistics.median(each), 4),
+                ms_p95=round(each[int(0.95 * (len(each) - 1))], 4),
+                ms=round(ms, 4),
+                tokens_per_s=round(batch / ms * 1e3, 1),
+                limit_ms=round(limit, 4),
+                mbu=round(limit / ms, 4),
+                evict_share=round(sum(rounds) / total, 4),
+                weight_bytes=weights,
+                kv_bytes=round(kv),
+                peak_bytes=torch.cuda.max_memory_allocated(device) if device.type == "cuda" else 0,
+                setup_s=round(setup, 1),
+                copy_gb_per_s=round(rate / 1e9, 1),
+                gate=gate,
+                gate_regret=regret,
+                device=provenance.device_name(device),
+                versions=" ".join(f"{name} {version}" for name, version in provenance.versions().items()),
+                commit=provenance.commit()[0],
+            )
+        )
+        append(Path(config.output), lines[-1])
+        del decoder
+        if device.type == "cuda":
+            torch.cuda.empty_cache()
+    return lines
+
+
+def weight_bytes(model: Model) -> int:
+    """Bytes of the parameters that a step reads: all but an embedding of its own, of which it takes a row a token."""
+    total = sum(p.numel() * p.element_size() for p in model.parameters())
+    table = model.get_input_embeddings().weight
+    tied = model.get_output_embeddings().weight is table
+    return total if tied else total - table.numel() * table.element_size()
+
+
+def copy_bandwidth(device: torch.device) -> float:
+    """Bytes a second, read and written."""
+    source = torch.ones(2**30 if device.type == "cuda" else 2**26, dtype=torch.uint8, device=device)
+    target = torch.empty_like(source)
+    return 2 * source.nbytes / statistics.median(seconds(lambda: target.copy_(source), device) for _ in range(20))
+
+
+def seconds(work: Callable[[], object], device: torch.device) -> float:
+    if device.type == "cuda":
+        begin, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+        begin.record()
+        work()
+        end.record()
+        end.synchronize()
+        return begin.elapsed_time(end) / 1e3
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def largest_batch(model: Model, policy: Policy, longest: int, device: torch.device) -> int:
+    """Rows of `longest` tokens that fit beside the weights."""
+    if device.type != "cuda":
+        raise ValueError("batch_size=null needs device=cuda: give a number of rows")
+    shape = shape_of(model.config)
+    one = KVCache(
+        policy=policy,
+        shape=shape,
+        batch_size=1,
+        longest_prompt=1 if policy.evicts else longest,
+        longest=longest,
+        dtype=model.dtype,
+        device=torch.device("meta"),
+    )
+    row = sum(layer.slot_bytes * layer.keys.shape[2] + layer.row_bytes for layer in one.layers)
+    free, _ = torch.cuda.mem_get_info(device)
+    batch = int((free - SPARE) // row)
+    if batch < 1:
+        raise ValueError(f"longest={longest}: one row takes {row / 2**30:.1f} GiB, {free / 2**30:.1f} GiB are free")
+    return batch
+
+
+def place(decoder: Decoder, position: int, stagger: bool) -> None:
+    """Fill all rows as if they had decoded up to `position`; staggered ones are due one after the other."""
+    cache, policy = decoder.cache, decoder.policy
+    interval = policy.budget.interval if policy.evicts else 0
+    decoder.tokens.zero_()
+    for row in range(cache.batch_size):
+        cache.admit(row, position, Noise.key(decoder.seed, row, 0))
+        clock = cache.clocks[row]
+        if policy.evicts and position > policy.budget.tokens:
+            clock.evicted()
+        if stagger:
+            clock.step(row * interval // cache.batch_size)
+        cache.positions[row] = clock.position
+        decoder.rows[row] = Row(request=Request(str(row), 0, [0]), prefill_s=0.0, started=0.0, token_ids=[0])
+        for index, layer in enumerate(cache.layers):
+            fill(layer, row, clock.resident[index], clock.position, policy)
+
+
+def fill(layer: Layer, row: int, slots: int, position: int, policy: Policy) -> None:
+    """Random keys, values and queries; positions spread over the sequence up to the newest."""
+    layer.lengths[row] = slots
+    for column in (layer.keys, layer.values, layer.queries):
+        column[row].normal_(std=0.1)  # small keys: with large ones the attention hangs on one slot, and on every rounding
+    spread = torch.linspace(0, position - 1, slots, device=layer.keys.device)
+    layer.positions[row, :, :slots] = spread.to(torch.int32)
+    if layer.rank.numel():
+        layer.rank[row] = layer.positions[row]
+    if layer.page_min.numel():
+        low, high = pages.bounds(layer.keys[row : row + 1, :, :slots], policy.needs.page)
+        layer.page_min[row, :, : low.shape[2]], layer.page_max[row, :, : high.shape[2]] = low[0], high[0]
+
+
+def measure(decoder: Decoder, steps: int) -> tuple[list[tuple[int, float]], list[float], float]:
+    """(steps, seconds) of each burst, seconds of each round, and the mean live KV bytes of a step."""
+    cache = decoder.cache
+    bursts, rounds, kv = [], [], 0.0
+    pair = 2 * cache.shape.heads * cache.shape.dim * cache.layers[0].keys.element_size()
+    while (done := sum(count for count, _ in bursts)) < steps:
+        count = min(decoder.burst(), steps - done)
+        kv += pair * count * sum(sum(clock.resident) + cache.shape.layers * (count + 1) / 2 for clock in cache.clocks)
+        bursts.append((count, seconds(partial(decoder.advance, count), decoder.device)))
+        if due := cache.due():
+            rounds.append(seconds(partial(decoder.round, due), decoder.device))
+            cache.evicted(due)
+    return bursts, rounds, kv / steps
+
+
+class Witness(Decoder):
+    """An eager decoder that shows its logits."""
+
+    def choose(self, logits: Tensor, noise: Noise, num_chosen: Tensor) -> Tensor:
+        self.logits = logits.float()
+        return super().choose(logits, noise, num_chosen)
+
+
+def compare(
+    build: partial[Decoder], common: Mapping[str, Any], position: int, config: DictConfig
+) -> tuple[float, float]:
+    """Share of the engine's tokens that eager decoding chooses from the same state, and the largest regret."""
+    engine = build(**common)
+    witness = Witness(**common, seed=config.seed)
+    same, regret = [], 0.0
+    with own_attention(engine.model), torch.inference_mode():
+        engine.prepare()
+        place(engine, position, config.stagger)
+        place(witness, position, config.stagger)
+        for ours, theirs in zip(engine.cache.layers, witness.cache.layers, strict=True):
+            for name in ("keys", "values", "queries", "page_min", "page_max"):
+                getattr(theirs, name).copy_(getattr(ours, name))
+        for _ in range(config.gate):
+            for decoder in (witness, engine):
+                decoder.advance(1)
+            chosen = engine.tokens[:, None]
+            same.append((chosen == witness.tokens[:, None]).float().mean().item())
+            gap = witness.logits.amax(-1, keepdim=True) - witness.logits.gather(1, chosen)
+            regret = max(regret, (gap / witness.logits.std(-1, keepdim=True)).max().item())
+            witness.tokens.copy_(engine.tokens)
+            if due := engine.cache.due():
+                for decoder in (witness, engine):
+                    decoder.evict(due)
+    if regret > config.regret:
+        raise RuntimeError(f"the engine chose a token {regret:.2f} deviations below the eager engine's best")
+    return round(statistics.mean(same), 4), round(regret, 4)
+
+
+def reset_peak(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+        torch.cuda.reset_peak_memory_stats(device)
+
+
+def append(path: Path, line: Timing) -> None:
+    new = not path.exists()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a", newline="") as file:
+        table = csv.DictWriter(file, list(vars(line)))
+        if new:
+            table.writeheader()
+        table.writerow(vars(line))
+    print(
+        f"{line.model} {line.method} batch {line.batch} position {line.position}: {line.ms:.2f} ms a step "
+        f"(limit {line.limit_ms:.2f}, {line.mbu:.1%}), {line.tokens_per_s:.0f} tok/s, rounds {line.evict_share:.1%}, "
+        f"p50 {line.ms_p50:.2f}, peak {line.peak_bytes / 1e9:.1f} GB, set-up {line.setup_s:.0f} s, "
+        f"gate {line.gate} {line.gate_regret}",
+        flush=True,
+    )
+
+
+@hydra.main(version_base="1.3", config_path="pkg://kvarena.conf", config_name="benchmark")
+def application(config: DictConfig) -> None:
+    choices: Mapping[str, str] = HydraConfig.get().runtime.choices
+    with one_line_errors():
+        benchmark(config, choices["method"], choices["shape"], choices["engine"])
+
+
+def main() -> None:
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # hydra would print lines of its own and exit with 1
+    with one_line_errors():
+        application()  # type: ignore[call-arg]
+
+
+if __name__ == "__main__":
+    main()
