@@ -12,6 +12,10 @@ $(VENV)/installed: pyproject.toml requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit("kvarena needs Python 3.11 or newer: make PYTHON=...") if sys.version_info < (3, 11) else 0'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --constraint requirements.txt torch
+	$(BIN)/pip install --quiet --constraint requirements.txt --editable .
+	@touch $@
+
+$(VENV)/developed: $(VENV)/installed
 	$(BIN)/pip install --quiet --constraint requirements.txt --editable '.[dev]'
 	@touch $@
 
@@ -21,10 +25,10 @@ quickstart: $(VENV)/installed
 	$(BIN)/kvarena-report runs/quickstart; \
 	echo "run: $$(($$(date +%s) - start)) s"
 
-test: $(VENV)/installed
+test: $(VENV)/developed
 	$(BIN)/pytest
 
-lint: $(VENV)/installed
+lint: $(VENV)/developed
 	$(BIN)/ruff check .
 	$(BIN)/pyright --pythonpath $(BIN)/python
 

@@ -21,11 +21,16 @@ BENCHMARKS = "benchmarks"  # CSV files of kvarena-benchmark, one a version
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The exit status: 0, or 2 for what the caller can put right."""
+    """The exit status: 0, 1 where --verify found a mismatch, or 2 for what the caller can put right."""
     arguments = parse(argv)
     try:
         if arguments.compare:
             print(compare(*arguments.compare), end="")
+        elif arguments.verify:
+            # torch and transformers take seconds to import, and nothing else here needs them
+            from ..runners.verify import verify
+
+            return 1 if verify(arguments.runs_dir) else 0
         else:
             report(arguments.runs_dir, arguments.output or arguments.runs_dir / REPORT)
     except (ValueError, OSError) as error:
@@ -38,6 +43,7 @@ def parse(argv: Sequence[str] | None) -> Namespace:
     parser = ArgumentParser(prog="kvarena-report", description="Report on all runs below a folder, or compare two.")
     parser.add_argument("runs_dir", nargs="?", type=Path, metavar="RUNS_DIR", help="runs are found at any depth below")
     parser.add_argument("--output", type=Path, metavar="DIR", help="where the files go (default: RUNS_DIR/report)")
+    parser.add_argument("--verify", action="store_true", help="recompute hashes, say what does not match")
     parser.add_argument("--compare", nargs=2, type=Path, metavar=("A", "B"), help="the folders of two runs")
     arguments = parser.parse_args(argv)
     if (arguments.runs_dir is None) == (arguments.compare is None):

@@ -2,116 +2,117 @@
 
 import os
 import sys
-import time
-from collections.abc import Iterator, Sequence
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any, cast
+from pathlib import Path
+from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException, InstantiationException
+from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
-from tqdm import tqdm
 
-from ..tasks.task import Grade, Sample, Task
-from . import provenance
-from .generate import Decoder, Generation, Request
+from . import estimate, provenance
+from .generate import Request
 from .job import Job, build
-from .loops import repetition, terminal_loop
+from .lock import Locked, locked
 from .model import Tokenizer
-from .record import Record, RunFolder, append_line
+from .progress import Progress, Tally
+from .record import RunFolder, append_line
+from .stop import Stop
+from .sweep import Outcome, cost
+from .workers import Workers
+
+USER_ERRORS = (HydraException, OmegaConfBaseException, ValueError, OSError, MemoryError, ImportError)
 
 
-def evaluate(job: Job) -> RunFolder:
-    """Run what is missing of a job; returns its folder."""
-    folder = RunFolder(path=job.folder)
-    folder.check(job.identity)
+def evaluate(job: Job) -> Outcome:
+    """Run what is missing of a job."""
+    folder, name = RunFolder(path=job.folder), describe(job)
     job.checkpoint.config()
     tokenizer = job.checkpoint.tokenizer()
     requests = job.requests(tokenizer)
+    run = header(job, requests, tokenizer)
+    missing = rest(folder, run, requests)
+    print(f"{name}: {len(requests) - len(missing)} of {len(requests)} done, {folder.path}", flush=True)
+    if job.config["dry_run"] and missing:
+        return plan(job, folder, requests, missing)
+    if not missing:
+        return Outcome(status="skipped", name=name, reason="complete", folder=str(folder.path))
+    longest_prompt = max(len(request.prompt) for request in requests)
+    with Stop().listen() as stop, locked(folder.path):
+        folder.repair()
+        missing = rest(folder, run, requests)
+        with job.workers.open(job, longest_prompt, folder.path) as workers, stop.listen():
+            folder.begin(run | hardware(workers))
+            work(job, folder, workers, missing, typical(job, requests), stop)
+    return Outcome(status="done", name=name, folder=str(folder.path))
+
+
+def rest(folder: RunFolder, run: Mapping[str, Any], requests: Sequence[Request]) -> list[Request]:
+    """What a folder lacks of the run; a folder of something else is refused."""
+    folder.check(run)
     done = {record.key for record in folder.records()}
     if unknown := done - {(request.sample, request.draw) for request in requests}:
         raise ValueError(f"{folder.records_file} holds a sample that is not of this run: {min(unknown)}")
-    missing = [request for request in requests if (request.sample, request.draw) not in done]
-    print(f"{describe(job)}: {len(done)} of {len(requests)} done, {folder.path}", flush=True)
-    if job.config["dry_run"] or not missing:
-        return folder
-    model = job.checkpoint.load(job.device)
-    folder.begin(header(job, requests))
-    folder.repair()
-    decoder = job.engine(
-        model=model,
-        policy=job.policy,
-        sampler=job.sampler,
+    return [request for request in requests if (request.sample, request.draw) not in done]
+
+
+def work(
+    job: Job, folder: RunFolder, workers: Workers, missing: Sequence[Request], typical: float, stop: Stop
+) -> None:
+    """Decode, grade and record."""
+    tally = Tally()
+    tally.add(folder.records())
+    progress = Progress(
+        name=describe(job),
+        num_rows=tally.rows + len(missing),
         max_tokens=job.config["max_tokens"],
-        longest_prompt=max(len(request.prompt) for request in requests),
-        seed=job.config["seed"],
-        output_dir=folder.path,
+        typical=typical,
+        lengths=workers.lengths,
+        tally=tally,
     )
-    work(job, folder, decoder, tokenizer, missing)
-    return folder
+    job.logger.begin(describe(job), job.identity, folder.run(), folder.path)
+    with session(folder, workers, progress), progress.shown():
+        for records in workers.run(missing):
+            with stop.shield():
+                folder.append(*records)
+                progress.add(records)
+            job.logger.log(tally.numbers() | {"tokens_per_s": progress.rate()})
+    job.logger.end(tally.numbers() | {"tokens_per_s": progress.rate()}, folder.records())
 
 
-def work(job: Job, folder: RunFolder, decoder: Decoder, tokenizer: Tokenizer, missing: Sequence[Request]) -> None:
-    """Decode, grade and record; one line of the sessions file says what it took."""
-    samples = {sample.id: sample for sample in job.samples}
-    started, start, tokens, right = datetime.now(UTC), time.perf_counter(), 0, 0.0
-    with tqdm(total=len(missing), desc=job.labels["method"], unit="row", dynamic_ncols=True) as bar:
-        for generation in decoder.run(missing):
-            record = judge(job.task, samples[generation.sample], generation, tokenizer)
-            folder.append(record)
-            tokens, right = tokens + record.num_tokens, right + (record.score or 0)
-            bar.update()
-            bar.set_postfix_str(f"right {right / bar.n:.2f}, {tokens / (time.perf_counter() - start):.0f} tok/s")
-    session = {
-        "started": started.isoformat(timespec="seconds"),
-        "wall_s": round(time.perf_counter() - start, 3),
-        "tokens": tokens,
-        "records": len(missing),
-        "steps": decoder.steps,
-    }
-    append_line(folder.sessions_file, session)
+@contextmanager
+def session(folder: RunFolder, workers: Workers, progress: Progress) -> Iterator[None]:
+    """One line of the sessions file says what this process took, and with what; also when it is stopped."""
+    started, rows, tokens = datetime.now(UTC), progress.tally.rows, progress.tally.tokens
+    commit, dirty = provenance.commit()
+    try:
+        yield
+    finally:
+        line = {
+            "started": started.isoformat(timespec="seconds"),
+            "wall_s": round(progress.seconds, 3),
+            "tokens": progress.tally.tokens - tokens,
+            "records": progress.tally.rows - rows,
+            "steps": workers.steps,
+            "commit": commit,
+            "dirty": dirty,
+        }
+        if not isinstance(sys.exc_info()[1], OSError):  # a full disk takes no more
+            append_line(folder.sessions_file, line | hardware(workers))
 
 
-def judge(task: Task, sample: Sample, generation: Generation, tokenizer: Tokenizer) -> Record:
-    """Decode and grade a completion, never the prompt."""
-    completion = text(generation.token_ids, tokenizer)
-    if generation.stop == "error":
-        grade = Grade(score=None, answer="", note="logits were not finite")
-    else:
-        grade = task.grader(completion, sample.target, sample.meta)
-    loop = terminal_loop(generation.token_ids)
-    return Record(
-        sample=generation.sample,
-        draw=generation.draw,
-        token_ids=generation.token_ids,
-        completion=completion,
-        answer=grade.answer,
-        target=sample.target,
-        score=grade.score,
-        note=grade.note,
-        stop=generation.stop,
-        prompt_tokens=generation.prompt_tokens,
-        num_tokens=len(generation.token_ids),
-        loop_onset=loop.onset if loop else None,
-        loop_period=loop.period if loop else None,
-        loop_character=len(text(generation.token_ids[: loop.onset], tokenizer)) if loop else None,
-        prefill_s=round(generation.prefill_s, 6),
-        decode_s=round(generation.decode_s, 6),
-        second_opinion=grade.second_opinion,
-        **generation.usage._asdict(),
-        **repetition(generation.token_ids, completion)._asdict(),
-    )
+def hardware(workers: Workers) -> dict[str, Any]:
+    return {"device": ", ".join(sorted(set(workers.devices))), "num_workers": len(workers.devices)}
 
 
-def text(token_ids: Sequence[int], tokenizer: Tokenizer) -> str:
-    return cast(str, tokenizer.decode(list(token_ids), skip_special_tokens=True))
-
-
-def header(job: Job, requests: Sequence[Request]) -> dict[str, Any]:
-    """run.json."""
+def header(job: Job, requests: Sequence[Request], tokenizer: Tokenizer) -> dict[str, Any]:
+    """run.json, but for the devices."""
     commit, dirty = provenance.commit()
     return {
         "identity": job.identity,
@@ -122,13 +123,33 @@ def header(job: Job, requests: Sequence[Request]) -> dict[str, Any]:
         "commit": commit,
         "dirty": dirty,
         "versions": provenance.versions(),
-        "device": provenance.device_name(job.device),
+        "driver": provenance.driver(),
+        "data_sha256": provenance.samples_digest(job.samples),
+        "template_sha256": provenance.digest([job.task.template, tokenizer.chat_template]),
+        "prompts_sha256": provenance.prompts_digest(requests),
         "data_commits": dict(job.task.origin),
         "option_orders": {s.id: s.meta["order"] for s in job.samples if "order" in s.meta},
-        "data_sha256": provenance.digest([[s.id, s.question, s.target] for s in job.samples]),
-        "prompts_sha256": provenance.digest([[r.sample, list(r.prompt)] for r in requests]),
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+
+
+def plan(job: Job, folder: RunFolder, requests: Sequence[Request], missing: Sequence[Request]) -> Outcome:
+    """What the missing rows will take."""
+    tokens = estimate.expected_tokens(len(missing), folder.records(), typical(job, requests))
+    speed = estimate.speed(Path(job.config["runs_dir"]), job.labels["model"], job.labels["method"])
+    hours = tokens / speed.tokens_per_s / 3600 if speed else None
+    reason = cost(tokens, [hours]) + (f" at {speed.tokens_per_s:.0f} tokens/s ({speed.device})" if speed else "")
+    print(f"  {reason}", flush=True)
+    reason = f"{len(requests) - len(missing)} of {len(requests)} done, {reason}"
+    return Outcome(
+        status="planned", name=describe(job), reason=reason, folder=str(folder.path), tokens=tokens, hours=hours
+    )
+
+
+def typical(job: Job, requests: Sequence[Request]) -> float:
+    """Tokens of a dense completion."""
+    prompt = sum(len(request.prompt) for request in requests) / len(requests)
+    return min(max(job.task.dense_length - prompt, 1), job.config["max_tokens"])
 
 
 def describe(job: Job) -> str:
@@ -138,22 +159,39 @@ def describe(job: Job) -> str:
 
 
 @hydra.main(version_base="1.3", config_path="pkg://kvarena.conf", config_name="evaluate")
-def application(config: DictConfig) -> None:
-    with one_line_errors():
-        evaluate(build(config, HydraConfig.get().runtime.choices["method"]))
+def application(config: DictConfig) -> Outcome:
+    context = HydraConfig.get()
+    if context.mode != RunMode.MULTIRUN:
+        with one_line_errors():
+            return evaluate(build(config, context.runtime.choices["method"]))
+    name = " ".join(context.overrides.task)
+    try:
+        return evaluate(build(config, context.runtime.choices["method"]))
+    except Locked as error:
+        return Outcome(status="skipped", name=name, reason=str(error))
+    except Exception as error:  # whatever it is, the other combinations do not share it
+        if not isinstance(error, USER_ERRORS):
+            traceback.print_exc()
+        print(f"kvarena: {one_line(error)}", file=sys.stderr, flush=True)
+        return Outcome(status="failed", name=name, reason=one_line(error))
+
+
+def one_line(error: BaseException) -> str:
+    """What went wrong, without the frames around it."""
+    while isinstance(error, InstantiationException) and error.__cause__ is not None:
+        error = error.__cause__
+    if isinstance(error, ModuleNotFoundError) and error.name in ("ray", "wandb"):
+        return f"{error}: pip install 'kvarena[{error.name}]'"
+    return " ".join(str(error).split("Config search path")[0].split())
 
 
 @contextmanager
 def one_line_errors() -> Iterator[None]:
-    """What the user got wrong, in one line without the frames around it; exit code 2."""
+    """What the user or the machine got wrong, in one line; exit status 2."""
     try:
         yield
-    except (HydraException, OmegaConfBaseException, ValueError) as error:
-        cause: BaseException = error
-        while isinstance(cause, InstantiationException) and cause.__cause__ is not None:
-            cause = cause.__cause__
-        message = " ".join(str(cause).split("Config search path")[0].split())
-        print(f"kvarena: {message}", file=sys.stderr)
+    except USER_ERRORS as error:
+        print(f"kvarena: {one_line(error)}", file=sys.stderr)
         sys.exit(2)
 
 

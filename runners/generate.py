@@ -195,6 +195,10 @@ class Decoder:
         elif len(row.token_ids) == self.max_tokens:
             row.stop = "length"
 
+    def lengths(self) -> list[int]:
+        """Tokens so far of each row under way."""
+        return [len(row.token_ids) for row in self.rows if row]
+
     def restart(self) -> None:
         """No token was chosen since the last look."""
         self.cursor.zero_()

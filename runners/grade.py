@@ -15,6 +15,7 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from ..tasks.task import Task
+from .lock import locked
 from .record import Record, RunFolder
 
 
@@ -76,7 +77,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise ValueError("no run.json below that folder")
         with ThreadPoolExecutor(arguments.num_workers) as pool:
             for folder in folders:
-                print(f"{folder.path}: {grade(folder, pool)}", flush=True)
+                with locked(folder.path):
+                    print(f"{folder.path}: {grade(folder, pool)}", flush=True)
     except (ValueError, InstantiationException) as error:
         message = " ".join(str(error.__cause__ or error).split())
         print(f"kvarena-grade: {message}", file=sys.stderr)

@@ -13,12 +13,11 @@ from omegaconf import DictConfig, OmegaConf
 from ..methods.policy import Policy
 from ..tasks.task import Sample, Task
 from .generate import Decoder, Request
+from .logger import Logger
 from .model import Checkpoint, Tokenizer
-from .provenance import digest
+from .provenance import identity
 from .sampler import Sampler
-
-# what may differ between two calls that go on with one run
-VOLATILE = ("output_dir", "runs_dir", "dry_run", "workers", "num_workers")
+from .workers import Staff
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,11 +30,13 @@ class Job:
     sampler: Sampler
     engine: partial[Decoder]
     samples: Sequence[Sample]
+    workers: Staff
+    logger: Logger
     device: torch.device
 
     @property
     def identity(self) -> str:
-        return digest([self.labels, {key: value for key, value in self.config.items() if key not in VOLATILE}])
+        return identity(self.labels, self.config)
 
     @property
     def folder(self) -> Path:
@@ -86,11 +87,10 @@ def build(config: DictConfig, method: str) -> Job:
     config = resolve(config)
     plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
     task, policy, checkpoint = instantiate(config.task), instantiate(config.method), instantiate(config.model)
+    workers: Staff = instantiate(config.workers)
     for key in ("num_samples", "num_draws", "max_tokens", "num_workers"):
         if plain[key] is not None and plain[key] < 1:
             raise ValueError(f"{key}={plain[key]}: use 1 or more")
-    if plain["workers"] != "local" or plain["num_workers"] != 1:
-        raise ValueError(f"workers={plain['workers']} num_workers={plain['num_workers']}: use local and 1")
     if plain["engine"]["batch_size"] < 1:
         raise ValueError(f"engine.batch_size={plain['engine']['batch_size']}: use 1 or more")
     samples = task.samples
@@ -118,7 +118,9 @@ def build(config: DictConfig, method: str) -> Job:
         sampler=instantiate(config.sampler),
         engine=instantiate(config.engine),
         samples=[samples[i] for i in range(num_samples)],
-        device=find_device(plain["device"]),
+        workers=workers,
+        logger=instantiate(config.logger),
+        device=workers.device(plain["device"]),
     )
 
 

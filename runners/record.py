@@ -1,6 +1,6 @@
 """What a run leaves behind: run.json once at the start, records.jsonl a line for each completion.
 
-Every line is on the disk before the next one is begun; a line that a crash tore is cut off when the run goes on.
+What is appended is on the disk before the next is begun; a line that a crash tore is cut off when the run goes on.
 """
 
 import json
@@ -9,6 +9,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
+
+from .lock import NAME as LOCK
+
+# what the two must have in common for one call to go on with the run of another
+ONE_RUN = {
+    "identity": "another config",
+    "data_sha256": "other samples of the same name",
+    "prompts_sha256": "other prompts to the same samples (template or tokenizer)",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,15 +80,20 @@ class RunFolder:
     def run(self) -> dict[str, Any]:
         return json.loads(self.run_file.read_text())
 
-    def check(self, identity: str) -> None:
-        """Refuse a folder that holds something else than the run of this identity."""
+    def check(self, run: Mapping[str, Any]) -> None:
+        """Refuse a folder that holds something else than this run."""
         if not self.run_file.exists():
-            if self.path.exists() and any(self.path.iterdir()):
+            # what a run leaves that was killed before it had written run.json
+            early = {LOCK, f"{self.run_file.name}.tmp"}
+            if self.path.exists() and any(path.name not in early for path in self.path.iterdir()):
                 raise ValueError(f"output_dir={self.path} is not empty and holds no run.json: choose another folder")
-        elif self.run()["identity"] != identity:
-            raise ValueError(
-                f"output_dir={self.path} holds a run of another config: choose another folder, or delete this one"
-            )
+            return
+        there = self.run()
+        for key, what in ONE_RUN.items():
+            if key in there and there[key] != run.get(key, there[key]):
+                raise ValueError(
+                    f"output_dir={self.path} holds a run of {what}: choose another folder, or delete this one"
+                )
 
     def begin(self, run: Mapping[str, Any]) -> None:
         """Write run.json, unless the run was begun before."""
@@ -99,6 +113,11 @@ class RunFolder:
         if self.records_file.exists():
             with self.records_file.open("rb") as file:
                 yield from (parse(line.decode()) for line in file if line.endswith(b"\n"))
+    def sessions(self) -> list[dict[str, Any]]:
+        """One for each process that worked on the run; a torn last line is left out."""
+        if not self.sessions_file.exists():
+            return []
+        return [json.loads(line) for line in self.sessions_file.read_bytes().split(b"\n")[:-1]]
 
     def repair(self) -> None:
         """Cut off torn last lines."""
@@ -106,26 +125,49 @@ class RunFolder:
             if file.exists():
                 os.truncate(file, file.read_bytes().rfind(b"\n") + 1)
 
-    def append(self, record: Record) -> None:
-        append_line(self.records_file, asdict(record))
+    def append(self, *records: Record) -> None:
+        append_line(self.records_file, *[asdict(record) for record in records])
 
     def rewrite(self, records: Sequence[Record]) -> None:
         """All records anew, in one step."""
         replace(self.records_file, "".join(json.dumps(asdict(r), ensure_ascii=False) + "\n" for r in records))
 
 
-def append_line(path: Path, value: Mapping[str, Any]) -> None:
-    with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(value, ensure_ascii=False) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
+def append_line(path: Path, *values: Mapping[str, Any]) -> None:
+    """A line each, all on the disk when this returns, or none: what a full disk tears is cut off at once."""
+    data = "".join(json.dumps(value, ensure_ascii=False) + "\n" for value in values).encode()
+    new = not path.exists()
+    with path.open("ab", buffering=0) as file:
+        before = file.tell()
+        try:
+            write(file.fileno(), data)
+        except OSError as error:
+            os.ftruncate(file.fileno(), before)
+            advice = f"{error.strerror}, what was there is kept: make room and run the same again"
+            raise OSError(error.errno, advice, str(path)) from error
+    if new:
+        sync(path.parent)
+
+
+def write(descriptor: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(descriptor, data) :]
+    os.fsync(descriptor)
 
 
 def replace(path: Path, text: str) -> None:
     """Write a file by way of a temporary one beside it, so that it is never half there."""
     temporary = path.with_suffix(path.suffix + ".tmp")
-    with temporary.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
+    with temporary.open("wb", buffering=0) as file:
+        write(file.fileno(), text.encode())
     temporary.replace(path)
+    sync(path.parent)
+
+
+def sync(folder: Path) -> None:
+    """A new name in a folder is on the disk only when the folder is."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -12,7 +12,7 @@ MAY_IMPORT = {
     "conf": set(),
     "methods": {"kernels"},
     "runners": {"methods", "kernels", "tasks"},
-    "analysis": {"runners.record", "runners.loops"},
+    "analysis": {"runners.record", "runners.loops", "runners.verify"},
 }
 FILES = sorted(path for folder in MAY_IMPORT for path in (ROOT / folder).rglob("*.py"))
 

@@ -1,6 +1,15 @@
-"""A cache fed with random vectors in place of a model's, and all that it was ever fed."""
+"""A cache fed with random vectors in place of a model's, and all that it was ever fed; the command as a process."""
 
-from collections.abc import Callable
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
@@ -8,7 +17,31 @@ from kvarena.kernels.noise import Noise
 from kvarena.runners.cache import KVCache
 from kvarena.runners.layer import Shape
 from kvarena.runners.prefill import Prefill
+from kvarena.runners.record import Record
 
+RECORD = Record(
+    sample="a",
+    draw=0,
+    token_ids=[3, 1],
+    completion="größer ✓",
+    answer="1",
+    target="1",
+    score=1.0,
+    note="",
+    stop="eos",
+    prompt_tokens=5,
+    num_tokens=2,
+    num_evictions=3,
+    peak_slots=7.0,
+    mean_slots=6.5,
+    tokens_read=6.5,
+    resident_bytes=100,
+    loop_onset=None,
+    loop_period=None,
+    prefill_s=0.1,
+    decode_s=0.2,
+)
+RAY = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0" * 64}  # what Ray's processes know one another by
 SHAPE = Shape(layers=2, heads=2, groups=2, dim=8)
 SCALE = 0.4
 
@@ -91,3 +124,86 @@ def shape() -> Shape:
 @pytest.fixture(scope="session")
 def scale() -> float:
     return SCALE
+
+
+@pytest.fixture(scope="session")
+def record() -> Callable[..., Record]:
+    """record(**changed): a record of two tokens."""
+    return partial(replace, RECORD)
+
+
+class Server:
+    """tests/runners/server.py at work."""
+
+    def __init__(self) -> None:
+        file = Path(__file__).with_name("server.py")
+        environment = os.environ | {"OMP_NUM_THREADS": "1"} | RAY
+        command, pipe = [sys.executable, str(file)], subprocess.PIPE
+        self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=environment)
+
+    def ask(self, **order) -> int:
+        self.process.stdin.write(json.dumps(order) + "\n")
+        self.process.stdin.flush()
+        return int(self.process.stdout.readline())
+
+
+class Command:
+    """A running kvarena."""
+
+    def __init__(self, server: Server, folder: Path, overrides: tuple[str, ...], max_bytes: int | None) -> None:
+        self.server, self.output = server, folder / f"output-{time.monotonic_ns()}"
+        argv, output = list(overrides), str(self.output)
+        self.pid = server.ask(argv=argv, folder=str(folder), output=output, max_bytes=max_bytes)
+
+    def wait(self) -> int:
+        return self.server.ask(wait=self.pid)
+
+    def kill(self, number: int = signal.SIGKILL) -> int:
+        os.kill(self.pid, number)
+        return self.wait()
+
+    @property
+    def text(self) -> str:
+        return self.output.read_text()
+
+
+def wait_for(condition: Callable[[], object], seconds: float = 120) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.002)
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Server]:
+    server = Server()
+    yield server
+    server.process.stdin.close()
+    server.process.wait()
+
+
+@pytest.fixture(scope="session")
+def ray_environment() -> dict[str, str]:
+    return RAY
+
+
+@pytest.fixture(scope="session")
+def launch(server) -> Callable[..., Command]:
+    """launch(folder, *overrides): the command in a process of its own, standing in a folder."""
+
+    def run(folder: Path, *overrides: str, max_bytes: int | None = None) -> Command:
+        return Command(server, folder, overrides, max_bytes)
+
+    return run
+
+
+@pytest.fixture
+def start(launch, tmp_path) -> Callable[..., Command]:
+    """start(*overrides): the same in tmp_path."""
+    return partial(launch, tmp_path)
+
+
+@pytest.fixture(scope="session")
+def until() -> Callable:
+    """until(condition): wait for it, or fail."""
+    return wait_for

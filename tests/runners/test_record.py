@@ -1,30 +1,9 @@
-from dataclasses import replace
+import json
+import os
+import resource
 
 import pytest
-from kvarena.runners.record import Record, RunFolder
-
-RECORD = Record(
-    sample="a",
-    draw=0,
-    token_ids=[3, 1],
-    completion="größer ✓",
-    answer="1",
-    target="1",
-    score=1.0,
-    note="",
-    stop="eos",
-    prompt_tokens=5,
-    num_tokens=2,
-    num_evictions=0,
-    peak_slots=7.0,
-    mean_slots=6.5,
-    tokens_read=6.5,
-    resident_bytes=100,
-    loop_onset=None,
-    loop_period=None,
-    prefill_s=0.1,
-    decode_s=0.2,
-)
+from kvarena.runners.record import RunFolder
 
 
 @pytest.fixture
@@ -34,46 +13,113 @@ def folder(tmp_path):
     return folder
 
 
-def test_what_is_appended_is_read_back(folder):
-    other = replace(RECORD, draw=1, score=None)
-    folder.append(RECORD)
+def test_what_is_appended_is_read_back(folder, record):
+    other = record(draw=1, score=None)
+    folder.append(record())
     folder.append(other)
-    assert folder.records() == [RECORD, other]
+    assert folder.records() == [record(), other]
 
 
-def test_a_torn_line_is_left_out_and_cut_off(folder):
-    folder.append(RECORD)
+def test_a_torn_line_is_left_out_and_cut_off(folder, record):
+    folder.append(record())
     whole = folder.records_file.read_bytes()
     folder.records_file.write_bytes(whole + whole[:40])
-    assert folder.records() == [RECORD]
+    assert folder.records() == [record()]
     folder.repair()
     assert folder.records_file.read_bytes() == whole
 
 
-def test_a_file_with_nothing_but_a_torn_line_is_emptied(folder):
+def test_a_file_with_nothing_but_a_torn_line_is_emptied(folder, record):
     folder.records_file.write_bytes(b'{"sample": "a"')
     folder.repair()
     assert folder.records_file.read_bytes() == b""
 
 
-def test_two_records_of_one_draw_are_refused(folder):
-    folder.append(RECORD)
-    folder.append(RECORD)
+def test_two_records_of_one_draw_are_refused(folder, record):
+    folder.append(record())
+    folder.append(record())
     with pytest.raises(ValueError, match="two records of one sample and draw"):
         folder.records()
 
 
-def test_run_json_is_written_once(folder):
+def test_run_json_is_written_once(folder, record):
     folder.begin({"identity": "two"})
     assert folder.run() == {"identity": "one"}
-    folder.check("one")
+    folder.check({"identity": "one"})
     with pytest.raises(ValueError, match="another config"):
-        folder.check("two")
+        folder.check({"identity": "two"})
 
 
-def test_rewriting_replaces_all(folder):
-    folder.append(RECORD)
-    better = replace(RECORD, score=0.0)
+def test_rewriting_replaces_all(folder, record):
+    folder.append(record())
+    better = record(score=0.0)
     folder.rewrite([better])
     assert folder.records() == [better]
     assert not list(folder.path.glob("*.tmp"))
+
+
+def test_a_file_cut_at_any_byte_of_its_last_line_loses_that_line_at_most(folder, record):
+    first, last = record(), record(draw=1)
+    folder.append(first, last)
+    whole = folder.records_file.read_bytes()
+    start = whole.index(b"\n") + 1
+    for size in range(start, len(whole)):
+        folder.records_file.write_bytes(whole[:size])
+        assert folder.records() == [first]
+        folder.repair()
+        folder.append(last)
+        assert folder.records_file.read_bytes() == whole
+    folder.repair()
+    assert folder.records() == [first, last]
+
+
+def test_what_a_full_disk_tears_is_cut_off_at_once(folder, record):
+    folder.append(record())
+    whole = folder.records_file.read_bytes()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(whole) + 40, hard))
+    try:
+        with pytest.raises(OSError, match="File too large, what was there is kept: make room") as full:
+            folder.append(record(draw=1), record(draw=2))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert full.value.filename == str(folder.records_file)
+    assert folder.records_file.read_bytes() == whole
+    folder.append(record(draw=1))
+    assert folder.records() == [record(), record(draw=1)]
+
+
+def test_a_batch_of_lines_is_synced_once(folder, record, monkeypatch):
+    synced = []
+    monkeypatch.setattr(os, "fsync", synced.append)
+    folder.records_file.touch()
+    folder.append(record(), record(draw=1), record(draw=2))
+    assert len(synced) == 1
+
+
+def test_a_run_killed_before_it_had_written_run_json_may_begin(tmp_path):
+    folder = RunFolder(path=tmp_path)
+    (tmp_path / "lock").touch()
+    (tmp_path / "run.json.tmp").write_text("{")
+    folder.check({"identity": "one"})
+    folder.begin({"identity": "one"})
+    assert folder.run() == {"identity": "one"}
+    assert not (tmp_path / "run.json.tmp").exists()
+
+
+@pytest.mark.parametrize(
+    ("key", "message"), [("data_sha256", "other samples"), ("prompts_sha256", "other prompts"), ("identity", "another")]
+)
+def test_run_json_is_never_contradicted(tmp_path, key, message):
+    folder = RunFolder(path=tmp_path)
+    run = {"identity": "one", "data_sha256": "two", "prompts_sha256": "three"}
+    folder.begin(run)
+    folder.check(run)
+    with pytest.raises(ValueError, match=f"holds a run of {message}"):
+        folder.check(run | {key: "four"})
+
+
+def test_sessions_are_read_back_without_a_torn_line(folder):
+    assert folder.sessions() == []
+    folder.sessions_file.write_text(json.dumps({"tokens": 3}) + '\n{"tok')
+    assert folder.sessions() == [{"tokens": 3}]

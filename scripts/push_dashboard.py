@@ -1,0 +1,62 @@
+"""Put a workspace for the runs of a wandb project online: accuracy, loops, length, speed and evictions by method.
+
+    python scripts/push_dashboard.py ENTITY PROJECT
+
+It needs `pip install 'kvarena[wandb]'`, the network and `wandb login`: workspaces exist online only. Runs that were
+logged offline are sent before by `wandb sync runs/*/*/*/wandb/offline-run-*`. Tables and figures without an
+account: `kvarena-report`.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+import requests
+import wandb
+import wandb_workspaces.reports.v2 as wr
+import wandb_workspaces.workspaces as ws
+
+METHOD = "config.labels.method"
+RESULTS = {
+    "accuracy": "Accuracy",
+    "loop_rate": "Completions that end in a loop",
+    "truncation_rate": "Completions cut at max_tokens",
+    "mean_length": "Tokens of a completion",
+    "evictions": "Evictions of a row",
+    "tokens_per_s": "Tokens a second",
+}
+
+
+def sections() -> list[ws.Section]:
+    """What a run ended with, by method; how it went there; the rows themselves."""
+    bars = [wr.BarPlot(title=title, metrics=[key], groupby=METHOD) for key, title in RESULTS.items()]
+    lines = [wr.LinePlot(title=f"{title}, so far", x="rows", y=[key]) for key, title in RESULTS.items()]
+    table = wr.WeavePanelSummaryTable(table_name="results")
+    return [
+        ws.Section(name="Results by method", panels=bars, is_open=True),
+        ws.Section(name="As they came", panels=lines),
+        ws.Section(name="Rows", panels=[table]),
+    ]
+
+
+def workspace(entity: str, project: str) -> ws.Workspace:
+    return ws.Workspace(entity=entity, project=project, name="kvarena", sections=sections())
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The exit status: 0, or 2 where wandb cannot be reached or does not let us in."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("entity", help="user or team")
+    parser.add_argument("project")
+    arguments = parser.parse_args(argv)
+    try:
+        saved = workspace(arguments.entity, arguments.project).save()
+    except (wandb.Error, requests.RequestException, ValueError) as error:
+        print(f"push_dashboard: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    print(saved.url)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

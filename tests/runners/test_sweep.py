@@ -1,0 +1,117 @@
+"""Sweeps through the command line: what they leave undone, and what they say in the end."""
+
+import signal
+import sys
+
+import pytest
+from kvarena.runners.evaluate import main
+from kvarena.runners.record import RunFolder
+from kvarena.runners.sweep import Outcome, cost, summary
+
+SMALL = ["difficulty=easy", "num_samples=2", "max_tokens=8", "engine.batch_size=2", "device=cpu"]
+TOO_SMALL = "budget of 2 tokens is not above recent + sinks = 16 + 0"
+
+
+@pytest.fixture
+def sweep(monkeypatch, tmp_path, capsys):
+    """sweep(*overrides): exit status and what was printed, in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*overrides: str) -> tuple[int, str]:
+        monkeypatch.setattr(sys, "argv", ["kvarena", "-m", *SMALL, *overrides])
+        try:
+            main()
+            status = 0
+        except SystemExit as stop:
+            status = stop.code
+        return status, capsys.readouterr().out
+
+    return run
+
+
+def names(tmp_path) -> list[str]:
+    return sorted(path.parent.name.rsplit("-", 1)[0] for path in tmp_path.rglob("run.json"))
+
+
+def test_a_bad_combination_does_not_stop_the_others(sweep, tmp_path):
+    status, out = sweep("method=snapkv,full", "compression.ratio=100,2")
+    assert status == 1
+    assert names(tmp_path) == ["full", "snapkv-116"]
+    head, failed, snapkv, full, again = out[out.index("sweep of") :].splitlines()
+    assert head == "sweep of 4: 1 failed, 2 done, 1 skipped"
+    assert failed.startswith("  failed  difficulty=easy ")
+    assert f"method=snapkv compression.ratio=100: {TOO_SMALL}" in failed
+    assert snapkv == "  done    snapkv on graph_search, ratio 2, 116 tokens"
+    assert full == "  done    full on graph_search"
+    assert again == "  skipped full on graph_search: complete"
+
+
+def test_a_failure_inside_a_run_does_not_stop_the_others(sweep, tmp_path, monkeypatch, capsys):
+    append = RunFolder.append
+
+    def broken(folder, *records):
+        if "snapkv" in folder.path.name:
+            raise RuntimeError("a bug")
+        append(folder, *records)
+
+    monkeypatch.setattr(RunFolder, "append", broken)
+    status, out = sweep("method=snapkv,full", "compression.ratio=2")
+    assert status == 1
+    assert "sweep of 2: 1 failed, 1 done" in out
+    assert "compression.ratio=2: a bug" in out
+    assert len(RunFolder(path=next(tmp_path.rglob("full-*"))).records()) == 2
+
+
+def test_a_dry_run_lists_what_is_to_do_and_what_it_takes(sweep, tmp_path):
+    assert sweep("method=full", "seed=0,1")[0] == 0
+    before = sorted(tmp_path.rglob("*"))
+    status, out = sweep("method=full,snapkv", "compression.ratio=2,100", "seed=0", "dry_run=true")
+    assert status == 1
+    assert sorted(tmp_path.rglob("*")) == before
+    head, full, again, snapkv, failed, total = out[out.index("sweep of") :].splitlines()
+    assert head == "sweep of 4: 2 skipped, 1 planned, 1 failed"
+    assert full == again == "  skipped full on graph_search: complete"
+    start = "  planned snapkv on graph_search, ratio 2, 116 tokens: 0 of 2 done, about 16 tokens, "
+    assert snapkv.startswith(start)
+    assert "GPU-hours at " in snapkv
+    assert "tokens/s (cpu, " in snapkv
+    assert TOO_SMALL in failed
+    assert total.startswith("  about 16 tokens, ")
+    assert total.endswith(" GPU-hours in all")
+
+
+def test_a_sweep_through_submitit(sweep, tmp_path):
+    """Each job in a process of its own, as on a cluster."""
+    status, out = sweep("method=snapkv", "compression.ratio=100,2", "hydra/launcher=submitit_local")
+    assert status == 1
+    assert names(tmp_path) == ["snapkv-116"]
+    assert "sweep of 2: 1 " in out
+    assert "  done    snapkv on graph_search, ratio 2, 116 tokens" in out
+    assert TOO_SMALL in out
+
+
+def test_a_folder_planned_twice_counts_once():
+    planned = [
+        Outcome(status="planned", name="full", reason="r", folder="a", tokens=100, hours=2.0),
+        Outcome(status="planned", name="full", reason="r", folder="a", tokens=100, hours=2.0),
+        Outcome(status="planned", name="h2o", reason="s", folder="b", tokens=1000),
+    ]
+    assert summary(planned).splitlines() == [
+        "sweep of 3: 3 planned",
+        "  planned full: r",
+        "  planned full: r",
+        "  planned h2o: s",
+        "  about 1,100 tokens, 2 GPU-hours (without 1 of unknown speed) in all",
+    ]
+
+
+def test_without_a_measured_speed_no_hours_are_claimed():
+    assert cost(7, [None]) == "about 7 tokens, GPU-hours unknown: no speed was measured yet"
+
+
+def test_a_sweep_that_is_stopped_says_what_it_did(start, until, tmp_path):
+    two = ["-m", *SMALL, "method=full", "seed=0,1", "num_samples=8", "max_tokens=32", "runs_dir=runs"]
+    run = start(*two)
+    until(lambda: len(list(tmp_path.rglob("sessions.jsonl"))) == 1 and len(list(tmp_path.rglob("records.jsonl"))) == 2)
+    assert run.kill(signal.SIGTERM) == 143
+    assert "sweep of 1: 1 done\n  done    full on graph_search" in run.text
