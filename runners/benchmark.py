@@ -15,20 +15,21 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import hydra
 import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from omegaconf import DictConfig
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..kernels import pages
 from ..kernels.noise import Noise
 from ..methods.policy import Policy
 from . import provenance
 from .cache import KVCache
+from .clock import Clock
 from .evaluate import one_line_errors
 from .generate import Decoder, Request, Row
 from .layer import Layer
@@ -126,7 +127,7 @@ def benchmark(config: DictConfig, method: str, shape: str, engine: str) -> list[
                 gate_regret=regret,
                 device=provenance.device_name(device),
                 versions=" ".join(f"{name} {version}" for name, version in provenance.versions().items()),
-                commit=provenance.commit()[0],
+                commit=provenance.commit()[0] or "",
             )
         )
         append(Path(config.output), lines[-1])
@@ -139,8 +140,8 @@ def benchmark(config: DictConfig, method: str, shape: str, engine: str) -> list[
 def weight_bytes(model: Model) -> int:
     """Bytes of the parameters that a step reads: all but an embedding of its own, of which it takes a row a token."""
     total = sum(p.numel() * p.element_size() for p in model.parameters())
-    table = model.get_input_embeddings().weight
-    tied = model.get_output_embeddings().weight is table
+    table = cast(nn.Embedding, cast(Any, model).get_input_embeddings()).weight
+    tied = cast(nn.Linear, cast(Any, model).get_output_embeddings()).weight is table
     return total if tied else total - table.numel() * table.element_size()
 
 
@@ -208,7 +209,7 @@ def fill(layer: Layer, row: int, slots: int, position: int, policy: Policy) -> N
     """Random keys, values and queries; positions spread over the sequence up to the newest."""
     layer.lengths[row] = slots
     for column in (layer.keys, layer.values, layer.queries):
-        column[row].normal_(std=0.1)  # small keys: with large ones the attention hangs on one slot, and on every rounding
+        column[row].normal_(std=0.1)  # with large keys the attention hangs on one slot, and on every rounding
     spread = torch.linspace(0, position - 1, slots, device=layer.keys.device)
     layer.positions[row, :, :slots] = spread.to(torch.int32)
     if layer.rank.numel():
@@ -225,12 +226,21 @@ def measure(decoder: Decoder, steps: int) -> tuple[list[tuple[int, float]], list
     pair = 2 * cache.shape.heads * cache.shape.dim * cache.layers[0].keys.element_size()
     while (done := sum(count for count, _ in bursts)) < steps:
         count = min(decoder.burst(), steps - done)
-        kv += pair * count * sum(sum(clock.resident) + cache.shape.layers * (count + 1) / 2 for clock in cache.clocks)
+        kv += pair * count * sum(slots_read(clock, decoder.policy, count) for clock in cache.clocks if clock)
         bursts.append((count, seconds(partial(decoder.advance, count), decoder.device)))
         if due := cache.due():
             rounds.append(seconds(partial(decoder.round, due), decoder.device))
             cache.evicted(due)
     return bursts, rounds, kv / steps
+
+
+def slots_read(clock: Clock, policy: Policy, count: int) -> float:
+    """Slots per KV head that a step reads in all layers, mean over the next `count` steps."""
+    total = 0.0
+    for layer, slots in enumerate(clock.resident):
+        most = policy.tokens(layer, clock.num_layers) if policy.selects else None
+        total += min(slots + (count + 1) / 2, most or torch.inf)
+    return total
 
 
 class Witness(Decoder):

@@ -19,8 +19,8 @@ class First(nn.Module):
     def __init__(self, linears: Sequence[nn.Linear], waiting: list[Tensor]) -> None:
         super().__init__()
         self.sizes = [linear.out_features for linear in linears]
-        self.weight = nn.Parameter(torch.cat([linear.weight for linear in linears]), requires_grad=False)
-        biases = [linear.bias for linear in linears if linear.bias is not None]
+        self.weight = nn.Parameter(torch.cat([linear.weight.data for linear in linears]), requires_grad=False)
+        biases = [linear.bias.data for linear in linears if linear.bias is not None]
         self.bias = nn.Parameter(torch.cat(biases), requires_grad=False) if biases else None
         self.waiting = waiting
 
@@ -44,10 +44,8 @@ def fuse(model: Model) -> None:
     for layer in model.model.layers:
         for owner, names in GROUPS:
             module = getattr(layer, owner, None)
-            linears = [getattr(module, name, None) for name in names]
-            if not all(isinstance(linear, nn.Linear) for linear in linears):
-                continue
-            if len({linear.bias is None for linear in linears}) == 2:
+            linears = [linear for name in names if isinstance(linear := getattr(module, name, None), nn.Linear)]
+            if len(linears) < len(names) or len({linear.bias is None for linear in linears}) == 2:
                 continue
             waiting: list[Tensor] = []
             setattr(module, names[0], First(linears, waiting))

@@ -129,9 +129,9 @@ class Decoder:
         self.tokens[index], self.num_chosen[index] = token[0].clamp(min=0), 1
         now = time.perf_counter()
         self.tracing.admitted(self.cache, index, f"{request.sample}-{request.draw}")
-        self.rows[index] = Row(request=request, prefill_s=now - start, started=now)
-        self.read(self.rows[index], token.item())
-        if self.rows[index].stop is None and index in self.cache.due():
+        row = self.rows[index] = Row(request=request, prefill_s=now - start, started=now)
+        self.read(row, int(token))
+        if row.stop is None and index in self.cache.due():
             self.evict([index])
 
     def evict(self, rows: Sequence[int]) -> None:

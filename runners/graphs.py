@@ -8,6 +8,7 @@ A step is captured before the first prompt, and again where a dense layer has mo
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -21,7 +22,7 @@ WARM_UP = 3  # calls before a capture: compilation, and what libraries allocate 
 class Program:
     """Work on tensors that stay in place, captured once and replayed."""
 
-    def __init__(self, work: Callable[[], None], pool: tuple[int, int], warm_up: int) -> None:
+    def __init__(self, work: Callable[[], None], pool: Any, warm_up: int) -> None:
         self.graph = torch.cuda.CUDAGraph()
         side = torch.cuda.Stream()
         side.wait_stream(torch.cuda.current_stream())
@@ -84,6 +85,7 @@ class GraphDecoder(Decoder):
         self._capture_step(warm_up=0)
 
     def step(self) -> None:
+        assert self._step
         self._step()
 
     def round(self, rows: Sequence[int]) -> None:

@@ -24,6 +24,7 @@ from kvarena.methods.full import Full
 from kvarena.methods.policy import Eviction, LayerView, Policy
 from kvarena.methods.random import Random
 from kvarena.runners.generate import Decoder, Generation, Request
+from kvarena.runners.graphs import GraphDecoder
 from kvarena.runners.loops import terminal_loop
 from kvarena.runners.model import Model, Tokenizer, forward, own_attention
 from kvarena.runners.sampler import Greedy
@@ -68,22 +69,29 @@ def ranges(model: Model, tokens: Sequence[int]) -> Tensor:
 
 
 def top_share(values: Tensor, share: float) -> Tensor:
-    """[L]: part of the sum of values [L, H, S] that the largest `share` of the slots of each head holds; mean over H."""
+    """[L]: part of the sum of values [L, H, S] that the largest `share` of a head's slots holds; mean over heads."""
     count = max(1, round(share * values.shape[-1]))
     return (values.topk(count, -1).values.sum(-1) / values.sum(-1)).mean(-1)
 
 
 def decode(model: Model, requests: Sequence[Request], policy: Policy, max_tokens: int) -> dict[str, Generation]:
-    longest = max(len(request.prompt) for request in requests)
-    decoder = Decoder(
-        model=model, policy=policy, sampler=Greedy(), max_tokens=max_tokens, longest_prompt=longest, batch_size=len(requests)
+    options = dict(
+        model=model,
+        policy=policy,
+        sampler=Greedy(),
+        max_tokens=max_tokens,
+        longest_prompt=max(len(request.prompt) for request in requests),
+        batch_size=len(requests),
     )
+    on_gpu = model.device.type == "cuda"
+    decoder = GraphDecoder(**options, compile=False) if on_gpu else Decoder(**options)
     return {done.sample: done for done in decoder.run(requests)}
 
 
 def losers(length: int, lost: float) -> dict[str, Eviction]:
     budget = Budget(tokens=length - round(lost * length), recent=16, sinks=4, interval=10**6, prefill=True)
-    return {"largest": EvictLarge(budget=budget), "smallest": EvictSmall(budget=budget), "random": Random(budget=budget)}
+    kinds = {"largest": EvictLarge, "smallest": EvictSmall, "random": Random}
+    return {name: kind(budget=budget) for name, kind in kinds.items()}
 
 
 def lose_and_go_on(

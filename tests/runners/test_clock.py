@@ -136,5 +136,5 @@ def test_several_steps_at_once_count_the_same():
     assert one == other
 
 
-def test_dense_is_never_due():
+def test_dense_has_no_steps_to_due():
     assert Clock(policy=Full(), num_layers=1, prompt=5).steps_to_due is None
