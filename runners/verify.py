@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from hydra.errors import InstantiationException
 from omegaconf import DictConfig
 
 from . import provenance
@@ -49,8 +50,9 @@ def mismatches(folder: RunFolder) -> Iterator[str]:
         requests = job.requests(tokenizer)
         yield from hashes(run, job, tokenizer, requests)
         yield from texts(folder.records(), job, tokenizer, requests)
-    except (ValueError, KeyError, TypeError, OSError) as error:
-        yield f"cannot be checked: {' '.join(str(error).split())}"
+    except (ValueError, KeyError, TypeError, OSError, InstantiationException) as error:
+        reason = error.__cause__ if isinstance(error, InstantiationException) else error
+        yield f"cannot be checked: {' '.join(str(reason).split())}"
 
 
 def hashes(run: dict[str, Any], job: Job, tokenizer: Tokenizer, requests: list[Request]) -> Iterator[str]:

@@ -8,8 +8,9 @@ from importlib.resources import files
 
 import pytest
 from kvarena.runners.cache import Usage
-from kvarena.runners.evaluate import judge, main
+from kvarena.runners.evaluate import main
 from kvarena.runners.generate import Generation
+from kvarena.runners.judge import judge
 from kvarena.runners.model import Checkpoint
 from kvarena.runners.record import Record, RunFolder
 from kvarena.tasks.task import Grade, Sample, Task
@@ -88,7 +89,7 @@ def test_a_loop_is_counted_live_and_found_in_the_text():
     generation = Generation("s", 0, token_ids, "length", 9, usage, 0.1, 0.2)
     task = Task(name="t", samples=[], grader=lambda *_: Grade(score=0.0, answer="", note=""), template="{question}",
                 dense_length=1, max_tokens=1)
-    record = judge(task, Sample(id="s", question="", target=""), generation, tokenizer)
+    record = judge(task, Sample(id="s", question="", target=""), generation, tokenizer, 60)
     assert (record.loop_onset, record.loop_period, record.loop_strict) == (len(start), len(block), True)
     assert record.completion[record.loop_character :].split()[:4] == ["go", "41", "seen", "5"]
     assert record.seq_rep_4 > 0.9
