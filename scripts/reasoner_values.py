@@ -133,31 +133,32 @@ def main() -> None:
     options = parser.parse_args()
     model = AutoModelForCausalLM.from_pretrained(FOLDER, dtype=torch.float32).to(options.device).eval()
     tokenizer = AutoTokenizer.from_pretrained(FOLDER)
-    lost, shares, large, everywhere = [], [], Counter(), Counter()
+    shares, large, everywhere, chains = [], Counter(), Counter(), {}
     for name in options.tasks:
         task = load_task(name, "medium")
         samples = task.samples[: options.problems]
         prompts = dict(zip([s.id for s in samples], read_prompts(task, tokenizer, options.problems), strict=True))
         requests = [Request(sample, 0, prompt) for sample, prompt in prompts.items()]
         dense = decode(model, requests, Full(), task.max_tokens)
+        chains[name] = task, prompts, dense
         for sample, prompt in prompts.items():
             tokens = prompt + dense[sample].token_ids
-            values = ranges(model, tokens)
+            values, words = ranges(model, tokens), tokenizer.convert_ids_to_tokens(tokens)
             shares.append(torch.stack([top_share(values, 0.01), top_share(values, LARGE)]))
-            words = [*tokenizer.convert_ids_to_tokens(tokens)]
             everywhere.update(words)
-            top = values.topk(round(LARGE * len(words)), -1).indices
-            for layer, slots in enumerate(top):
+            for layer, slots in enumerate(values.topk(round(LARGE * len(words)), -1).indices):
                 large.update((layer, words[slot]) for slot in slots.flatten().tolist())
-        lost += list(lose_and_go_on(model, tokenizer, task, prompts, dense))
-        print(*lost[-3 * len(LOST) :], sep="\n", flush=True)
     by_layer = torch.stack(shares).mean(0).T.tolist()
     write(
         options.output / "values.csv",
         [{"layer": i, "top_1_percent": round(a, 4), "top_5_percent": round(b, 4)} for i, (a, b) in enumerate(by_layer)],
     )
     write(options.output / "values_tokens.csv", list(token_rows(large, everywhere, model.config.num_hidden_layers)))
-    write(options.output / "values_lost.csv", lost)
+    lost = []
+    for task, prompts, dense in chains.values():
+        lost += list(lose_and_go_on(model, tokenizer, task, prompts, dense))
+        print(*lost[-3 * len(LOST) :], sep="\n", flush=True)
+        write(options.output / "values_lost.csv", lost)
 
 
 def token_rows(large: Counter, everywhere: Counter, num_layers: int) -> Iterable[dict[str, object]]:
