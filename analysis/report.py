@@ -17,7 +17,7 @@ from .pairs import pairs
 from .published import beside
 from .tables import results
 
-BENCHMARKS = "benchmarks"  # CSV files of kvarena-benchmark, one a version
+BENCHMARKS = "benchmarks"  # engine_*.csv is of kvarena-benchmark, one a version
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -72,9 +72,9 @@ def report(runs_dir: Path, output: Path) -> None:
 
 
 def benchmarks() -> pd.DataFrame:
-    """Step times of the newest version that has any."""
+    """Step times of the newest version that has any; other benchmarks stand beside them."""
     folder = files("kvarena.analysis") / BENCHMARKS
-    found = sorted(path.name for path in folder.iterdir() if path.name.endswith(".csv")) if folder.is_dir() else []
+    found = sorted(path.name for path in folder.iterdir() if path.name.startswith("engine_")) if folder.is_dir() else []
     if not found:
         return pd.DataFrame()
     with (folder / found[-1]).open() as file:

@@ -12,6 +12,7 @@ import pytest
 import torch
 from kvarena.kernels.score import value_range
 from kvarena.methods.adakv import AdaKV
+from kvarena.methods.attn_random import AttnRandom
 from kvarena.methods.h2o import H2O
 from kvarena.methods.oracle import Oracle
 from kvarena.methods.policy import Eviction
@@ -51,6 +52,14 @@ def coincide(random_view, kept):
         return sets
 
     return check
+
+
+def test_only_random_slots_is_random(coincide, budget):
+    coincide(AttnRandom(budget=budget(10, recent=3), n_random=7), Random(budget=budget(10, recent=3)))
+
+
+def test_no_random_slots_is_snapkv(coincide, budget):
+    coincide(AttnRandom(budget=budget(10, recent=3), n_random=0), SnapKV(budget=budget(10, recent=3)))
 
 
 def test_only_large_values_is_the_top_of_the_ranges(coincide, budget):

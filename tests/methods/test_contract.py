@@ -20,7 +20,7 @@ METHODS = sorted(
 )
 STOCHASTIC = {
     *("random", "random_prompt", "evict_random", "vase_dkv", "curdkv_vase"),
-    *("vase_attnv", "vase_attnv_var", "vase_attnv_l2", "snapkv_sample"),
+    *("vase_attnv", "vase_attnv_var", "vase_attnv_l2", "snapkv_sample", "attn_random"),
 }
 PAGES = ("method.page=4", "method.dense_layers=1")  # small enough for the sequences here
 OWN = {
