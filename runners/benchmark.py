@@ -22,18 +22,17 @@ import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from omegaconf import DictConfig
-from torch import Tensor, nn
+from torch import nn
 
-from ..kernels import pages
-from ..kernels.noise import Noise
 from ..methods.policy import Policy
 from . import provenance
 from .cache import KVCache
 from .clock import Clock
 from .evaluate import one_line_errors
-from .generate import Decoder, Request, Row
-from .layer import Layer
+from .gate import Witness, compare
+from .generate import Decoder
 from .model import DTYPES, Model, own_attention, random_model, shape_of
+from .placement import place
 
 SPARE = 2 * 2**30  # bytes left free beside weights and cache: activations, logits, graphs
 
@@ -75,66 +74,75 @@ def benchmark(config: DictConfig, method: str, shape: str, engine: str) -> list[
         raise ValueError("device=cuda: torch sees no CUDA device; use device=cpu engine=eager")
     if config.dtype not in DTYPES:
         raise ValueError(f"dtype={config.dtype}: use one of {', '.join(DTYPES)}")
+    if config.steps < 1:
+        raise ValueError(f"steps={config.steps}: use 1 or more")
     policy: Policy = instantiate(config.method)
     model = random_model(instantiate(config.shape), DTYPES[config.dtype], device, config.seed)
-    build: partial[Decoder] = instantiate(config.engine, seed=config.seed)
     rate = copy_bandwidth(device)
+    names = {"model": shape, "method": method, "engine": engine}
     lines = []
     for position in config.positions:
         batch = config.batch_size or largest_batch(model, policy, config.longest, device)
-        common = dict(model=model, policy=policy, sampler=instantiate(config.sampler), batch_size=batch)
+        options = dict(model=model, policy=policy, sampler=instantiate(config.sampler), batch_size=batch)
         # memory of an eviction does not depend on the position
-        common |= dict(longest_prompt=1 if policy.evicts else position, max_tokens=position + 4 * config.steps + 1024)
-        gate, regret = compare(build, common, position, config) if config.gate else (None, None)
-        started = time.perf_counter()
-        decoder = build(**common)
-        with own_attention(model), torch.inference_mode():
-            decoder.prepare()
-            place(decoder, position, config.stagger)
-            interval = policy.budget.interval if policy.evicts else 0
-            measure(decoder, interval + 2 * decoder.look)  # a round among them: all is compiled and captured
-            setup = time.perf_counter() - started
-            reset_peak(device)
-            steps, rounds, kv = measure(decoder, config.steps)
-        total = sum(taken for _, taken in steps) + sum(rounds)
-        num_steps = sum(count for count, _ in steps)
-        ms = 1e3 * total / num_steps
-        weights = weight_bytes(model)
-        limit = 1e3 * (weights + kv) / rate
-        each = sorted(1e3 * taken / count for count, taken in steps)
-        lines.append(
-            Timing(
-                model=shape,
-                method=method,
-                engine=engine,
-                batch=batch,
-                tokens=policy.budget.tokens if policy.budget else None,
-                position=position,
-                staggered=config.stagger,
-                ms_p50=round(statistics.median(each), 4),
-                ms_p95=round(each[int(0.95 * (len(each) - 1))], 4),
-                ms=round(ms, 4),
-                tokens_per_s=round(batch / ms * 1e3, 1),
-                limit_ms=round(limit, 4),
-                mbu=round(limit / ms, 4),
-                evict_share=round(sum(rounds) / total, 4),
-                weight_bytes=weights,
-                kv_bytes=round(kv),
-                peak_bytes=torch.cuda.max_memory_allocated(device) if device.type == "cuda" else 0,
-                setup_s=round(setup, 1),
-                copy_gb_per_s=round(rate / 1e9, 1),
-                gate=gate,
-                gate_regret=regret,
-                device=provenance.device_name(device),
-                versions=" ".join(f"{name} {version}" for name, version in provenance.versions().items()),
-                commit=provenance.commit()[0] or "",
-            )
-        )
+        options |= dict(longest_prompt=1 if policy.evicts else position, max_tokens=position + 4 * config.steps + 1024)
+        lines.append(time_position(config, position, options, rate, names))
         append(Path(config.output), lines[-1])
-        del decoder
         if device.type == "cuda":
             torch.cuda.empty_cache()
     return lines
+
+
+def time_position(
+    config: DictConfig, position: int, options: Mapping[str, Any], rate: float, names: Mapping[str, str]
+) -> Timing:
+    """Gate, set-up, and the timed steps of rows at one position."""
+    build: partial[Decoder] = instantiate(config.engine, seed=config.seed)
+    model, policy, batch = options["model"], options["policy"], options["batch_size"]
+    device, gate, regret = model.device, None, None
+    if config.gate:
+        witness = Witness(**options, seed=config.seed)
+        gate, regret = compare(build(**options), witness, position, steps=config.gate, stagger=config.stagger)
+        del witness
+        if regret > config.regret:
+            raise ValueError(f"gate: a token lies {regret:.2f} deviations below the eager engine's best; see regret")
+    started = time.perf_counter()
+    decoder = build(**options)
+    with own_attention(model), torch.inference_mode():
+        decoder.prepare()
+        place(decoder, position, config.stagger)
+        interval = policy.budget.interval if policy.evicts else 0
+        measure(decoder, interval + 2 * decoder.look)  # a round among them: all is compiled and captured
+        setup = time.perf_counter() - started
+        reset_peak(device)
+        steps, rounds, kv = measure(decoder, config.steps)
+    total, weights = sum(taken for _, taken in steps) + sum(rounds), weight_bytes(model)
+    ms, limit = 1e3 * total / sum(count for count, _ in steps), 1e3 * (weights + kv) / rate
+    each = sorted(1e3 * taken / count for count, taken in steps)
+    return Timing(
+        **names,
+        batch=batch,
+        tokens=policy.budget.tokens if policy.budget else None,
+        position=position,
+        staggered=config.stagger,
+        ms_p50=round(statistics.median(each), 4),
+        ms_p95=round(each[int(0.95 * (len(each) - 1))], 4),
+        ms=round(ms, 4),
+        tokens_per_s=round(batch / ms * 1e3, 1),
+        limit_ms=round(limit, 4),
+        mbu=round(limit / ms, 4),
+        evict_share=round(sum(rounds) / total, 4),
+        weight_bytes=weights,
+        kv_bytes=round(kv),
+        peak_bytes=torch.cuda.max_memory_allocated(device) if device.type == "cuda" else 0,
+        setup_s=round(setup, 1),
+        copy_gb_per_s=round(rate / 1e9, 1),
+        gate=gate,
+        gate_regret=regret,
+        device=provenance.device_name(device),
+        versions=" ".join(f"{name} {version}" for name, version in provenance.versions().items()),
+        commit=provenance.commit()[0] or "",
+    )
 
 
 def weight_bytes(model: Model) -> int:
@@ -187,38 +195,6 @@ def largest_batch(model: Model, policy: Policy, longest: int, device: torch.devi
     return batch
 
 
-def place(decoder: Decoder, position: int, stagger: bool) -> None:
-    """Fill all rows as if they had decoded up to `position`; staggered ones are due one after the other."""
-    cache, policy = decoder.cache, decoder.policy
-    interval = policy.budget.interval if policy.evicts else 0
-    decoder.tokens.zero_()
-    for row in range(cache.batch_size):
-        cache.admit(row, position, Noise.key(decoder.seed, row, 0))
-        clock = cache.clocks[row]
-        if policy.evicts and position > policy.budget.tokens:
-            clock.evicted()
-        if stagger:
-            clock.step(row * interval // cache.batch_size)
-        cache.positions[row] = clock.position
-        decoder.rows[row] = Row(request=Request(str(row), 0, [0]), prefill_s=0.0, started=0.0, token_ids=[0])
-        for index, layer in enumerate(cache.layers):
-            fill(layer, row, clock.resident[index], clock.position, policy)
-
-
-def fill(layer: Layer, row: int, slots: int, position: int, policy: Policy) -> None:
-    """Random keys, values and queries; positions spread over the sequence up to the newest."""
-    layer.lengths[row] = slots
-    for column in (layer.keys, layer.values, layer.queries):
-        column[row].normal_(std=0.1)  # with large keys the attention hangs on one slot, and on every rounding
-    spread = torch.linspace(0, position - 1, slots, device=layer.keys.device)
-    layer.positions[row, :, :slots] = spread.to(torch.int32)
-    if layer.rank.numel():
-        layer.rank[row] = layer.positions[row]
-    if layer.page_min.numel():
-        low, high = pages.bounds(layer.keys[row : row + 1, :, :slots], policy.needs.page)
-        layer.page_min[row, :, : low.shape[2]], layer.page_max[row, :, : high.shape[2]] = low[0], high[0]
-
-
 def measure(decoder: Decoder, steps: int) -> tuple[list[tuple[int, float]], list[float], float]:
     """(steps, seconds) of each burst, seconds of each round, and the mean live KV bytes of a step."""
     cache = decoder.cache
@@ -241,44 +217,6 @@ def slots_read(clock: Clock, policy: Policy, count: int) -> float:
         most = policy.tokens(layer, clock.num_layers) if policy.selects else None
         total += min(slots + (count + 1) / 2, most or torch.inf)
     return total
-
-
-class Witness(Decoder):
-    """An eager decoder that shows its logits."""
-
-    def choose(self, logits: Tensor, noise: Noise, num_chosen: Tensor) -> Tensor:
-        self.logits = logits.float()
-        return super().choose(logits, noise, num_chosen)
-
-
-def compare(
-    build: partial[Decoder], common: Mapping[str, Any], position: int, config: DictConfig
-) -> tuple[float, float]:
-    """Share of the engine's tokens that eager decoding chooses from the same state, and the largest regret."""
-    engine = build(**common)
-    witness = Witness(**common, seed=config.seed)
-    same, regret = [], 0.0
-    with own_attention(engine.model), torch.inference_mode():
-        engine.prepare()
-        place(engine, position, config.stagger)
-        place(witness, position, config.stagger)
-        for ours, theirs in zip(engine.cache.layers, witness.cache.layers, strict=True):
-            for name in ("keys", "values", "queries", "page_min", "page_max"):
-                getattr(theirs, name).copy_(getattr(ours, name))
-        for _ in range(config.gate):
-            for decoder in (witness, engine):
-                decoder.advance(1)
-            chosen = engine.tokens[:, None]
-            same.append((chosen == witness.tokens[:, None]).float().mean().item())
-            gap = witness.logits.amax(-1, keepdim=True) - witness.logits.gather(1, chosen)
-            regret = max(regret, (gap / witness.logits.std(-1, keepdim=True)).max().item())
-            witness.tokens.copy_(engine.tokens)
-            if due := engine.cache.due():
-                for decoder in (witness, engine):
-                    decoder.evict(due)
-    if regret > config.regret:
-        raise RuntimeError(f"the engine chose a token {regret:.2f} deviations below the eager engine's best")
-    return round(statistics.mean(same), 4), round(regret, 4)
 
 
 def reset_peak(device: torch.device) -> None:

@@ -1,0 +1,126 @@
+"""kvarena-benchmark on a tiny shape: what it counts and writes, and what it refuses. The times are real."""
+
+import copy
+import csv
+import sys
+
+import pytest
+import torch
+from kvarena.methods.budget import Budget
+from kvarena.methods.full import Full
+from kvarena.methods.h2o import H2O
+from kvarena.methods.quest import Quest
+from kvarena.methods.streaming import StreamingLLM
+from kvarena.runners.benchmark import main, measure, weight_bytes
+from kvarena.runners.gate import Witness, compare
+from kvarena.runners.generate import Decoder
+from kvarena.runners.model import own_attention
+from kvarena.runners.placement import place
+from kvarena.runners.sampler import Greedy
+
+TINY = ["shape=tiny", "engine=eager", "device=cpu", "dtype=float32", "batch_size=3", "compression.tokens=96"]
+BUDGET = Budget(tokens=32, recent=8, sinks=2, interval=8)
+
+
+@pytest.fixture
+def bench(monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(tmp_path)
+
+    def run(*overrides: str) -> list[dict[str, str]]:
+        monkeypatch.setattr(sys, "argv", ["kvarena-benchmark", *TINY, *overrides])
+        main()
+        with (tmp_path / "benchmark.csv").open() as file:
+            return list(csv.DictReader(file))
+
+    return run
+
+
+def decoder_of(model, policy, position=50):
+    return Decoder(
+        model=model, policy=policy, sampler=Greedy(), max_tokens=100, longest_prompt=position, batch_size=3
+    )
+
+
+def test_a_line_for_each_position_appended(bench):
+    bench("method=streaming", "positions=[40,90]", "steps=200", "gate=2")
+    lines = bench("method=full", "positions=[40]", "steps=8", "gate=0")
+    assert [(line["method"], line["position"], line["tokens"]) for line in lines] == [
+        ("streaming", "40", "96"),
+        ("streaming", "90", "96"),
+        ("full", "40", ""),
+    ]
+    for line in lines:
+        assert 0 < float(line["mbu"]) < 1
+        assert float(line["ms_p50"]) > 0
+        assert float(line["ms"]) * float(line["tokens_per_s"]) == pytest.approx(3000, rel=1e-3)
+    assert [float(line["evict_share"]) > 0 for line in lines] == [True, True, False]
+    assert [line["gate"] for line in lines] == ["1.0", "1.0", ""]
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("dtype=float8", "dtype=float8: use one of float32, bfloat16, float16"),
+        ("steps=0", "steps=0: use 1 or more"),
+        ("batch_size=null", "batch_size=null needs device=cuda"),
+        ("engine=graphs", "engine=graphs needs a CUDA device"),
+    ],
+)
+def test_what_cannot_be_timed_is_refused_in_one_line(bench, capsys, override, message):
+    with pytest.raises(SystemExit) as stop:
+        bench("method=full", "positions=[40]", override)
+    assert stop.value.code == 2
+    assert message in (error := capsys.readouterr().err)
+    assert error.count("\n") == 1
+
+
+def test_an_embedding_of_its_own_is_not_read(tiny_model):
+    model = tiny_model()
+    every = sum(p.numel() for p in model.parameters()) * 4
+    assert weight_bytes(model) == every - model.get_input_embeddings().weight.numel() * 4
+    model.lm_head.weight = model.get_input_embeddings().weight
+    assert weight_bytes(model) == sum(p.numel() for p in model.parameters()) * 4
+
+
+@pytest.mark.parametrize("stagger", [False, True])
+def test_a_placed_row_is_one_that_has_decoded(tiny_model, stagger):
+    """50 tokens, 32 of them kept; staggered rows are 0, 2 and 5 steps after their round."""
+    decoder = decoder_of(tiny_model(), StreamingLLM(budget=BUDGET))
+    place(decoder, 50, stagger)
+    after = [0, 2, 5] if stagger else [0, 0, 0]
+    assert [clock.resident[0] - 32 for clock in decoder.cache.clocks] == after
+    assert decoder.cache.positions.tolist() == [50 + steps for steps in after]
+    layer = decoder.cache.layers[1]
+    assert layer.lengths.tolist() == [[32 + steps] * layer.keys.shape[1] for steps in after]
+    assert layer.positions[0, 0, [0, 31]].tolist() == [0, 49]
+
+
+@pytest.mark.parametrize(
+    ("policy", "slots"),
+    [(Full(), 50 + 2.5), (StreamingLLM(budget=BUDGET), 32 + 2.5), (Quest(budget=BUDGET, page=8), 32)],
+    ids=["full", "streaming", "quest"],
+)
+def test_bytes_are_those_of_the_slots_read(tiny_model, policy, slots):
+    """Four steps, the mean of 1 to 4 slots more; three rows, keys and values of float32."""
+    decoder = decoder_of(tiny_model(), policy)
+    with torch.inference_mode(), own_attention(decoder.model):
+        place(decoder, 50, False)
+        steps, rounds, kv = measure(decoder, 4)
+    shape = decoder.cache.shape
+    assert kv == pytest.approx(3 * slots * shape.layers * shape.heads * shape.dim * 2 * 4)
+    assert (sum(count for count, _ in steps), rounds) == (4, [])
+
+
+def test_the_gate_tells_another_model(tiny_model):
+    policy, model = H2O(budget=BUDGET), tiny_model()
+    assert compare(decoder_of(model, policy), witness_of(model, policy), 50, steps=12, stagger=False) == (1, 0)
+    other = copy.deepcopy(model)
+    with torch.no_grad():
+        other.lm_head.weight.copy_(other.lm_head.weight.roll(1, 0))
+    share, regret = compare(decoder_of(other, policy), witness_of(model, policy), 50, steps=12, stagger=False)
+    assert share < 0.5
+    assert regret > 0.5
+
+
+def witness_of(model, policy):
+    return Witness(model=model, policy=policy, sampler=Greedy(), max_tokens=100, longest_prompt=50, batch_size=3)
