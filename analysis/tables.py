@@ -124,13 +124,22 @@ def equal_memory(table: pd.DataFrame) -> pd.Series:
     return found
 
 
+def cut_prompts(run: Run) -> str:
+    """How many of the protected prompts did not fit in the budget, so that only their beginning was protected."""
+    recent = run.header.get("config", {}).get("method", {}).get("budget", {}).get("recent")
+    if recent is None:
+        return ""
+    cut = sum(record.prompt_tokens > run.labels["tokens"] - recent - 1 for record in run.outcomes)
+    return f", {cut} of {len(run.outcomes)} in part" if cut else ""
+
+
 def flags(run: Run, dense: Run | None) -> list[str]:
     """What a reader must know before trusting the row, and why a number is missing."""
     found, records, compressed = [], run.outcomes, run.labels["method"] != DENSE
     if run.labels["evicts"] and records and not any(record.num_evictions for record in records):
         found.append("never evicted")
     if run.labels["protects_prompt"]:
-        found.append("prompt protected")
+        found.append("prompt protected" + cut_prompts(run))
     if len(records) != run.num_planned:
         found.append(f"incomplete {len(records)}/{run.num_planned}")
     if compressed and dense is None:

@@ -168,3 +168,12 @@ def test_a_budget_given_in_tokens_is_known(write, tmp_path, record, config):
     write("a", [record()], samples=1, config=config(128, ratio=None))
     write("b", [record()], samples=1, config=config(128))
     assert results(load(tmp_path)).fixed_tokens.tolist() == [True, False]
+
+
+@pytest.mark.parametrize(("tokens", "note"), [(128, "prompt protected"), (70, "prompt protected, 1 of 2 in part")])
+def test_a_prompt_that_the_budget_cannot_hold_is_marked(write, tmp_path, record, tokens, note):
+    """Room for 70 - 64 - 1 = 5 prompt tokens."""
+    records = [record(sample="a", prompt_tokens=5), record(sample="b", prompt_tokens=6)]
+    config = {"method": {"budget": {"recent": 64}}}
+    write("one", records, samples=2, config=config, tokens=tokens, protects_prompt=True)
+    assert only(tmp_path).note == f"{note}; no dense run"
