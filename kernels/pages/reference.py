@@ -9,8 +9,12 @@ from torch import Tensor
 
 def bounds(keys: Tensor, page: int) -> tuple[Tensor, Tensor]:
     """Least and greatest keys [B, H, P, D] of keys [B, H, n, D]; the last page may be partial."""
-    lows, highs = zip(*((part.amin(2), part.amax(2)) for part in keys.split(page, 2)), strict=True)
-    return torch.stack(lows, 2), torch.stack(highs, 2)
+    num_whole, rest = keys.shape[2] // page, keys[:, :, keys.shape[2] // page * page :]
+    whole = keys[:, :, : num_whole * page].unflatten(2, (num_whole, page))
+    if not rest.shape[2]:
+        return whole.amin(3), whole.amax(3)
+    low, high = rest.amin(2, keepdim=True), rest.amax(2, keepdim=True)
+    return torch.cat([whole.amin(3), low], 2), torch.cat([whole.amax(3), high], 2)
 
 
 def extend(page_min: Tensor, page_max: Tensor, key: Tensor, slots: Tensor, page: int) -> None:
