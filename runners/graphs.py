@@ -1,6 +1,6 @@
 """The decode loop with its step and its rounds captured in CUDA graphs: the same tokens, without the host in between.
 
-Layers are compiled one by one (the code of one serves all), their projections fused; prompts take the model as it is.
+Single tokens take fused layers (`fused.py`), or the model's own, compiled one by one; prompts take the model as it is.
 A step is captured before the first prompt, and again where a dense layer has moved; a round is captured for 1, 2, 4,
 ... rows as they come, padded with rows that have nothing to drop.
 """
@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .fused import fuse
+from .fused import FusedLayer, fuse
 from .generate import Decoder
 
 WARM_UP = 3  # calls before a capture: compilation, and what libraries allocate on first use
@@ -52,7 +52,6 @@ class GraphDecoder(Decoder):
     """Needs a CUDA device and Triton."""
 
     look: int = 8
-    compile: bool = True
     _layers: dict[nn.Module, Callable] = field(init=False)
     _step: Program | None = field(init=False, default=None)
     _rounds: dict[int, Round] = field(init=False, default_factory=dict)
@@ -64,7 +63,7 @@ class GraphDecoder(Decoder):
         super().__post_init__()
         fuse(self.model)
         self._layers = {
-            layer: torch.compile(layer.forward, dynamic=False) if self.compile else layer.forward
+            layer: FusedLayer.of(layer) or torch.compile(layer.forward, dynamic=False)
             for layer in self.model.model.layers
         }
         self._pool = torch.cuda.graph_pool_handle()

@@ -20,10 +20,14 @@ from transformers import AttentionInterface, AutoConfig, AutoModelForCausalLM, A
 from transformers import PretrainedConfig as Config
 from transformers import PreTrainedModel as Model
 from transformers import PreTrainedTokenizerBase as Tokenizer
+from transformers.models.llama.modeling_llama import LlamaDecoderLayer
+from transformers.models.qwen2.modeling_qwen2 import Qwen2DecoderLayer
+from transformers.models.qwen3.modeling_qwen3 import Qwen3DecoderLayer
 
 from .layer import Shape
 
 ATTENTION = "kvarena"
+PLAIN_LAYERS = (Qwen3DecoderLayer, Qwen2DecoderLayer, LlamaDecoderLayer)  # norm, attention, norm, gated MLP
 HUB_ID = re.compile(r"[\w][\w.-]*(/[\w.-]+)?")
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 

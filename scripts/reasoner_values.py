@@ -84,7 +84,7 @@ def decode(model: Model, requests: Sequence[Request], policy: Policy, max_tokens
         batch_size=len(requests),
     )
     on_gpu = model.device.type == "cuda"
-    decoder = GraphDecoder(**options, compile=False) if on_gpu else Decoder(**options)
+    decoder = GraphDecoder(**options) if on_gpu else Decoder(**options)
     return {done.sample: done for done in decoder.run(requests)}
 
 

@@ -11,6 +11,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from ..overlap import OVERLAP, begin
+
 if TYPE_CHECKING:
     from . import Memory
 
@@ -58,6 +60,7 @@ def append(
         MEMBERS=triton.next_power_of_2(groups),
         CHANNELS=triton.next_power_of_2(dim),
         num_warps=1,
+        **OVERLAP,
     )
     return read
 
@@ -94,6 +97,7 @@ def append_token(
     MEMBERS: tl.constexpr,
     CHANNELS: tl.constexpr,
 ):
+    begin()
     row = tl.program_id(1).to(tl.int64)
     pair = row * tl.num_programs(0) + tl.program_id(0)
     length = tl.load(lengths + pair)

@@ -15,6 +15,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from ..overlap import OVERLAP, begin
+
 SPLIT = 512  # slots a program reads
 BLOCK = 64  # slots at a time
 JOINED = 16  # splits at a time
@@ -66,6 +68,7 @@ def attend(
         BLOCK=BLOCK,
         num_warps=4,
         num_stages=3,
+        **OVERLAP,
     )
     join_splits[groups, heads, rows](
         parts,
@@ -81,6 +84,7 @@ def attend(
         SPLIT=SPLIT,
         JOINED=JOINED,
         num_warps=4,
+        **OVERLAP,
     )
     return output, lse
 
@@ -138,6 +142,7 @@ def attend_split(
     BLOCK: tl.constexpr,
 ):
     """One split of one list: its softmax-weighted mean of values and its log-sum-exp, for the heads that share it."""
+    begin()
     split, one, row = tl.program_id(0), tl.program_id(1), tl.program_id(2).to(tl.int64)
     head = one // PER_HEAD
     length = tl.load(lengths + row * (LISTS // PER_HEAD) + head)
@@ -195,6 +200,7 @@ def join_splits(
     JOINED: tl.constexpr,
 ):
     """The splits of one query head weighted by their share of the softmax."""
+    begin()
     member, head, row = tl.program_id(0), tl.program_id(1), tl.program_id(2).to(tl.int64)
     groups, heads = tl.num_programs(0), tl.num_programs(1)
     one, lane = (head * groups + member) // SHARING, (head * groups + member) % SHARING

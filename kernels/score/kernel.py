@@ -16,7 +16,9 @@ from torch import Tensor
 from ..attend.kernel import LOG2E, LOWEST, check
 
 BLOCK = 64  # slots at a time
-TILE = 64  # queries at a time
+FIRST = dict(TILE=64, BLOCK=64, num_warps=4, num_stages=3)  # pass of the window attention: queries, slots at a time
+SECOND = dict(TILE=64, BLOCK=128, num_warps=4, num_stages=2)
+NARROW = dict(TILE=64, BLOCK=64, num_warps=4, num_stages=2)  # both passes, where keys are wide: float32, D = 256
 SPLIT = 256  # slots whose unit vectors one program sums
 JOINED = 16  # splits at a time
 
@@ -29,18 +31,11 @@ def mean_softmax(queries: Tensor, keys: Tensor, support: Tensor) -> Tensor:
     queries, keys, support = queries.contiguous(), keys.contiguous(), support.contiguous()
     lse = torch.empty(rows, heads, num_queries, dtype=torch.float32, device=keys.device)
     score = torch.empty(rows, heads, slots, dtype=torch.float32, device=keys.device)
-    sizes = dict(
-        QUERIES=num_queries,
-        WINDOW=window if support.shape[2] > 1 else 1,
-        SCALE=1 / math.sqrt(dim),
-        DIM=dim,
-        TILE=TILE,
-        BLOCK=BLOCK,
-    )
-    norms[triton.cdiv(num_queries, TILE), heads, rows](
-        queries, keys, support, lse, slots, **sizes, num_warps=4, num_stages=3
-    )
-    shares[triton.cdiv(slots, BLOCK), heads, rows](queries, keys, support, lse, score, slots, **sizes, num_warps=4)
+    sizes = dict(QUERIES=num_queries, WINDOW=support.shape[2], SCALE=1 / math.sqrt(dim), DIM=dim)
+    first, second = (FIRST, SECOND) if keys.element_size() * dim <= 256 else (NARROW, NARROW)
+    norms[triton.cdiv(num_queries, first["TILE"]), heads, rows](queries, keys, support, lse, slots, **sizes, **first)
+    blocks = triton.cdiv(slots, second["BLOCK"])
+    shares[blocks, heads, rows](queries, keys, support, lse, score, slots, **sizes, **second)
     return score
 
 
@@ -89,14 +84,16 @@ def value_range(values: Tensor) -> Tensor:
 
 
 @triton.jit
-def logits_of(own, key, support, pair, tile, slot, num_slots, QUERIES, WINDOW, SCALE, TILE):
-    """Logits to base 2 [TILE, BLOCK], and which of them count."""
-    query = tile + tl.arange(0, TILE)
-    inside = (query < QUERIES)[:, None] & (slot < num_slots)[None, :]
-    at = (pair * WINDOW + query % WINDOW)[:, None] * num_slots + slot[None, :]
-    counts = (tl.load(support + at, mask=inside, other=0) != 0) & inside
-    logits = tl.dot(own, key, input_precision="ieee") * (SCALE * LOG2E)
-    return tl.where(counts, logits, LOWEST), counts
+def logits_of(own, key, support, pair, tile, slot, num_slots, WINDOW, SCALE, TILE):
+    """Logits to base 2 [TILE, BLOCK], LOWEST where they do not count; a support of no window is read once a slot."""
+    inside = slot < num_slots
+    if WINDOW == 1:
+        counts = (tl.load(support + pair * num_slots + slot, mask=inside, other=0) != 0)[None, :]
+    else:
+        query = tile + tl.arange(0, TILE)
+        at = (pair * WINDOW + query % WINDOW)[:, None] * num_slots + slot[None, :]
+        counts = tl.load(support + at, mask=inside[None, :], other=0) != 0
+    return tl.where(counts, tl.dot(own, key, input_precision="ieee") * (SCALE * LOG2E), LOWEST)
 
 
 @triton.jit
@@ -119,17 +116,16 @@ def norms(
     query, channel = tile + tl.arange(0, TILE), tl.arange(0, DIM)
     there = query < QUERIES
     own = tl.load(queries + (pair * QUERIES + query)[:, None] * DIM + channel, mask=there[:, None], other=0.0)
-    top = tl.full([TILE], LOWEST, tl.float32)
+    top = tl.full([TILE], LOWEST / 2, tl.float32)  # above what does not count, whose weight is 0 then
     total = tl.zeros([TILE], tl.float32)
     for start in range(0, num_slots, BLOCK):
         slot = start + tl.arange(0, BLOCK)
         where = (pair * num_slots + slot)[None, :] * DIM + channel[:, None]
         key = tl.load(keys + where, mask=(slot < num_slots)[None, :], other=0.0)
-        logits, counts = logits_of(own, key, support, pair, tile, slot, num_slots, QUERIES, WINDOW, SCALE, TILE)
+        logits = logits_of(own, key, support, pair, tile, slot, num_slots, WINDOW, SCALE, TILE)
         before = top
         top = tl.maximum(before, tl.max(logits, 1))
-        weights = tl.where(counts, tl.exp2(logits - top[:, None]), 0.0)
-        total = total * tl.exp2(before - top) + tl.sum(weights, 1)
+        total = total * tl.exp2(before - top) + tl.sum(tl.exp2(logits - top[:, None]), 1)
     empty = total == 0  # of such a query no slot gets a share
     tl.store(lse + pair * QUERIES + query, tl.where(empty, -LOWEST, top + tl.log2(tl.where(empty, 1.0, total))), there)
 
@@ -160,9 +156,9 @@ def shares(
         query = tile + tl.arange(0, TILE)
         there = query < QUERIES
         own = tl.load(queries + (pair * QUERIES + query)[:, None] * DIM + channel, mask=there[:, None], other=0.0)
-        norm = tl.load(lse + pair * QUERIES + query, mask=there, other=0.0)
-        logits, counts = logits_of(own, key, support, pair, tile, slot, num_slots, QUERIES, WINDOW, SCALE, TILE)
-        total += tl.sum(tl.where(counts, tl.exp2(logits - norm[:, None]), 0.0), 0)
+        norm = tl.load(lse + pair * QUERIES + query, mask=there, other=-LOWEST)  # a query that is not there: no share
+        logits = logits_of(own, key, support, pair, tile, slot, num_slots, WINDOW, SCALE, TILE)
+        total += tl.sum(tl.exp2(logits - norm[:, None]), 0)
     tl.store(score + pair * num_slots + slot, total / QUERIES, mask=inside)
 
 

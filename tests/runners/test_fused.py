@@ -2,7 +2,11 @@
 
 import pytest
 import torch
-from kvarena.runners.fused import fuse
+from kvarena.methods.full import Full
+from kvarena.runners.fused import FusedLayer, fuse
+from kvarena.runners.generate import Decoder, Request
+from kvarena.runners.graphs import forwards
+from kvarena.runners.sampler import Greedy
 from torch import nn
 
 
@@ -45,3 +49,33 @@ def test_a_layer_of_another_kind_is_left_alone(tiny_model, missing):
     delattr(model.model.layers[0].mlp, missing)
     fuse(model)
     assert isinstance(model.model.layers[0].mlp.up_proj, nn.Linear)
+
+
+def decode(model, layers):
+    decoder = Decoder(model=model, policy=Full(), sampler=Greedy(), max_tokens=12, longest_prompt=9, batch_size=2)
+    step = decoder.step
+
+    def fused() -> None:
+        with forwards(layers):
+            step()
+
+    decoder.step = fused
+    requests = [Request(str(i), 0, list(range(1 + i, 8 + i))) for i in range(3)]
+    return {done.sample: done.token_ids for done in decoder.run(requests)}
+
+
+@pytest.mark.parametrize("family", ["qwen3", "qwen2", "llama"])
+def test_fused_layers_choose_the_tokens_of_the_model(tiny_model, family):
+    expected = decode(tiny_model(family), {})
+    model = tiny_model(family)
+    fuse(model)
+    assert all(FusedLayer.of(layer) for layer in model.model.layers)
+    assert decode(model, {layer: FusedLayer.of(layer) for layer in model.model.layers}) == expected
+
+
+def test_a_layer_of_another_kind_keeps_its_own_code(tiny_model):
+    model = tiny_model(hidden_act="gelu")
+    assert FusedLayer.of(model.model.layers[0]) is None  # not fused yet
+    fuse(model)
+    assert FusedLayer.of(model.model.layers[0]) is None
+    assert FusedLayer.of(nn.Linear(2, 2)) is None

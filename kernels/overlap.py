@@ -1,0 +1,27 @@
+"""Programmatic dependent launch (NVIDIA, from Hopper on): a kernel is set up while the one before it ends.
+
+A kernel that is launched with `OVERLAP` calls `begin` before it touches what another has written, and before it writes.
+"""
+
+import os
+
+import torch
+import triton
+import triton.language as tl
+
+ABLE = (
+    not triton.knobs.runtime.interpret
+    and torch.cuda.is_available()
+    and torch.cuda.get_device_capability() >= (9, 0)
+    and os.environ.get("PDL") != "0"
+)
+ON = tl.constexpr(ABLE)
+OVERLAP = {"launch_pdl": True} if ABLE else {}
+
+
+@triton.jit
+def begin() -> None:
+    """Wait for the kernel before this one, then let the next one be set up."""
+    if ON:
+        tl.extra.cuda.gdc_wait()
+        tl.extra.cuda.gdc_launch_dependents()
