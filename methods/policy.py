@@ -50,6 +50,11 @@ class LayerView:
     noise: Noise
 
     @property
+    def num_live(self) -> Tensor:
+        """[B, H] int32: live slots of a head."""
+        return self.live.sum(-1, dtype=torch.int32)
+
+    @property
     def by_position(self) -> Tensor:
         """[B, H, N] int64: the slots of a head from the oldest token to the newest; those not live come last."""
         last = torch.iinfo(torch.int32).max

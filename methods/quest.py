@@ -35,10 +35,8 @@ class Quest(Selection):
     def read(self, query: Tensor, view: LayerView) -> Tensor | None:
         if view.layer < self.dense_layers:
             return None
-        num_pages = (-(-view.live.sum(-1) // self.page)).clamp(min=1)  # an idle row has no live slot
-        bound = pages.score(query, view.page_min, view.page_max)
-        if self.per_query_head:
-            num_pages = num_pages[..., None]
-        else:
-            bound = bound.amax(2)
-        return pages.top(bound, num_pages, self.budget.tokens // self.page)
+        lengths = view.num_live
+        bound = pages.score(
+            query, view.page_min, view.page_max, lengths, page=self.page, per_query_head=self.per_query_head
+        )
+        return pages.top(bound, lengths, page=self.page, count=self.budget.tokens // self.page)

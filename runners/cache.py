@@ -19,6 +19,7 @@ from ..kernels.noise import Noise
 from ..methods.policy import Eviction, LayerView, Policy
 from .clock import Clock
 from .layer import Layer, Shape
+from .reading import Reading
 
 GROWTH = 1024  # slots that a layer without a bound has room for beside the prompt, before it grows
 
@@ -74,7 +75,7 @@ class KVCache:
         self.positions = torch.zeros(self.batch_size, dtype=torch.int64, device=self.device)  # of the next token
         self.active = torch.zeros(self.batch_size, dtype=torch.int32, device=self.device)  # 1: the row grows
         self.noise = Noise(keys=torch.zeros(self.batch_size, 2, dtype=torch.int64, device=self.device))
-        self._read = torch.zeros(self.batch_size, dtype=torch.float64, device=self.device)  # selections only
+        self._read = torch.zeros(self.batch_size, dtype=torch.int64, device=self.device)  # slots, by a selection
 
     def capacity(self, layer: int) -> int:
         """Slots per KV head that a layer may fill."""
@@ -126,32 +127,29 @@ class KVCache:
             active=self.active,
             page=page,
         )
-        chosen = self.policy.read(grouped, self._reading(index)) if self.policy.selects else None
+        chosen = self.policy.read(grouped, self._reading(index, lengths)) if self.policy.selects else None
         longest = min(self._longest(index), layer.keys.shape[2])
-        output, lse, reads = attend.attend(
+        output, lse = attend.attend(
             grouped, layer.keys, layer.values, lengths, longest=longest, scale=scale, pages=chosen, page=page
         )
         if layer.mass.numel():
             attend.add_mass(layer.mass, grouped, layer.keys, lengths, lse, scale=scale)
         if self.policy.selects:
-            self._read += self._num_read(layer, reads) * self.active
+            slots = layer.keys.shape[2]
+            attend.add_reads(self._read, lengths, self.active, pages=chosen, page=page, num_slots=slots)
         return output.view(self.batch_size, 1, -1, self.shape.dim)
 
-    def _reading(self, index: int) -> LayerView:
-        """What a selection sees: all rows, and no copy, for it has no rounds and protects nothing."""
-        position, none = self.positions.to(torch.int32), torch.zeros_like(self.active)
-        nothing = [none] * self.shape.layers
-        facts = Facts(slice(None), self.noise, none, position, position, nothing, nothing)
-        positions = self.layers[index].positions  # no slot was ever freed, so -1 is where none is live
-        live = positions >= 0
-        return self._view(index, facts, positions, live, live, live)
-
-    def _num_read(self, layer: Layer, reads: Tensor | None) -> Tensor:
-        """[B] slots read in this layer, mean over KV heads; one that several query heads read counts once."""
-        if reads is None:
-            return layer.lengths.double().mean(-1)
-        live = torch.arange(reads.shape[-1], device=self.device) < layer.lengths[..., None]
-        return (reads.any(2) & live).sum(-1).double().mean(-1)
+    def _reading(self, index: int, lengths: Tensor) -> Reading:
+        """What a selection sees, its new token included."""
+        return Reading(
+            memory=self.layers[index],
+            policy=self.policy,
+            layer=index,
+            num_layers=self.shape.layers,
+            lengths=lengths,
+            position=self.positions,
+            noise=self.noise,
+        )
 
     def advance(self, going: Tensor | None = None) -> None:
         """Close a step on the device: every active row is one token longer; it stays active where `going` [B]."""
@@ -243,17 +241,7 @@ class KVCache:
         positions = layer.positions[at].masked_fill(~live, -1)
         candidates = live & (positions < facts.recent[:, None, None])
         evictable = candidates & (positions >= facts.protected[index][:, None, None])
-        return self._view(index, facts, positions, live, candidates, evictable)
-
-    def _view(
-        self, index: int, facts: Facts, positions: Tensor, live: Tensor, candidates: Tensor, evictable: Tensor
-    ) -> LayerView:
-        layer, at = self.layers[index], facts.at
-        keys, values, queries = layer.keys[at], layer.values[at], layer.queries[at]
-        if queries.numel():
-            window = torch.arange(queries.shape[3], device=self.device)
-            oldest_first = (facts.position[:, None] + window) % queries.shape[3]
-            queries = queries.gather(3, oldest_first[:, None, None, :, None].expand_as(queries))
+        keys, values = layer.keys[at], layer.values[at]
         return LayerView(
             layer=index,
             num_layers=self.shape.layers,
@@ -265,7 +253,7 @@ class KVCache:
             evictable=evictable,
             excess=facts.excess[index],
             round=facts.round,
-            queries=queries,
+            queries=layer.newest_queries(at, facts.position),
             mass=layer.mass[at],
             rank=layer.rank[at],
             constants=self.policy.constants(keys, values),
@@ -281,7 +269,7 @@ class KVCache:
         clock = self.clocks[row]
         read = clock.mean_slots
         if self.policy.selects and clock.steps:
-            read = self._read[row].item() / (clock.steps * self.shape.layers)
+            read = self._read[row].item() / (clock.steps * self.shape.layers * self.shape.heads)
         slot_bytes = sum(layer.slot_bytes for layer in self.layers)
         self.clocks[row] = None
         self.positions[row] = self.active[row] = 0

@@ -76,6 +76,15 @@ class Layer:
                 new[:, :, : old.shape[2]] = old
                 setattr(self, name, new)
 
+    def newest_queries(self, at: slice | Tensor, position: Tensor) -> Tensor:
+        """[B, H, G, W, D] of rows `at`, oldest first; position [B] is that of the next token."""
+        queries = self.queries[at]
+        if not queries.numel():
+            return queries
+        window = queries.shape[3]
+        order = (position[:, None] + torch.arange(window, device=queries.device)) % window
+        return queries.gather(3, order[:, None, None, :, None].expand_as(queries))
+
     @property
     def columns(self) -> list[Tensor]:
         """What an eviction permutes."""

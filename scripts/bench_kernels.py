@@ -15,11 +15,12 @@ from types import SimpleNamespace
 from typing import NamedTuple
 
 import torch
-from kvarena.kernels import append, attend, evict, noise, score
+from kvarena.kernels import append, attend, evict, noise, pages, score
 from kvarena.kernels.append import reference as append_reference
 from kvarena.kernels.attend import reference as attend_reference
 from kvarena.kernels.evict import reference as evict_reference
 from kvarena.kernels.noise import Noise
+from kvarena.kernels.pages import reference as pages_reference
 from kvarena.kernels.score import reference as score_reference
 from torch import Tensor
 from triton.testing import do_bench_cudagraph
@@ -36,6 +37,7 @@ class Case(NamedTuple):
     run: Callable[[], object]
     num_bytes: int  # that must move
     check: Callable[[], None]
+    beside: str = ""  # another's name, whose time this is a share of
 
 
 def close(actual: Tensor, expected: Tensor, tolerance: float = 2e-2) -> None:
@@ -74,54 +76,112 @@ def attention() -> Iterator[Case]:
     )
 
 
-def selected_attention() -> Iterator[Case]:
-    query = torch.randn(BATCH, H, G, D, **HALF)
-    keys, values = torch.randn(BATCH, H, CONTEXT, D, **HALF), torch.randn(BATCH, H, CONTEXT, D, **HALF)
-    lengths = torch.full((BATCH, H), CONTEXT, dtype=torch.int32, device="cuda")
-    order = torch.rand(BATCH, H, CONTEXT // PAGE, device="cuda").argsort(-1)
-    pages = order[..., : READ // PAGE].to(torch.int32).contiguous()
+def memory(rows: int = B, slots: int = N) -> SimpleNamespace:
+    return SimpleNamespace(
+        keys=torch.randn(rows, H, slots, D, **HALF),
+        values=torch.randn(rows, H, slots, D, **HALF),
+        positions=torch.arange(slots, dtype=torch.int32, device="cuda").repeat(rows, H, 1),
+        mass=torch.zeros(rows, H, slots, device="cuda"),
+        rank=torch.zeros(rows, H, slots, dtype=torch.int32, device="cuda"),
+        lengths=torch.full((rows, H), slots - 1, dtype=torch.int32, device="cuda"),
+        queries=torch.randn(rows, H, G, W, D, **HALF),
+        page_min=torch.randn(rows, H, slots // PAGE, D, **HALF),
+        page_max=torch.randn(rows, H, slots // PAGE, D, **HALF),
+    )
 
-    def run(chosen: Tensor | None) -> tuple[Tensor, Tensor]:
-        from kvarena.kernels.attend import kernel
 
-        return kernel.attend(query, keys, values, lengths, SCALE, chosen, PAGE)
+class QuestLayer:
+    """A layer of full rows under Quest, and what a step does with it; every step writes to the last slot."""
 
-    def check(chosen: Tensor | None) -> None:
+    def __init__(self) -> None:
+        self.memory = memory(BATCH, CONTEXT)
+        self.memory.page_min, self.memory.page_max = pages.bounds(self.memory.keys, PAGE)
+        self.memory.mass = self.memory.rank = self.memory.queries = torch.empty(0, device="cuda")  # nobody needs them
+        self.token = token_of(BATCH, active=0)
+        self.query, self.active = self.token["query"], self.token["active"] + 1
+        self.total = torch.zeros(BATCH, dtype=torch.int64, device="cuda")
+        self.lengths = self.write()
+        self.bounds = self.query, self.memory.page_min, self.memory.page_max
+        self.scores = self.rate()
+        self.pages = self.choose()
+
+    def write(self) -> Tensor:
+        return append.append(self.memory, **self.token)
+
+    def rate(self) -> Tensor:
+        return pages.score(*self.bounds, self.lengths, page=PAGE, per_query_head=False)
+
+    def choose(self) -> Tensor:
+        return pages.top(self.scores, self.lengths, page=PAGE, count=READ // PAGE)
+
+    def read(self, chosen: Tensor | None) -> attend.Attended:
+        slots, span = (self.memory.keys, self.memory.values, self.lengths), dict(longest=CONTEXT, scale=SCALE)
+        return attend.attend(self.query, *slots, **span, pages=chosen, page=PAGE)
+
+    def count(self) -> None:
+        attend.add_reads(self.total, self.lengths, self.active, pages=self.pages, page=PAGE, num_slots=CONTEXT)
+
+    def step(self) -> attend.Attended:
+        self.lengths = self.write()
+        self.scores = self.rate()
+        self.pages = self.choose()
+        self.count()
+        return self.read(self.pages)
+
+    def check_read(self, chosen: Tensor | None) -> None:
         reads = None if chosen is None else attend_reference.slots_of_pages(chosen, PAGE, CONTEXT)
-        twin = attend_reference.attend(query, keys, values, lengths, CONTEXT, SCALE, reads)
-        for ours, other in zip(run(chosen), twin, strict=True):
+        slots = self.memory.keys, self.memory.values, self.lengths
+        twin = attend_reference.attend(self.query, *slots, CONTEXT, SCALE, reads)
+        for ours, other in zip(self.read(chosen), twin, strict=True):
             close(ours, other)
 
-    yield Case("attend dense 32k", lambda: run(None), 2 * keys.nbytes, lambda: check(None))
-    num_bytes = 2 * keys.nbytes * READ // CONTEXT
-    yield Case("attend pages of 32k", lambda: run(pages), num_bytes, lambda: check(pages))
+    def check_choice(self) -> None:
+        twin = pages_reference.score(*self.bounds, self.lengths, PAGE, False)
+        torch.testing.assert_close(self.rate(), twin, rtol=1e-4, atol=1e-3)
+        assert torch.equal(self.choose(), pages_reference.top(self.scores, self.lengths, PAGE, READ // PAGE))
+
+    def check_count(self) -> None:
+        self.total.zero_()
+        self.count()
+        assert self.total.tolist() == [H * READ] * BATCH
 
 
-def memory() -> SimpleNamespace:
-    return SimpleNamespace(
-        keys=torch.randn(B, H, N, D, **HALF),
-        values=torch.randn(B, H, N, D, **HALF),
-        positions=torch.arange(N, dtype=torch.int32, device="cuda").repeat(B, H, 1),
-        mass=torch.zeros(B, H, N, device="cuda"),
-        rank=torch.zeros(B, H, N, dtype=torch.int32, device="cuda"),
-        lengths=torch.full((B, H), N - 1, dtype=torch.int32, device="cuda"),
-        queries=torch.randn(B, H, G, W, D, **HALF),
-        page_min=torch.randn(B, H, N // PAGE, D, **HALF),
-        page_max=torch.randn(B, H, N // PAGE, D, **HALF),
+def selection() -> Iterator[Case]:
+    """Dense attention of a long context, then Quest's with all that comes with it."""
+    layer, dense = QuestLayer(), "attend dense 32k"
+    both = 2 * layer.memory.keys.nbytes
+    some, passed = both * READ // CONTEXT, 2 * layer.memory.page_min.nbytes
+    listed, token = layer.pages.nbytes, num_token_bytes(layer.token)
+    yield Case(dense, partial(layer.read, None), both, partial(layer.check_read, None))
+    yield Case("quest append", layer.write, token, lambda: None, dense)  # its twin is at `append`
+    yield Case("quest scores", layer.rate, passed + layer.scores.nbytes, layer.check_choice, dense)
+    yield Case("quest top", layer.choose, layer.scores.nbytes + listed, layer.check_choice, dense)
+    attended, check = partial(layer.read, layer.pages), partial(layer.check_read, layer.pages)
+    yield Case("quest attend", attended, some + listed, check, dense)
+    yield Case("quest reads", layer.count, listed, layer.check_count, dense)
+    yield Case("quest in all", layer.step, passed + some, lambda: close(layer.step()[0], attended()[0]), dense)
+
+
+def token_of(rows: int, active: int) -> dict[str, Tensor | int]:
+    """What `append` writes."""
+    return dict(
+        query=torch.randn(rows, H, G, D, **HALF),
+        key=torch.randn(rows, H, D, **HALF),
+        value=torch.randn(rows, H, D, **HALF),
+        position=torch.full((rows,), N, device="cuda"),
+        active=torch.full((rows,), active, dtype=torch.int32, device="cuda"),
+        page=PAGE,
     )
+
+
+def num_token_bytes(token: dict) -> int:
+    return 2 * sum(token[name].nbytes for name in ("query", "key", "value"))
 
 
 def step_writes() -> Iterator[Case]:
     ours = memory()
     theirs = SimpleNamespace(**{name: column.clone() for name, column in vars(ours).items()})
-    token = dict(
-        query=torch.randn(B, H, G, D, **HALF),
-        key=torch.randn(B, H, D, **HALF),
-        value=torch.randn(B, H, D, **HALF),
-        position=torch.full((B,), N, device="cuda"),
-        active=torch.ones(B, dtype=torch.int32, device="cuda"),
-        page=PAGE,
-    )
+    token = token_of(B, active=1)
 
     def check() -> None:
         assert torch.equal(append.append(ours, **token), append_reference.append(theirs, *token.values()))
@@ -129,8 +189,7 @@ def step_writes() -> Iterator[Case]:
         token["active"].zero_()  # the timed runs then write to one slot
         ours.lengths.fill_(N - 1)
 
-    num_bytes = sum(token[name].nbytes for name in ("query", "key", "value")) * 2
-    yield Case("append", lambda: append.append(ours, **token), num_bytes, check)
+    yield Case("append", lambda: append.append(ours, **token), num_token_bytes(token), check)
 
 
 def eviction() -> Iterator[Case]:
@@ -217,14 +276,18 @@ def main(names: list[str]) -> None:
     torch.manual_seed(0)
     copy = copy_bandwidth()
     print(f"{torch.cuda.get_device_name()}, torch {torch.__version__}: copy {copy:.0f} GB/s")
-    for cases in (attention, selected_attention, step_writes, eviction, scores, randomness):
+    times = {}
+    for cases in (attention, selection, step_writes, eviction, scores, randomness):
         for case in cases():
             if names and case.name.split()[0] not in names:
                 continue
             case.check()
-            ms = do_bench_cudagraph(case.run, return_mode="median")
+            ms = times[case.name] = do_bench_cudagraph(case.run, return_mode="median")
             rate = case.num_bytes / ms / 1e6
-            print(f"{case.name:24s} {1e3 * ms:9.1f} us  {rate:6.0f} GB/s  {rate / copy:6.1%} of copy", flush=True)
+            share = f"  {ms / times[case.beside]:6.1%} of {case.beside}" if case.beside in times else ""
+            print(
+                f"{case.name:24s} {1e3 * ms:9.1f} us  {rate:6.0f} GB/s  {rate / copy:6.1%} of copy{share}", flush=True
+            )
 
 
 if __name__ == "__main__":

@@ -12,13 +12,12 @@ from torch import Tensor
 from . import reference
 from .reference import BLOCK
 
-__all__ = ["BLOCK", "Attended", "add_mass", "attend"]
+__all__ = ["BLOCK", "Attended", "add_mass", "add_reads", "attend"]
 
 
 class Attended(NamedTuple):
     output: Tensor  # [B, H, G, D]
     lse: Tensor  # [B, H, G] float32: log of the sum of exp(scale * q.k) over the slots read
-    reads: Tensor | None  # [B, H, 1 or G, N] bool: the slots that pages allowed; None: all live ones
 
 
 def attend(
@@ -37,12 +36,12 @@ def attend(
     query [B, H, G, D]; keys, values [B, H, N, D] with N a multiple of BLOCK; pages [B, H, S] or [B, H, G, S] int32 with
     -1 for none: read these pages of `page` slots only, each named once.
     """
-    reads = None if pages is None else reference.slots_of_pages(pages, page, keys.shape[2])
     if query.is_cuda:
         from . import kernel
 
-        return Attended(*kernel.attend(query, keys, values, lengths, scale, pages, page), reads)
-    return Attended(*reference.attend(query, keys, values, lengths, longest, scale, reads), reads)
+        return Attended(*kernel.attend(query, keys, values, lengths, scale, pages, page))
+    reads = None if pages is None else reference.slots_of_pages(pages, page, keys.shape[2])
+    return Attended(*reference.attend(query, keys, values, lengths, longest, scale, reads))
 
 
 def add_mass(mass: Tensor, query: Tensor, keys: Tensor, lengths: Tensor, lse: Tensor, *, scale: float) -> None:
@@ -53,3 +52,20 @@ def add_mass(mass: Tensor, query: Tensor, keys: Tensor, lengths: Tensor, lse: Te
         kernel.add_mass(mass, query, keys, lengths, lse, scale)
     else:
         mass += reference.mass(query, keys, lengths, lse, scale)
+
+
+def add_reads(
+    total: Tensor, lengths: Tensor, active: Tensor, *, pages: Tensor | None, page: int, num_slots: int
+) -> None:
+    """Add the slots that a step reads, all heads together, to total [B] int64, in place, where `active` [B] is 1.
+
+    pages as `attend` takes them, of `num_slots`; a slot that several query heads of a KV head read counts once.
+    """
+    if pages is None:
+        total += lengths.sum(-1) * active
+    elif total.is_cuda:
+        from . import kernel
+
+        kernel.add_reads(total, lengths, active, pages, page, num_slots)
+    else:
+        total += reference.num_reads(lengths, pages, page, num_slots) * active

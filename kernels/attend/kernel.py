@@ -20,6 +20,7 @@ from ..overlap import OVERLAP, begin
 SPLIT = 512  # slots a program reads
 BLOCK = 64  # slots at a time
 JOINED = 16  # splits at a time
+LISTED = 1024  # pages at a time, where they are counted
 LOWEST = tl.constexpr(-1e30)  # finite: an empty split must not make NaN of inf - inf
 LOG2E = tl.constexpr(1 / math.log(2))
 HEAD_SIZES = (16, 32, 64, 128, 256)
@@ -115,6 +116,24 @@ def add_mass(mass: Tensor, query: Tensor, keys: Tensor, lengths: Tensor, lse: Te
         DIM=dim,
         TILE=max(16, triton.next_power_of_2(groups)),
         BLOCK=BLOCK,
+        num_warps=4,
+    )
+
+
+def add_reads(total: Tensor, lengths: Tensor, active: Tensor, pages: Tensor, page: int, num_slots: int) -> None:
+    """Adds the live slots that a row's lists name to total [B] int64, each once a KV head."""
+    rows, heads = lengths.shape
+    num_pages = triton.cdiv(num_slots, page)
+    add_listed_slots[heads, rows](
+        total,
+        lengths.contiguous(),
+        active,
+        pages.contiguous(),
+        pages.new_empty(rows, heads, num_pages, dtype=torch.int8),
+        pages[0, 0].numel(),
+        num_pages,
+        PAGE=page,
+        LISTED=LISTED,
         num_warps=4,
     )
 
@@ -257,3 +276,37 @@ def add_probabilities(
         probability = tl.where(there[:, None], tl.exp(logits), 0.0)
         at = mass + row * mass_row_stride + head * mass_head_stride + slot
         tl.store(at, tl.load(at, mask=live, other=0.0) + tl.sum(probability, 0) / GROUPS, mask=live)
+
+
+@triton.jit
+def add_listed_slots(
+    total,
+    lengths,
+    active,
+    pages,
+    marks,
+    num_listed,
+    num_pages,
+    PAGE: tl.constexpr,
+    LISTED: tl.constexpr,
+):
+    """One KV head: marks the live pages that any of its lists names, then counts their slots."""
+    head, row = tl.program_id(0), tl.program_id(1).to(tl.int64)
+    pair = row * tl.num_programs(0) + head
+    if tl.load(active + row) > 0:
+        place = tl.arange(0, LISTED)
+        length = tl.load(lengths + pair)
+        num_live = tl.cdiv(length, PAGE)
+        marks += pair * num_pages
+        for start in range(0, num_live, LISTED):
+            tl.store(marks + start + place, 0, mask=start + place < num_live)
+        tl.debug_barrier()  # what one thread has stored others overwrite, then load
+        for start in range(0, num_listed, LISTED):
+            named = tl.load(pages + pair * num_listed + start + place, mask=start + place < num_listed, other=-1)
+            tl.store(marks + named, 1, mask=(named >= 0) & (named < num_live))
+        tl.debug_barrier()
+        count = tl.zeros([LISTED], tl.int32)
+        for start in range(0, num_live, LISTED):
+            marked = tl.load(marks + start + place, mask=start + place < num_live, other=0)
+            count += tl.where(marked != 0, tl.minimum(length - (start + place) * PAGE, PAGE), 0)
+        tl.atomic_add(total + row, tl.sum(count, 0).to(tl.int64))

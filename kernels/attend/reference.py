@@ -56,3 +56,9 @@ def slots_of_pages(pages: Tensor, page: int, num_slots: int) -> Tensor:
     read = torch.zeros(*pages.shape[:3], num_pages + 1, dtype=torch.bool, device=pages.device)
     read.scatter_(-1, pages.long() % (num_pages + 1), True)  # -1 falls into the column that is cut off
     return read[..., :num_pages].repeat_interleave(page, -1)[..., :num_slots]
+
+
+def num_reads(lengths: Tensor, pages: Tensor, page: int, num_slots: int) -> Tensor:
+    """[B] int64: live slots that a list of pages covers, for any query head of a KV head, summed over these."""
+    live = torch.arange(num_slots, device=pages.device) < lengths[..., None]
+    return (slots_of_pages(pages, page, num_slots).any(2) & live).sum((1, 2))

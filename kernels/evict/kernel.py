@@ -99,10 +99,7 @@ def num_warps(slots: int) -> int:
 @triton.jit
 def lowest_slots(score, position, eligible, count):
     """[A] bool: as `lowest`, of one row and head."""
-    score = tl.where(score == score, tl.minimum(score, GREATEST), GREATEST)
-    bits = tl.where(score == 0, 0.0, score).to(tl.uint32, bitcast=True)
-    # order of unsigned integers is order of the scores
-    key = tl.where((bits >> 31) == 1, ~bits, bits | 0x80000000)
+    key = rising(score)
     count = tl.minimum(count, tl.sum(eligible.to(tl.int32), 0))
     threshold = smallest_of_rank(key, eligible, count)
     below = eligible & (key < threshold)
@@ -110,6 +107,14 @@ def lowest_slots(score, position, eligible, count):
     left = count - tl.sum(below.to(tl.int32), 0)
     position = position.to(tl.uint32, bitcast=True)
     return (below | (ties & (position <= smallest_of_rank(position, ties, left)))) & (count > 0)
+
+
+@triton.jit
+def rising(score):
+    """uint32 in the order of the scores; zeros are equal, NaN and what is infinite the greatest number."""
+    score = tl.where(score == score, tl.minimum(score, GREATEST), GREATEST)
+    bits = tl.where(score == 0, 0.0, score).to(tl.uint32, bitcast=True)
+    return tl.where((bits >> 31) == 1, ~bits, bits | 0x80000000)
 
 
 @triton.jit

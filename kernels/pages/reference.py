@@ -6,6 +6,8 @@ B rows, H KV heads, G query heads per KV head, P pages, D head dim, S pages chos
 import torch
 from torch import Tensor
 
+GREATEST = torch.finfo(torch.float32).max
+
 
 def bounds(keys: Tensor, page: int) -> tuple[Tensor, Tensor]:
     """Least and greatest keys [B, H, P, D] of keys [B, H, n, D]; the last page may be partial."""
@@ -26,19 +28,28 @@ def extend(page_min: Tensor, page_max: Tensor, key: Tensor, slots: Tensor, page:
         bound.scatter_(2, index, torch.where(first, key, fold(bound.gather(2, index), key)))
 
 
-def score(query: Tensor, page_min: Tensor, page_max: Tensor) -> Tensor:
-    """[B, H, G, P] float32: sum over d of max(q_d max_d, q_d min_d), never below any q.k of the page."""
+def score(
+    query: Tensor, page_min: Tensor, page_max: Tensor, lengths: Tensor, page: int, per_query_head: bool
+) -> Tensor:
     query = query.float()
-    return query.clamp(min=0) @ page_max.float().mT + query.clamp(max=0) @ page_min.float().mT
+    scores = query.clamp(min=0) @ page_max.float().mT + query.clamp(max=0) @ page_min.float().mT
+    scores = scores if per_query_head else scores.amax(2)
+    index, last = last_page(scores, lengths, page)
+    return scores.masked_fill(index > last, -torch.inf)
 
 
-def top(scores: Tensor, num_pages: Tensor, count: int) -> Tensor:
-    """[..., S] int32: the `count` highest pages of scores [..., P] below `num_pages` [...], the last one always.
-
-    -1 where a row has fewer pages than that.
-    """
-    index = torch.arange(scores.shape[-1], device=scores.device)
-    last = num_pages[..., None] - 1
+def top(scores: Tensor, lengths: Tensor, page: int, count: int) -> Tensor:
+    index, last = last_page(scores, lengths, page)
+    # the last page still sorts before what is infinite or NaN
+    scores = scores.nan_to_num(nan=GREATEST, posinf=GREATEST, neginf=-torch.inf)
     scores = scores.masked_fill(index == last, torch.inf).masked_fill(index > last, -torch.inf)
-    chosen = scores.topk(min(count, scores.shape[-1]), -1).indices
-    return chosen.masked_fill(chosen > last, -1).to(torch.int32)
+    best = scores.sort(dim=-1, descending=True, stable=True).indices[..., :count]
+    ascending = best.masked_fill(best > last, scores.shape[-1]).sort(dim=-1).values
+    return ascending.masked_fill(ascending > last, -1).to(torch.int32)
+
+
+def last_page(scores: Tensor, lengths: Tensor, page: int) -> tuple[Tensor, Tensor]:
+    """Numbers of the pages [P], and of the last one that is live, to compare with them."""
+    last = (lengths - 1).clamp(min=0) // page
+    last = last[..., None] if scores.dim() == 3 else last[..., None, None]
+    return torch.arange(scores.shape[-1], device=scores.device), last

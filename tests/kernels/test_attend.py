@@ -2,7 +2,7 @@ import math
 
 import pytest
 import torch
-from kvarena.kernels.attend import BLOCK, attend
+from kvarena.kernels.attend import BLOCK, add_reads, attend
 from kvarena.kernels.attend.reference import mass
 
 
@@ -29,8 +29,7 @@ def softmax(query, keys, values, slots, scale=0.3):
 def test_equals_softmax_over_the_live_slots(rng, groups, dim):
     query, keys, values, lengths = make(rng, groups=groups, dim=dim)
     lengths[0, 0], lengths[1, 1], lengths[2, 0] = 1, BLOCK, BLOCK + 1
-    output, lse, reads = run(query, keys, values, lengths)
-    assert reads is None
+    output, lse = run(query, keys, values, lengths)
     for b, h, g in torch.cartesian_prod(*map(torch.arange, (3, 2, groups))).tolist():
         live = torch.arange(lengths[b, h])
         expected, expected_lse, _ = softmax(query[b, h, g], keys[b, h], values[b, h], live)
@@ -42,7 +41,7 @@ def test_by_hand():
     """One query of 1 over keys 0 and log 3 (scale 1): weights 1/4 and 3/4."""
     keys, values = torch.zeros(2, 1, 1, BLOCK, 1)
     keys[..., 1, 0], values[..., 0, 0], values[..., 1, 0] = math.log(3), 8.0, 4.0
-    output, lse, _ = attend(torch.ones(1, 1, 1, 1), keys, values, torch.tensor([[2]]), longest=2, scale=1.0)
+    output, lse = attend(torch.ones(1, 1, 1, 1), keys, values, torch.tensor([[2]]), longest=2, scale=1.0)
     assert output.item() == pytest.approx(5.0)
     assert lse.item() == pytest.approx(math.log(4))
 
@@ -51,7 +50,7 @@ def test_logits_far_apart_over_blocks_do_not_overflow():
     keys, values = torch.zeros(2, 1, 1, 2 * BLOCK, 1)
     keys[..., BLOCK, 0], values[..., BLOCK, 0] = 5000.0, 7.0
     for query in (1.0, -1.0):
-        output, lse, _ = attend(
+        output, lse = attend(
             torch.full((1, 1, 1, 1), query), keys, values, torch.tensor([[2 * BLOCK]]), longest=2 * BLOCK, scale=1.0
         )
         assert output.item() == (7.0 if query > 0 else 0.0)
@@ -62,8 +61,8 @@ def test_order_of_slots_does_not_matter(rng):
     query, keys, values, lengths = make(rng)
     lengths.fill_(100)
     order = torch.cat([torch.randperm(100, generator=rng), torch.arange(100, keys.shape[2])])
-    output, lse, _ = run(query, keys, values, lengths)
-    shuffled, shuffled_lse, _ = run(query, keys[:, :, order], values[:, :, order], lengths)
+    output, lse = run(query, keys, values, lengths)
+    shuffled, shuffled_lse = run(query, keys[:, :, order], values[:, :, order], lengths)
     torch.testing.assert_close(shuffled, output, rtol=1e-5, atol=1e-6)
     torch.testing.assert_close(shuffled_lse, lse)
 
@@ -106,15 +105,37 @@ def test_pages_restrict_what_is_read(rng, kind):
     query, keys, values, lengths = make(rng, rows=1)
     lengths.fill_(100)
     pages = PAGES[kind]
-    output, lse, reads = run(query, keys, values, lengths, pages=pages, page=16)
+    output, lse = run(query, keys, values, lengths, pages=pages, page=16)
     per_query_head = pages if pages.dim() == 4 else pages[:, :, None].expand(-1, -1, 2, -1)
     for h, g in ((0, 0), (0, 1), (1, 0), (1, 1)):
         slots = [s for page in per_query_head[0, h, g].tolist() if page >= 0 for s in range(16 * page, 16 * page + 16)]
-        assert set(reads.expand(-1, -1, 2, -1)[0, h, g].nonzero().flatten().tolist()) == set(slots)
         live = torch.tensor([s for s in slots if s < 100])
         expected, expected_lse, _ = softmax(query[0, h, g], keys[0, h], values[0, h], live)
         torch.testing.assert_close(output[0, h, g].double(), expected, rtol=1e-5, atol=5e-6)
         torch.testing.assert_close(lse[0, h, g].double(), expected_lse, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("kind", "read"),
+    [
+        # pages 0 and the 4 slots of 6; page 5
+        ("kv_head", 16 + 4 + 16),
+        # pages 0, 2 and 6; 0 and 1 whole, 4 and 5 too
+        ("query_head", 16 + 16 + 4 + 4 * 16),
+    ],
+)
+def test_slots_read_are_counted_once_a_kv_head(kind, read):
+    total, lengths = torch.tensor([7, 7]), torch.full((2, 2), 100, dtype=torch.int32)
+    pages = PAGES[kind].expand(2, *PAGES[kind].shape[1:])
+    add_reads(total, lengths, torch.tensor([1, 0]), pages=pages, page=16, num_slots=128)
+    assert total.tolist() == [7 + read, 7]
+
+
+def test_without_pages_all_live_slots_are_read():
+    total = torch.tensor([7, 7])
+    lengths = torch.tensor([[3, 5], [100, 100]], dtype=torch.int32)
+    add_reads(total, lengths, torch.tensor([1, 0]), pages=None, page=16, num_slots=128)
+    assert total.tolist() == [15, 7]
 
 
 def test_all_pages_is_all_slots_bit_for_bit(rng):

@@ -111,6 +111,24 @@ def test_mass_equals_the_reference(make, rng, device, groups, dim, dtype):
     close(mass, expected, torch.float32)
 
 
+@pytest.mark.parametrize("page", [1, 16, 20])
+@pytest.mark.parametrize("per_query_head", [False, True], ids=["kv_head", "query_head"])
+def test_slots_read_equal_the_reference(rng, device, page, per_query_head):
+    """More pages, and more of them listed, than are counted at a time; heads of unlike lengths; an idle row."""
+    num_slots = 1300 * page
+    lengths = torch.tensor([[num_slots, 1], [num_slots - page // 2, 700 * page + 1], [5, 9]], dtype=torch.int32)
+    pages = torch.rand(3, 2, 3 if per_query_head else 1, 1300, generator=rng).argsort(-1)[..., :1100]
+    pages = torch.where(pages % 3 > 0, pages, -1).to(torch.int32)
+    if not per_query_head:
+        pages = pages[:, :, 0]
+    lengths, pages, active = lengths.to(device), pages.to(device), torch.tensor([1, 1, 0], dtype=torch.int32).to(device)
+    ours = torch.tensor([2**40, 5, 6]).to(device)
+    expected = ours + reference.num_reads(lengths, pages, page, num_slots) * active
+    kernel.add_reads(ours, lengths, active, pages, page, num_slots)
+    assert ours.tolist() == expected.tolist()
+    assert ours[2] == 6
+
+
 def test_head_size_that_the_kernels_do_not_take(make):
     query, keys, values, lengths = make([[5]], 1, 48, torch.float32)
     with pytest.raises(ValueError, match="head size 48: the Triton kernels take 16, 32, 64, 128, 256"):

@@ -8,6 +8,7 @@ from kvarena.methods.adakv import AdaKV
 from kvarena.methods.budget import Budget
 from kvarena.methods.full import Full
 from kvarena.methods.h2o import H2O
+from kvarena.methods.oracle import Oracle
 from kvarena.methods.quest import Quest
 from kvarena.methods.rkv import RKVVaSE
 from kvarena.methods.snapkv import SnapKV
@@ -30,6 +31,7 @@ POLICIES = {
     "vase_dkv": VaSEDKV(budget=BUDGET),
     "h2o": H2O(budget=BUDGET),
     "quest": Quest(budget=BUDGET),
+    "oracle": Oracle(budget=BUDGET),
     "adakv": AdaKV(budget=BUDGET, of=SnapKV(budget=BUDGET)),
 }
 
