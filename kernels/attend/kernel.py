@@ -84,7 +84,7 @@ def attend(
         DIM=dim,
         SPLIT=SPLIT,
         JOINED=JOINED,
-        num_warps=4,
+        num_warps=1,
         **OVERLAP,
     )
     return output, lse
@@ -234,9 +234,8 @@ def join_splits(
         before = top
         top = tl.maximum(before, tl.max(here, 0))
         shrink = tl.exp(before - top)
-        full = here > LOWEST
-        weights = tl.where(full, tl.exp(here - top), 0.0)
-        outputs = tl.load(parts + part[:, None] * DIM + channel, mask=full[:, None], other=0.0)
+        weights = tl.where(here > LOWEST, tl.exp(here - top), 0.0)
+        outputs = tl.load(parts + part[:, None] * DIM + channel, mask=(start + place < count)[:, None], other=0.0)
         total = total * shrink + tl.sum(weights, 0)
         joined = joined * shrink + tl.sum(weights[:, None] * outputs, 0)
     at = (row * heads + head) * groups + member

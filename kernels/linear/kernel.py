@@ -12,11 +12,12 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from ..overlap import OVERLAP, begin
+from ..overlap import OVERLAP, begin, prefetch
 
 BLOCK = 64  # outputs a program
 STEP = 128  # inputs at a time, of two bytes each
 STAGES = 6
+AHEAD, LINE = tl.constexpr(8), tl.constexpr(64)  # lines of the weight's rows that are fetched ahead, of inputs each
 FEW = 80  # programs that a product is split into, where its outputs make fewer
 COUNTERS: dict[torch.device, Tensor] = {}  # parts that have ended, of each block; zero between two products
 
@@ -88,7 +89,6 @@ def product(
     STEP: tl.constexpr,
 ):
     """One block of outputs [BLOCK, TILE] of all rows; GATED: half of it gates, half of it their values."""
-    begin()
     block, split = tl.program_id(0), tl.program_id(1)
     place, row, inner = tl.arange(0, BLOCK), tl.arange(0, TILE), tl.arange(0, STEP)
     if GATED:
@@ -98,9 +98,13 @@ def product(
         output = block * BLOCK + place
         line = output
     line = tl.where(output < OUTPUTS, line, 0).to(tl.int64)  # what lies beyond is not stored
+    part: tl.constexpr = (INPUTS + SPLITS * STEP - 1) // (SPLITS * STEP) * STEP
+    # a weight is no kernel's output: its first tiles may come while the kernel before this one ends
+    first = tl.minimum(split * part + tl.arange(0, AHEAD) * LINE, INPUTS - 1)
+    prefetch(weight + line[:, None] * INPUTS + first[None, :])
+    begin()
     there = row < num_rows
     total = tl.zeros([BLOCK, TILE], tl.float32)
-    part: tl.constexpr = (INPUTS + SPLITS * STEP - 1) // (SPLITS * STEP) * STEP
     for start in range(0, part, STEP):
         at = split * part + start + inner
         inside = at < INPUTS

@@ -151,15 +151,15 @@ def shares(
     inside = slot < num_slots
     where = (pair * num_slots + slot)[None, :] * DIM + channel[:, None]
     key = tl.load(keys + where, mask=inside[None, :], other=0.0)
-    total = tl.zeros([BLOCK], tl.float32)
+    total = tl.zeros([TILE, BLOCK], tl.float32)
     for tile in range(0, QUERIES, TILE):
         query = tile + tl.arange(0, TILE)
         there = query < QUERIES
         own = tl.load(queries + (pair * QUERIES + query)[:, None] * DIM + channel, mask=there[:, None], other=0.0)
         norm = tl.load(lse + pair * QUERIES + query, mask=there, other=-LOWEST)  # a query that is not there: no share
         logits = logits_of(own, key, support, pair, tile, slot, num_slots, WINDOW, SCALE, TILE)
-        total += tl.sum(tl.exp2(logits - norm[:, None]), 0)
-    tl.store(score + pair * num_slots + slot, total / QUERIES, mask=inside)
+        total += tl.exp2(logits - norm[:, None])
+    tl.store(score + pair * num_slots + slot, tl.sum(total, 0) / QUERIES, mask=inside)
 
 
 @triton.jit
