@@ -1,3 +1,4 @@
+# pyright: reportAttributeAccessIssue=false
 """Programmatic dependent launch (NVIDIA, from Hopper on): a kernel is set up while the one before it ends.
 
 A kernel that is launched with `OVERLAP` calls `begin` before it reads what another has written, and before it writes.
