@@ -50,7 +50,7 @@ def row(run: Run, dense: Run | None) -> dict[str, Any]:
         **outcome(run.outcomes),
         **(against(run, dense) if compressed and dense else {}),
         **cost(run.outcomes),
-        "batch_size": run.config.get("engine", {}).get("batch_size"),
+        "batch_size": batch_size(run),
         **speed(run.sessions()),
         "fixed_tokens": compressed and "ratio" in compression and compression["ratio"] is None,
         "complete": len(run.outcomes) == run.num_planned,
@@ -90,6 +90,12 @@ def cost(records: Sequence[Record]) -> dict[str, Any]:
         "evictions": mean(records, lambda record: record.num_evictions),
         "resident_bytes": max((record.resident_bytes for record in records), default=None),
     }
+
+
+def batch_size(run: Run) -> int | None:
+    """The smallest of the run, as those of before did not fit."""
+    sizes = [run.config.get("engine", {}).get("batch_size"), *(one["to"] for one in run.header.get("halvings", []))]
+    return min(filter(None, sizes), default=None)
 
 
 def mean(records: Sequence[Record], measure: Callable[[Record], Any]) -> float:
@@ -140,6 +146,8 @@ def flags(run: Run, dense: Run | None) -> list[str]:
         found.append("never evicted")
     if run.labels["protects_prompt"]:
         found.append("prompt protected" + cut_prompts(run))
+    if halvings := run.header.get("halvings"):
+        found.append(f"out of memory: batch halved {len(halvings)} times")
     if len(records) != run.num_planned:
         found.append(f"incomplete {len(records)}/{run.num_planned}")
     if compressed and dense is None:

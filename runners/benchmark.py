@@ -25,16 +25,13 @@ from omegaconf import DictConfig
 from torch import nn
 
 from ..methods.policy import Policy
-from . import provenance
-from .cache import KVCache
+from . import memory, provenance
 from .clock import Clock
-from .evaluate import one_line_errors
+from .errors import one_line_errors
 from .gate import Witness, compare
 from .generate import Decoder
 from .model import DTYPES, Model, own_attention, random_model, shape_of
 from .placement import place
-
-SPARE = 2 * 2**30  # bytes left free beside weights and cache: activations, logits, graphs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +74,8 @@ def benchmark(config: DictConfig, method: str, shape: str, engine: str) -> list[
     if config.steps < 1:
         raise ValueError(f"steps={config.steps}: use 1 or more")
     policy: Policy = instantiate(config.method)
+    instantiate(config.engine).func.check(shape_of(instantiate(config.shape)), device)
+    instantiate(config.attention).check(policy, DTYPES[config.dtype], device)
     model = random_model(instantiate(config.shape), DTYPES[config.dtype], device, config.seed)
     rate = copy_bandwidth(device)
     names = {"model": shape, "method": method, "engine": engine}
@@ -97,7 +96,7 @@ def time_position(
     config: DictConfig, position: int, options: Mapping[str, Any], rate: float, names: Mapping[str, str]
 ) -> Timing:
     """Gate, set-up, and the timed steps of rows at one position."""
-    build: partial[Decoder] = instantiate(config.engine, seed=config.seed)
+    build: partial[Decoder] = instantiate(config.engine, seed=config.seed, attention=config.attention)
     model, policy, batch = options["model"], options["policy"], options["batch_size"]
     device, gate, regret = model.device, None, None
     if config.gate:
@@ -177,19 +176,10 @@ def largest_batch(model: Model, policy: Policy, longest: int, device: torch.devi
     """Rows of `longest` tokens that fit beside the weights."""
     if device.type != "cuda":
         raise ValueError("batch_size=null needs device=cuda: give a number of rows")
-    shape = shape_of(model.config)
-    one = KVCache(
-        policy=policy,
-        shape=shape,
-        batch_size=1,
-        longest_prompt=1 if policy.evicts else longest,
-        longest=longest,
-        dtype=model.dtype,
-        device=torch.device("meta"),
-    )
-    row = sum(layer.slot_bytes * layer.keys.shape[2] + layer.row_bytes for layer in one.layers)
-    free, _ = torch.cuda.mem_get_info(device)
-    batch = int((free - SPARE) // row)
+    # all of it at once, where layers would grow
+    prompt = 1 if policy.evicts else longest
+    row = memory.row_bytes(policy, shape_of(model.config), model.dtype, longest_prompt=prompt, longest=longest)
+    batch, free = memory.largest_batch(row, device), memory.free_bytes(device)
     if batch < 1:
         raise ValueError(f"longest={longest}: one row takes {row / 2**30:.1f} GiB, {free / 2**30:.1f} GiB are free")
     return batch

@@ -17,6 +17,7 @@ from ..kernels import attend, evict
 from ..kernels.append import append
 from ..kernels.noise import Noise
 from ..methods.policy import Eviction, LayerView, Policy
+from .attention import Attention, Own
 from .clock import Clock
 from .layer import Layer, Shape
 from .reading import Reading
@@ -61,6 +62,7 @@ class KVCache:
     longest: int
     dtype: torch.dtype
     device: torch.device
+    attention: Attention = field(default_factory=Own)
     layers: list[Layer] = field(init=False)
     clocks: list[Clock | None] = field(init=False)  # None: idle
     ahead: int = field(init=False, default=1)  # steps that may be taken before the clocks follow
@@ -129,7 +131,7 @@ class KVCache:
         )
         chosen = self.policy.read(grouped, self._reading(index, lengths)) if self.policy.selects else None
         longest = min(self._longest(index), layer.keys.shape[2])
-        output, lse = attend.attend(
+        output, lse = self.attention(
             grouped, layer.keys, layer.values, lengths, longest=longest, scale=scale, pages=chosen, page=page
         )
         if layer.mass.numel():

@@ -11,29 +11,27 @@ from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException, InstantiationException
 from hydra.types import RunMode
 from omegaconf import DictConfig
-from omegaconf.errors import OmegaConfBaseException
 
 from . import estimate, provenance
-from .generate import Request
+from .batches import Batches
+from .errors import USER_ERRORS, one_line, one_line_errors
 from .job import Job, build
 from .lock import Locked, locked
 from .model import Tokenizer
 from .progress import Progress, Tally
 from .record import RunFolder, append_line
+from .rows import Request
 from .stop import Stop
 from .sweep import Outcome, cost
 from .workers import Workers
-
-USER_ERRORS = (HydraException, OmegaConfBaseException, ValueError, OSError, MemoryError, ImportError)
 
 
 def evaluate(job: Job) -> Outcome:
     """Run what is missing of a job."""
     folder, name = RunFolder(path=job.folder), describe(job)
-    job.checkpoint.config()
+    job.check()
     tokenizer = job.checkpoint.tokenizer()
     requests = job.requests(tokenizer)
     run = header(job, requests, tokenizer)
@@ -62,9 +60,7 @@ def rest(folder: RunFolder, run: Mapping[str, Any], requests: Sequence[Request])
     return [request for request in requests if (request.sample, request.draw) not in done]
 
 
-def work(
-    job: Job, folder: RunFolder, workers: Workers, missing: Sequence[Request], typical: float, stop: Stop
-) -> None:
+def work(job: Job, folder: RunFolder, workers: Workers, missing: Sequence[Request], typical: float, stop: Stop) -> None:
     """Decode, grade and record."""
     tally = Tally()
     tally.add(folder.records())
@@ -77,12 +73,15 @@ def work(
         tally=tally,
     )
     job.logger.begin(describe(job), job.identity, folder.run(), folder.path)
+    batches = Batches(folder=folder, sizes=workers.batch_sizes)
     with session(folder, workers, progress), progress.shown():
         for records in workers.run(missing):
             with stop.shield():
                 folder.append(*records)
                 progress.add(records)
-            job.logger.log(tally.numbers() | {"tokens_per_s": progress.rate()})
+                batches.follow(workers.batch_sizes, tally.rows)
+            if records:
+                job.logger.log(tally.numbers() | {"tokens_per_s": progress.rate()})
     job.logger.end(tally.numbers() | {"tokens_per_s": progress.rate()}, folder.records())
 
 
@@ -174,25 +173,6 @@ def application(config: DictConfig) -> Outcome:
             traceback.print_exc()
         print(f"kvarena: {one_line(error)}", file=sys.stderr, flush=True)
         return Outcome(status="failed", name=name, reason=one_line(error))
-
-
-def one_line(error: BaseException) -> str:
-    """What went wrong, without the frames around it."""
-    while isinstance(error, InstantiationException) and error.__cause__ is not None:
-        error = error.__cause__
-    if isinstance(error, ModuleNotFoundError) and error.name in ("ray", "wandb"):
-        return f"{error}: pip install 'kvarena[{error.name}]'"
-    return " ".join(str(error).split("Config search path")[0].split())
-
-
-@contextmanager
-def one_line_errors() -> Iterator[None]:
-    """What the user or the machine got wrong, in one line; exit status 2."""
-    try:
-        yield
-    except USER_ERRORS as error:
-        print(f"kvarena: {one_line(error)}", file=sys.stderr)
-        sys.exit(2)
 
 
 def main() -> None:

@@ -8,46 +8,21 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
+from ..kernels import attend
 from ..kernels.noise import Noise
 from ..methods.policy import Policy
-from .cache import KVCache, Usage
+from .attention import Attention, Own
+from .cache import KVCache
+from .layer import Shape
 from .model import Model, Tokenizer, eos_ids, forward, own_attention, shape_of
 from .prefill import Prefill
+from .rows import Generation, Request, Row
 from .sampler import Greedy, Sampler
 from .trace import Trace
-
-Stop = Literal["eos", "length", "error"]
-
-
-class Request(NamedTuple):
-    sample: str
-    draw: int
-    prompt: Sequence[int]  # token ids, at least one
-
-
-class Generation(NamedTuple):
-    sample: str
-    draw: int
-    token_ids: list[int]  # without the prompt; the eos token, where there is one, included
-    stop: Stop
-    prompt_tokens: int
-    usage: Usage
-    prefill_s: float
-    decode_s: float  # from the prefill to the end, neighbours' work included
-
-
-@dataclass(kw_only=True)
-class Row:
-    request: Request
-    prefill_s: float
-    started: float
-    token_ids: list[int] = field(default_factory=list)
-    stop: Stop | None = None
 
 
 @dataclass(kw_only=True)
@@ -61,17 +36,25 @@ class Decoder:
     longest_prompt: int
     batch_size: int
     seed: int = 0
+    attention: Attention = field(default_factory=Own)
     look: int = 1  # steps at most between two looks at what was chosen
     trace: int = 0  # write the cache of the first so many rows, below output_dir
     output_dir: Path | None = None
     steps: int = field(init=False, default=0)
+
+    @classmethod
+    def check(cls, shape: Shape, device: torch.device) -> None:
+        """ValueError for what this engine cannot run; asked before weights are loaded, too."""
+        attend.check(shape.dim, device)
 
     def __post_init__(self) -> None:
         if self.trace and self.output_dir is None:
             raise ValueError(f"trace={self.trace} needs an output_dir")
         self.tracing = Trace(folder=(self.output_dir or Path()) / "trace", num_rows=self.trace)
         parameter = next(self.model.parameters())
-        self.device = parameter.device
+        self.device, shape = parameter.device, shape_of(self.model.config)
+        self.check(shape, self.device)
+        self.attention.check(self.policy, parameter.dtype, self.device)
         self.rows: list[Row | None] = [None] * self.batch_size
         self.ends = eos_ids(self.model)
         self.eos = torch.tensor(sorted(self.ends), device=self.device)
@@ -82,12 +65,13 @@ class Decoder:
         self.cursor = torch.zeros(1, dtype=torch.int64, device=self.device)  # the column of `chosen` that is next
         self.cache = KVCache(
             policy=self.policy,
-            shape=shape_of(self.model.config),
+            shape=shape,
             batch_size=self.batch_size,
             longest_prompt=self.longest_prompt,
             longest=self.longest_prompt + self.max_tokens,
             dtype=parameter.dtype,
             device=self.device,
+            attention=self.attention,
         )
 
     @torch.inference_mode()

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from .fused import FusedLayer, fuse
 from .generate import Decoder
+from .layer import Shape
 
 WARM_UP = 3  # calls before a capture: compilation, and what libraries allocate on first use
 
@@ -56,10 +57,13 @@ class GraphDecoder(Decoder):
     _step: Program | None = field(init=False, default=None)
     _rounds: dict[int, Round] = field(init=False, default_factory=dict)
 
-    def __post_init__(self) -> None:
-        device = next(self.model.parameters()).device
+    @classmethod
+    def check(cls, shape: Shape, device: torch.device) -> None:
         if device.type != "cuda":
             raise ValueError(f"engine=graphs needs a CUDA device, and the model is on {device}: use engine=eager")
+        super().check(shape, device)
+
+    def __post_init__(self) -> None:
         super().__post_init__()
         fuse(self.model)
         self._layers = {

@@ -12,10 +12,12 @@ from omegaconf import DictConfig, OmegaConf
 
 from ..methods.policy import Policy
 from ..tasks.task import Sample, Task
-from .generate import Decoder, Request
+from .attention import Attention
+from .generate import Decoder
 from .logger import Logger
-from .model import Checkpoint, Tokenizer
+from .model import DTYPES, Checkpoint, Tokenizer, shape_of
 from .provenance import identity
+from .rows import Request
 from .sampler import Sampler
 from .workers import Staff
 
@@ -29,10 +31,11 @@ class Job:
     checkpoint: Checkpoint
     sampler: Sampler
     engine: partial[Decoder]
+    attention: Attention
     samples: Sequence[Sample]
     workers: Staff
     logger: Logger
-    device: torch.device
+    device: torch.device | None  # None: this process computes nothing
 
     @property
     def identity(self) -> str:
@@ -47,6 +50,14 @@ class Job:
         budget = f"-{labels['tokens']}" if labels["tokens"] else ""
         name = f"{labels['method']}{budget}-{self.identity[:6]}"
         return Path(self.config["runs_dir"]) / task / labels["model"] / name
+
+    def check(self) -> None:
+        """Refuse a model that cannot be read or run, before any weight is loaded."""
+        shape = shape_of(self.checkpoint.config())
+        if self.device:
+            engine = cast(type[Decoder], self.engine.func)
+            engine.check(shape, self.device)
+            self.attention.check(self.policy, DTYPES[self.checkpoint.dtype], self.device)
 
     def requests(self, tokenizer: Tokenizer) -> list[Request]:
         """Every sample and draw, as token ids by the model's chat template; what the model cannot read is refused."""
@@ -117,6 +128,7 @@ def build(config: DictConfig, method: str) -> Job:
         checkpoint=checkpoint,
         sampler=instantiate(config.sampler),
         engine=instantiate(config.engine),
+        attention=instantiate(config.attention),
         samples=[samples[i] for i in range(num_samples)],
         workers=workers,
         logger=instantiate(config.logger),

@@ -7,10 +7,10 @@ from types import FrameType
 from typing import cast
 
 from ..tasks.task import Grade, Sample, Task
-from .generate import Generation
 from .loops import repetition, terminal_loop
 from .model import Tokenizer
 from .record import Record
+from .rows import Generation
 
 
 def judge(task: Task, sample: Sample, generation: Generation, tokenizer: Tokenizer, seconds: float) -> Record:

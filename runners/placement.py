@@ -5,8 +5,9 @@ import torch
 from ..kernels import pages
 from ..kernels.noise import Noise
 from ..methods.policy import Policy
-from .generate import Decoder, Request, Row
+from .generate import Decoder
 from .layer import Layer
+from .rows import Request, Row
 
 
 def place(decoder: Decoder, position: int, stagger: bool) -> None:

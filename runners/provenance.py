@@ -12,9 +12,9 @@ from typing import Any
 import torch
 
 from ..tasks.task import Sample
-from .generate import Request
+from .rows import Request
 
-PACKAGES = ("kvarena", "torch", "transformers", "tokenizers", "triton", "hydra-core", "numpy", "ray")
+PACKAGES = ("kvarena", "torch", "transformers", "tokenizers", "triton", "flash-attn", "hydra-core", "numpy", "ray")
 # what may differ between two calls that go on with one run
 VOLATILE = ("output_dir", "runs_dir", "dry_run", "workers", "num_workers", "ray", "logger", "grading_s")
 DRIVER = Path("/proc/driver/nvidia/version")

@@ -1,4 +1,4 @@
-"""What a run leaves behind: run.json once at the start, records.jsonl a line for each completion.
+"""What a run leaves behind: run.json at the start, records.jsonl a line for each completion.
 
 What is appended is on the disk before the next is begun; a line that a crash tore is cut off when the run goes on.
 """
@@ -99,7 +99,14 @@ class RunFolder:
         """Write run.json, unless the run was begun before."""
         self.path.mkdir(parents=True, exist_ok=True)
         if not self.run_file.exists():
-            replace(self.run_file, json.dumps(run, indent=2, ensure_ascii=False) + "\n")
+            self._write(run)
+
+    def note(self, **facts: Any) -> None:
+        """Add to run.json what became known later."""
+        self._write(self.run() | facts)
+
+    def _write(self, run: Mapping[str, Any]) -> None:
+        replace(self.run_file, json.dumps(run, indent=2, ensure_ascii=False) + "\n")
 
     def records(self) -> list[Record]:
         """All finished records; a torn last line is left out."""
@@ -113,6 +120,7 @@ class RunFolder:
         if self.records_file.exists():
             with self.records_file.open("rb") as file:
                 yield from (parse(line.decode()) for line in file if line.endswith(b"\n"))
+
     def sessions(self) -> list[dict[str, Any]]:
         """One for each process that worked on the run; a torn last line is left out."""
         if not self.sessions_file.exists():

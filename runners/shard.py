@@ -16,13 +16,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import ray
-import torch
 from omegaconf import DictConfig
 from ray.exceptions import RayActorError, RayTaskError
 
-from .generate import Request
 from .job import Job, build
 from .record import Record
+from .rows import Request
 from .worker import Worker
 from .workers import Workers
 
@@ -40,6 +39,7 @@ class Reply(NamedTuple):
     records: list[Record]
     lengths: list[int]  # tokens so far of the rows under way
     steps: int
+    batch_size: int
 
 
 class Inbox:
@@ -63,13 +63,14 @@ class Actor:
     def load(self, config: dict[str, Any], method: str, longest_prompt: int, folder: str) -> Reply:
         os.chdir(folder)  # paths of the config are relative to the driver's folder
         job = build(DictConfig(config | {"workers": LOCAL, "num_workers": 1}), method)
+        job.check()
         self.worker = Worker(job=job, longest_prompt=longest_prompt, output_dir=Path())
         self.inbox = Inbox()
         self.running: Iterator[list[Record]] = iter(())
         return self.reply([])
 
     def work(self, requests: Sequence[Request]) -> Reply:
-        """Decode until a row has ended."""
+        """Decode until a row has ended, or the batch is halved."""
         self.inbox.waiting.extend(requests)
         records = next(self.running, None)
         if records is None:  # all that there was had ended before these requests came
@@ -79,7 +80,8 @@ class Actor:
 
     def reply(self, records: list[Record]) -> Reply:
         name = f"{os.getpid()} on {ray.util.get_node_ip_address()}"
-        return Reply(name, self.worker.devices[0], records, self.worker.lengths(), self.worker.steps)
+        worker = self.worker
+        return Reply(name, worker.devices[0], records, worker.lengths(), worker.steps, worker.batch_size)
 
 
 @dataclass(kw_only=True)
@@ -120,6 +122,10 @@ class Pool:
     def steps(self) -> int:
         return sum(place.steps + place.reply.steps for place in self.places)
 
+    @property
+    def batch_sizes(self) -> list[int]:
+        return [place.reply.batch_size for place in self.places]
+
     def lengths(self) -> list[int]:
         return [length for place in self.places for length in place.reply.lengths]
 
@@ -128,8 +134,7 @@ class Pool:
         for place in self.places:
             self.give(place)
         while self.waiting or any(place.hand for place in self.places):
-            if records := self.collect():
-                yield records
+            yield self.collect()
 
     def hire(self, place: Place) -> None:
         place.actor = ray.remote(num_cpus=1, num_gpus=self.num_gpus)(Actor).remote()
@@ -138,7 +143,7 @@ class Pool:
 
     def give(self, place: Place) -> None:
         """Fill its hand from the list; an actor with an empty hand rests."""
-        room = self.job.config["engine"]["batch_size"] + SPARE - len(place.hand)
+        room = place.reply.batch_size + SPARE - len(place.hand)  # below 0 where it has just been halved
         new = [self.waiting.popleft() for _ in range(min(room, len(self.waiting)))]
         place.hand |= {(request.sample, request.draw): request for request in new}
         if place.hand:
@@ -191,10 +196,9 @@ class Ray:
     num_workers: int
     address: str | None
 
-    def device(self, name: str) -> torch.device:
+    def device(self, name: str) -> None:
         if name not in ("auto", "cpu", "cuda"):
             raise ValueError(f"device={name}: with workers=ray use auto, cpu or cuda")
-        return torch.device("cpu")  # the driver computes nothing
 
     @contextmanager
     def open(self, job: Job, longest_prompt: int, output_dir: Path) -> Iterator[Workers]:
@@ -207,9 +211,7 @@ class Ray:
             kind, there = ("GPU", gpus) if on_gpus else ("CPU", ray.cluster_resources().get("CPU", 0))
             if there < self.num_workers:
                 raise ValueError(f"num_workers={self.num_workers}: the cluster has {there:g} {kind}s")
-            yield Pool(
-                job=job, longest_prompt=longest_prompt, num_workers=self.num_workers, num_gpus=int(on_gpus)
-            )
+            yield Pool(job=job, longest_prompt=longest_prompt, num_workers=self.num_workers, num_gpus=int(on_gpus))
         finally:
             ray.shutdown()
 

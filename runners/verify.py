@@ -11,14 +11,15 @@ from hydra.errors import InstantiationException
 from omegaconf import DictConfig
 
 from . import provenance
-from .generate import Request
 from .job import Job, build
 from .model import Tokenizer
 from .record import Record, RunFolder
+from .rows import Request
 
 # nothing of these is needed to read a run
 HERE = {
     "workers": {"_target_": "kvarena.runners.worker.Local"},
+    "attention": {"_target_": "kvarena.runners.attention.Own"},
     "logger": {"_target_": "kvarena.runners.logger.Silent"},
     "num_workers": 1,
     "device": "cpu",

@@ -7,8 +7,8 @@ from typing import Any, Protocol
 
 import torch
 
-from .generate import Request
 from .record import Record
+from .rows import Request
 
 
 class Workers(Protocol):
@@ -20,20 +20,25 @@ class Workers(Protocol):
     @property
     def steps(self) -> int: ...
 
+    @property
+    def batch_sizes(self) -> Sequence[int]:
+        """Rows at a time, one number a worker; halved where memory runs out."""
+        ...
+
     def lengths(self) -> list[int]:
         """Tokens so far of each row under way, as far as it is known."""
         ...
 
     def run(self, requests: Sequence[Request]) -> Iterator[list[Record]]:
-        """Records as they become ready, in no order."""
+        """Records as they become ready, in no order; an empty list where there are none but something has changed."""
         ...
 
 
 class Staff(Protocol):
     """A file of conf/workers."""
 
-    def device(self, name: str) -> torch.device:
-        """The device of this process; ValueError for a name that does not fit."""
+    def device(self, name: str) -> torch.device | None:
+        """The device of this process, None: it computes nothing; ValueError for a name that does not fit."""
         ...
 
     def open(self, job: Any, longest_prompt: int, output_dir: Path) -> AbstractContextManager[Workers]:

@@ -5,19 +5,32 @@ Slots may stand in any order (keys carry their rotation). Heads of a row may hav
 B rows, H KV heads, G query heads per KV head, N slots, D head dim, S pages read.
 """
 
+from importlib.util import find_spec
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 from . import reference
 from .reference import BLOCK
 
-__all__ = ["BLOCK", "Attended", "add_mass", "add_reads", "attend"]
+__all__ = ["BLOCK", "Attended", "add_mass", "add_reads", "attend", "check"]
 
 
 class Attended(NamedTuple):
     output: Tensor  # [B, H, G, D]
     lse: Tensor  # [B, H, G] float32: log of the sum of exp(scale * q.k) over the slots read
+
+
+def check(dim: int, device: torch.device) -> None:
+    """ValueError where a head size or a machine without Triton keeps the kernels from running on a device."""
+    if device.type != "cuda":
+        return
+    if find_spec("triton") is None:
+        raise ValueError(f"device={device} needs Triton for its kernels: pip install 'kvarena[gpu]', or use device=cpu")
+    from . import kernel
+
+    kernel.check(dim)
 
 
 def attend(

@@ -92,7 +92,8 @@ def attend(
 
 def check(dim: int) -> None:
     if dim not in HEAD_SIZES:
-        raise ValueError(f"head size {dim}: the Triton kernels take {', '.join(map(str, HEAD_SIZES))}")
+        sizes = ", ".join(map(str, HEAD_SIZES))
+        raise ValueError(f"head size {dim}: the Triton kernels take {sizes}; use device=cpu, or another model")
 
 
 def add_mass(mass: Tensor, query: Tensor, keys: Tensor, lengths: Tensor, lse: Tensor, scale: float) -> None:

@@ -177,3 +177,11 @@ def test_a_prompt_that_the_budget_cannot_hold_is_marked(write, tmp_path, record,
     config = {"method": {"budget": {"recent": 64}}}
     write("one", records, samples=2, config=config, tokens=tokens, protects_prompt=True)
     assert only(tmp_path).note == f"{note}; no dense run"
+
+
+def test_a_run_whose_batch_was_halved_says_so(write, tmp_path, record, config):
+    run = write("a", [record()], samples=1, config=config(128, batch_size=16))
+    run.note(halvings=[{"worker": 0, "from": 16, "to": 8}, {"worker": 0, "from": 8, "to": 4}])
+    row = only(tmp_path)
+    assert row.batch_size == 4
+    assert row.note == "out of memory: batch halved 2 times; no dense run"

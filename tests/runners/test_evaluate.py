@@ -5,8 +5,11 @@ import shutil
 import sys
 from dataclasses import fields
 from importlib.resources import files
+from pathlib import Path
 
 import pytest
+from kvarena.analysis import load
+from kvarena.analysis.tables import results
 from kvarena.runners.cache import Usage
 from kvarena.runners.evaluate import main
 from kvarena.runners.generate import Generation
@@ -79,6 +82,19 @@ def test_dense_solves_the_problems(kvarena, tmp_path):
     records = RunFolder(path=tmp_path / "run").records()
     assert [(record.score, record.stop, record.num_evictions) for record in records] == [(1.0, "eos", 0)] * 3
     assert all(record.completion.count("</think>") == 1 and record.loop_onset is None for record in records)
+
+
+def test_a_row_that_breaks_is_counted_and_not_graded(kvarena, tmp_path, monkeypatch):
+    """Every other row stops at its third token; the others are right, and so is the accuracy."""
+    monkeypatch.syspath_prepend(Path(__file__).parent)
+    kvarena("output_dir=run", "method=full", "max_tokens=326", "num_samples=6", "sampler._target_=fragile.Poisoned")
+    records = RunFolder(path=tmp_path / "run").records()
+    broken = [record for record in records if record.stop == "error"]
+    assert 0 < len(broken) < 6
+    assert all((record.score, record.num_tokens) == (None, 2) for record in broken)
+    (row,) = results(load(tmp_path)).to_dict("records")
+    assert (row["accuracy"], row["ungraded"]) == (1.0, len(broken))
+    assert row["error_rate"] == pytest.approx(len(broken) / 6)
 
 
 def test_a_loop_is_counted_live_and_found_in_the_text():
@@ -179,6 +195,11 @@ def test_the_budget_of_a_method_can_be_set(kvarena, tmp_path):
         (("method=snapkv", "method.neighbours=rank"), "method.neighbours=rank: use method.neighbours._target_=kvarena"),
         ("compression.tokens=50.5", "budget.tokens=50.5: use a whole number"),
         ("compression.interval=0", "budget.interval=0 with prefill=false never evicts"),
+        ("engine=graphs", "engine=graphs needs a CUDA device, and the model is on cpu"),
+        (("engine=graphs", "dry_run=true"), "engine=graphs needs a CUDA device, and the model is on cpu"),
+        (("attention=flash_attn", "method=h2o"), "attention=flash_attn gives no probabilities, and H2O needs them"),
+        (("attention=flash_attn", "model.dtype=float32"), "attention=flash_attn"),
+        ("attention=flash", "Could not find 'attention/flash'"),
         ("engine.batch_size=0", "engine.batch_size=0: use 1 or more"),
         ("task.samples.first_seed=7", "first_seed=7"),
         ("task.path=nowhere.jsonl", "task.path=nowhere.jsonl: no such file"),

@@ -1,5 +1,6 @@
 """The engine of CUDA graphs against the eager one: the same tokens and accounts."""
 
+import sys
 from importlib.resources import files
 
 import pytest
@@ -16,6 +17,7 @@ from kvarena.methods.vase_attnv import VaSEAttnV
 from kvarena.methods.vase_dkv import VaSEDKV
 from kvarena.runners.generate import Decoder, Request
 from kvarena.runners.graphs import GraphDecoder
+from kvarena.runners.layer import Shape
 from kvarena.runners.sampler import Greedy, Sampling
 from kvarena.tasks.procedural.graph_search import GraphSearch
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -41,6 +43,22 @@ def test_without_a_gpu_it_says_so(tiny_model):
         GraphDecoder(
             model=tiny_model(), policy=Full(), sampler=Greedy(), max_tokens=8, longest_prompt=4, batch_size=2
         )
+
+
+CUDA = torch.device("cuda")  # named, not used
+
+
+def test_without_triton_it_says_so(monkeypatch):
+    monkeypatch.setitem(sys.modules, "triton", None)
+    with pytest.raises(ValueError, match=r"device=cuda needs Triton for its kernels: pip install 'kvarena\[gpu\]'"):
+        GraphDecoder.check(Shape(layers=1, heads=1, groups=1, dim=64), CUDA)
+
+
+@pytest.mark.parametrize("engine", [Decoder, GraphDecoder])
+def test_a_head_size_that_the_kernels_do_not_take(engine):
+    with pytest.raises(ValueError, match="head size 80: the Triton kernels take 16, 32, 64, 128, 256; use device=cpu"):
+        engine.check(Shape(layers=1, heads=1, groups=1, dim=80), CUDA)
+    engine.check(Shape(layers=1, heads=1, groups=1, dim=128), CUDA)
 
 
 def model_on_gpu():

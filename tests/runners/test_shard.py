@@ -2,9 +2,11 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from kvarena.runners.record import RunFolder
@@ -67,7 +69,21 @@ def test_on_a_cluster_that_is_there(start, tmp_path, address):
     assert many.text.splitlines()[-1] == "kvarena: num_workers=9: the cluster has 2 CPUs"
     big = start(*SMALL, *few, "output_dir=big", "engine.batch_size=100000000")
     assert big.wait() == 2
-    assert big.text.splitlines()[-1].startswith("kvarena: out of memory at engine.batch_size=100000000: use a smaller")
+    assert big.text.splitlines()[-1].startswith("kvarena: out of memory at engine.batch_size=100000000: use engine")
+
+
+def test_workers_that_run_out_of_memory_halve_their_batches(start, tmp_path, address):
+    """Four rows at a time until the 40th call, then two: each worker for itself."""
+    shutil.copy(Path(__file__).with_name("fragile.py"), tmp_path)  # where workers look for modules, too
+    few = ["num_draws=1", "engine.batch_size=4"]
+    fragile = ["sampler._target_=fragile.Fragile", "+sampler.after=40"]
+    run = start(*SMALL, *few, *fragile, "workers=ray", "num_workers=2", f"ray.address={address}", "output_dir=run")
+    assert run.wait() == 0
+    assert start(*SMALL, *few, "output_dir=alone").wait() == 0
+    assert outcome(tmp_path / "run") == outcome(tmp_path / "alone")
+    header = RunFolder(path=tmp_path / "run").run()
+    assert sorted((one["worker"], one["from"], one["to"]) for one in header["halvings"]) == [(0, 4, 2), (1, 4, 2)]
+    assert "worker 1: out of memory, on with a batch of 2" in run.text
 
 
 def test_a_trace_is_refused(start):

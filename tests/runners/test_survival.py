@@ -113,12 +113,6 @@ def test_a_folder_that_cannot_be_written_is_said_in_one_line(start):
     assert "/sys/kvarena" in run.text.splitlines()[-1]
 
 
-def test_too_little_memory_is_said_in_one_line(start, tmp_path):
-    run = start(*RUN[:-1], "output_dir=big", "engine.batch_size=100000000")
-    assert run.wait() == 2
-    assert run.text.splitlines()[-1].startswith("kvarena: out of memory at engine.batch_size=100000000: use a smaller")
-
-
 def test_samples_that_changed_under_the_run_are_refused(start, tmp_path):
     def write(target: str) -> None:
         meta = {"start": 1, "goal": 2, "edges": [[1, 2]]}

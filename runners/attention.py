@@ -1,0 +1,94 @@
+"""Which kernel attends to the cache.
+
+H KV heads.
+"""
+
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from ..kernels import attend
+from ..kernels.attend import Attended
+from ..methods.policy import Policy
+
+
+class Attention(Protocol):
+    def check(self, policy: Policy, dtype: torch.dtype, device: torch.device) -> None:
+        """ValueError for what it cannot serve."""
+        ...
+
+    def __call__(
+        self,
+        query: Tensor,
+        keys: Tensor,
+        values: Tensor,
+        lengths: Tensor,
+        *,
+        longest: int,
+        scale: float,
+        pages: Tensor | None = None,
+        page: int = 0,
+    ) -> Attended:
+        """As `kernels.attend.attend`."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Own:
+    """Our kernels serve every method."""
+
+    def check(self, policy: Policy, dtype: torch.dtype, device: torch.device) -> None:
+        pass
+
+    def __call__(
+        self,
+        query: Tensor,
+        keys: Tensor,
+        values: Tensor,
+        lengths: Tensor,
+        *,
+        longest: int,
+        scale: float,
+        pages: Tensor | None = None,
+        page: int = 0,
+    ) -> Attended:
+        return attend.attend(query, keys, values, lengths, longest=longest, scale=scale, pages=pages, page=page)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FlashAttention:
+    """The flash-attn package, for methods that need no probabilities and read all slots, as many in each head."""
+
+    def check(self, policy: Policy, dtype: torch.dtype, device: torch.device) -> None:
+        method, instead = type(policy).__name__, "use attention=own"
+        if policy.needs.mass:
+            raise ValueError(f"attention=flash_attn gives no probabilities, and {method} needs them: {instead}")
+        if policy.selects:
+            raise ValueError(f"attention=flash_attn reads all slots, and {method} chooses among them: {instead}")
+        if policy.uneven:
+            raise ValueError(f"attention=flash_attn has one length a row, and {method} one a head: {instead}")
+        if dtype not in (torch.bfloat16, torch.float16):
+            raise ValueError(f"attention=flash_attn takes no {dtype}: use model.dtype=bfloat16, or attention=own")
+        if device.type != "cuda":
+            raise ValueError(f"attention=flash_attn needs a CUDA device, not {device}: {instead}")
+        if find_spec("flash_attn") is None:
+            raise ValueError("attention=flash_attn needs its package: pip install 'kvarena[flash-attn]'")
+
+    def __call__(
+        self,
+        query: Tensor,
+        keys: Tensor,
+        values: Tensor,
+        lengths: Tensor,
+        *,
+        longest: int,
+        scale: float,
+        pages: Tensor | None = None,
+        page: int = 0,
+    ) -> Attended:
+        from ..kernels.attend import flash
+
+        return Attended(*flash.attend(query, keys, values, lengths, scale))

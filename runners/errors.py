@@ -1,0 +1,29 @@
+"""What the user or the machine got wrong, in one line."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from hydra.errors import HydraException, InstantiationException
+from omegaconf.errors import OmegaConfBaseException
+
+USER_ERRORS = (HydraException, OmegaConfBaseException, ValueError, OSError, MemoryError, ImportError)
+
+
+def one_line(error: BaseException) -> str:
+    """What went wrong, without the frames around it."""
+    while isinstance(error, InstantiationException) and error.__cause__ is not None:
+        error = error.__cause__
+    if isinstance(error, ModuleNotFoundError) and error.name in ("ray", "wandb"):
+        return f"{error}: pip install 'kvarena[{error.name}]'"
+    return " ".join(str(error).split("Config search path")[0].split())
+
+
+@contextmanager
+def one_line_errors() -> Iterator[None]:
+    """Exit status 2."""
+    try:
+        yield
+    except USER_ERRORS as error:
+        print(f"kvarena: {one_line(error)}", file=sys.stderr)
+        sys.exit(2)
