@@ -16,7 +16,7 @@ from .generate import Request
 
 PACKAGES = ("kvarena", "torch", "transformers", "tokenizers", "triton", "hydra-core", "numpy", "ray")
 # what may differ between two calls that go on with one run
-VOLATILE = ("output_dir", "runs_dir", "dry_run", "workers", "num_workers", "ray", "logger", "grading_s")
+VOLATILE = ("output_dir", "runs_dir", "dry_run", "workers", "num_workers", "ray", "logger", "grading_s", "share")
 DRIVER = Path("/proc/driver/nvidia/version")
 
 

@@ -124,6 +124,18 @@ def test_a_dry_run_writes_nothing(kvarena, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_what_draws_nothing_has_one_draw(kvarena):
+    plans = {
+        "method=snapkv": "snapkv on graph_search, ratio 4, 58 tokens: 0 of 3 done",
+        "method=full": "full on graph_search: 0 of 3 done",
+        "method=snapkv_values": "snapkv_values on graph_search, ratio 4, 58 tokens: 0 of 3 done",
+        "method=snapkv_sample": "snapkv_sample on graph_search, ratio 4, 58 tokens: 0 of 6 done",
+    }
+    for method, plan in plans.items():
+        assert plan in kvarena("dry_run=true", "num_draws=2", method)
+    assert "full on graph_search: 0 of 6 done" in kvarena("dry_run=true", "num_draws=2", "method=full", "sampler=sampling")
+
+
 def test_draws_of_a_stochastic_method_differ_and_seeds_too(kvarena, tmp_path):
     def tokens(folder: str, *overrides: str) -> dict:
         kvarena(f"output_dir={folder}", "compression.tokens=40", "compression.interval=4", *overrides)
