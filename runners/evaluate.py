@@ -62,9 +62,7 @@ def rest(folder: RunFolder, run: Mapping[str, Any], requests: Sequence[Request])
     return [request for request in requests if (request.sample, request.draw) not in done]
 
 
-def work(
-    job: Job, folder: RunFolder, workers: Workers, missing: Sequence[Request], typical: float, stop: Stop
-) -> None:
+def work(job: Job, folder: RunFolder, workers: Workers, missing: Sequence[Request], typical: float, stop: Stop) -> None:
     """Decode, grade and record."""
     tally = Tally()
     tally.add(folder.records())
