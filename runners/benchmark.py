@@ -8,13 +8,11 @@ leaves out a position whose cache does not fit; `resume=true` leaves out what `o
 B rows, L layers, H KV heads, N slots, D head dim.
 """
 
-import csv
 import gc
 import os
 import statistics
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, cast
@@ -35,41 +33,10 @@ from .gate import Witness, compare
 from .generate import Decoder
 from .model import DTYPES, Model, own_attention, random_model, shape_of
 from .placement import place
+from .timing import Timing, timed
 
 ROOM = 128  # steps beside the timed ones and an interval that a row has room for: the gate, looks
 SPARE = 2 * 2**30  # bytes left free beside weights and cache: activations, logits, graphs
-
-
-@dataclass(frozen=True, kw_only=True)
-class Timing:
-    """One line of the CSV."""
-
-    model: str
-    method: str
-    engine: str
-    batch: int
-    tokens: int | None  # budget
-    position: int  # of the rows when they are placed
-    steps: int  # timed
-    middle: float  # position of the rows, mean over the timed steps
-    staggered: bool
-    ms_p50: float  # of a step without rounds
-    ms_p95: float
-    ms: float  # of a step, its share of the rounds included
-    tokens_per_s: float
-    limit_ms: float
-    mbu: float  # 0 to 1: limit_ms / ms
-    evict_share: float  # 0 to 1: of the time
-    weight_bytes: int  # read in a step
-    kv_bytes: int  # live, read in a step
-    peak_bytes: int
-    setup_s: float  # compilation and capture
-    copy_gb_per_s: float
-    gate: float | None  # share of the tokens that the eager engine chooses too; None: not asked
-    gate_regret: float | None  # largest distance of a chosen logit to the eager engine's best, over their deviation
-    device: str
-    versions: str
-    commit: str
 
 
 def benchmark(config: DictConfig, method: str, shape: str, engine: str) -> list[Timing]:
@@ -93,7 +60,8 @@ def benchmark(config: DictConfig, method: str, shape: str, engine: str) -> list[
     for position in positions:
         try:
             lines.append(time_position(config, position, rows(config, position, policy, model), rate, names))
-            append(Path(config.output), lines[-1])
+            lines[-1].append(Path(config.output))
+            print(lines[-1], flush=True)
         except torch.OutOfMemoryError as error:
             print(f"{shape} {method} position {position} left out: {str(error).splitlines()[0]}", flush=True)
         if device.type == "cuda":
@@ -123,19 +91,10 @@ def rows(config: DictConfig, position: int, policy: Policy, model: Model) -> dic
 
 
 def key(config: DictConfig, policy: Policy, names: Mapping[str, str], position: int) -> tuple[str, ...]:
-    """What tells one line of `output` from another."""
+    """As `timed` would read it of a line."""
     tokens = policy.budget.tokens if policy.budget else None
     asked = *names.values(), config.batch_size, tokens, position, config.steps, config.stagger
     return tuple("" if value is None else str(value) for value in asked)
-
-
-def timed(path: Path) -> set[tuple[str, ...]]:
-    """The keys of the lines that are there."""
-    columns = "model", "method", "engine", "batch", "tokens", "position", "steps", "staggered"
-    if not path.exists():
-        return set()
-    with path.open(newline="") as file:
-        return {tuple(line[column] for column in columns) for line in csv.DictReader(file)}
 
 
 def time_position(
@@ -173,6 +132,7 @@ def time_position(
         steps=config.steps,
         middle=position + warm_up + config.steps / 2,
         staggered=config.stagger,
+        evicts=policy.evicts,
         ms_p50=round(statistics.median(each), 4),
         ms_p95=round(each[int(0.95 * (len(each) - 1))], 4),
         ms=round(ms, 4),
@@ -271,23 +231,6 @@ def reset_peak(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.synchronize(device)
         torch.cuda.reset_peak_memory_stats(device)
-
-
-def append(path: Path, line: Timing) -> None:
-    new = not path.exists()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a", newline="") as file:
-        table = csv.DictWriter(file, list(vars(line)))
-        if new:
-            table.writeheader()
-        table.writerow(vars(line))
-    print(
-        f"{line.model} {line.method} batch {line.batch} position {line.position}: {line.ms:.2f} ms a step "
-        f"(limit {line.limit_ms:.2f}, {line.mbu:.1%}), {line.tokens_per_s:.0f} tok/s, rounds {line.evict_share:.1%}, "
-        f"p50 {line.ms_p50:.2f}, peak {line.peak_bytes / 1e9:.1f} GB, set-up {line.setup_s:.0f} s, "
-        f"gate {line.gate} {line.gate_regret}",
-        flush=True,
-    )
 
 
 @hydra.main(version_base="1.3", config_path="pkg://kvarena.conf", config_name="benchmark")
