@@ -24,7 +24,7 @@ def lines(method, tokens, ms, *, evicts=False, round_ms=0.0, positions=POSITIONS
 
 @pytest.fixture
 def benchmark():
-    """Dense 10 ms and 1 us a token; an eviction of 4,096 the same up to there, and rounds; a selection that pays for both."""
+    """Dense 10 ms and 1 us a token; an eviction the same up to 4,096, and rounds; a selection that pays for both."""
     dense = lines("full", None, lambda x: 10 + 0.001 * x)
     attnv = lines("vase_attnv", 4096, lambda x: 10 + 0.001 * min(x, 4096), evicts=True, round_ms=0.5)
     quest = lines("quest", 4096, lambda x: 10 + 0.001 * min(x, 4096) + 0.0002 * x)
