@@ -14,7 +14,7 @@ from .compare import compare
 from .figures import draw_all
 from .load import REPORT, load
 from .pairs import pairs
-from .published import beside
+from .published import agreement, beside
 from .tables import results
 
 BENCHMARKS = "benchmarks"  # engine_*.csv is of kvarena-benchmark, one a version
@@ -68,6 +68,8 @@ def report(runs_dir: Path, output: Path) -> None:
     missing = draw_all(runs, table, benchmarks(), output / html.FIGURES)
     page = html.write(runs, table, published, missing, output)
     print(layout.terminal(table))
+    if compared := agreement(published):
+        print(f"{compared}\n")
     print(f"wrote {page}, and beside it {', '.join(texts)} and {html.FIGURES}/")
 
 

@@ -84,7 +84,7 @@ case $name in
         for override in ${overrides[@]+"${overrides[@]}"}; do
             [[ $override =~ ^(method|compression\.tokens|positions|steps)= ]] || whole+=("$override")
         done
-        whole=(kvarena-benchmark "${whole[@]}" method=vase_attnv compression.tokens=4096 positions=[256] steps=16384)
+        whole=(kvarena-benchmark "${whole[@]}" method=vase_attnv compression.tokens=4096 'positions=[256]' steps=16384)
         if [[ $dry_run == true ]]; then
             printf '%s\n' "${timed[*]}" "${whole[*]}"
             exit
