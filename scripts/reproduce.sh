@@ -97,7 +97,8 @@ case $name in
         if ((jobs == 1)); then share 0 || status=1; else share_all || status=1; fi
         if [[ $dry_run == false ]]; then
             kvarena-grade "$runs_dir" --ungraded
-            kvarena-report "$runs_dir"
+            kvarena-report "$runs_dir" --archive "$runs_dir/report/runs.tar.xz"
+            if [[ $name == pilot_embedded ]]; then python -m kvarena.analysis.pilot "$runs_dir"; fi
         fi
         ;;
 esac
