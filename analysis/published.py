@@ -1,27 +1,69 @@
-"""Accuracy as published (published.csv, each number with its caveats) beside what was measured here."""
+"""Accuracy as published (published.csv, each number with its caveats) beside what was measured here.
+
+The difference has an interval of 95 % where both have one budget: our own interval (a bootstrap over problems) and the
+published value's sampling error, added in quadrature on each side. That error is binomial over problems x draws, as if
+every completion were a problem of its own; nothing more is known of it. The two agree where the interval holds zero.
+It is wide rather than narrow: both sides had the same problems, which the bootstrap does not know.
+"""
 
 from importlib.resources import files
 
+import numpy as np
 import pandas as pd
+from scipy.stats import norm
+
+from .stats import LEVEL
 
 COLUMNS = ("task", "model", "method", "tokens", "accuracy", "accuracy_low", "accuracy_high", "published_tokens")
-LATER = ("published", "published_as", "caveat", "source", "run")
+COMPARED = ("difference", "difference_low", "difference_high", "agrees")  # in percent, as the published value
+LATER = ("published_as", "caveat", "source", "run")
 
 
 def published() -> pd.DataFrame:
     """Accuracy in percent; tokens is the budget, missing for dense; method is missing where kvarena has none."""
     with files("kvarena.analysis").joinpath("published.csv").open() as file:
-        return pd.read_csv(file).astype({"tokens": "Int64"})
+        return pd.read_csv(file).astype({"tokens": "Int64", "problems": "Int64"})
 
 
 def beside(results: pd.DataFrame) -> pd.DataFrame:
     """A row for each run whose task, model and method were published, once for each published budget."""
     theirs = published().query("metric == 'accuracy'").dropna(subset="method")
-    theirs = theirs.rename(columns={"tokens": "published_tokens", "value": "published"})
+    theirs = theirs.rename(columns={"tokens": "published_tokens", "value": "published", "draws": "published_draws"})
     keys = ["task", "method"]
     ours, theirs = results.assign(key=results["model"].map(key)), theirs.assign(key=theirs["model"].map(key))
-    both = ours.merge(theirs.drop(columns=["model", "draws"]), on=[*keys, "key"])
-    return both[[*COLUMNS, *LATER]]
+    both = ours.merge(theirs.drop(columns="model"), on=[*keys, "key"])
+    return compared(both)[[*COLUMNS, "published", *COMPARED, *LATER]]
+
+
+def compared(both: pd.DataFrame) -> pd.DataFrame:
+    """With the difference to the published value; missing where the budgets differ or nothing is graded."""
+    share = both["published"] / 100
+    number = (both["problems"] * both["published_draws"]).astype(float)
+    error = float(norm.ppf(0.5 + LEVEL / 2)) * np.sqrt(share * (1 - share) / number)
+    same = both["tokens"].fillna(0) == both["published_tokens"].fillna(0)
+    gap = (both["accuracy"] - share).where(same)
+    low = gap - np.hypot(both["accuracy"] - both["accuracy_low"], error)
+    high = gap + np.hypot(both["accuracy_high"] - both["accuracy"], error)
+    agrees = ((low <= 0) & (high >= 0)).astype("boolean").where(gap.notna())
+    parts = {"difference": 100 * gap, "difference_low": 100 * low, "difference_high": 100 * high, "agrees": agrees}
+    return both.assign(**parts)
+
+
+def agreement(table: pd.DataFrame) -> str:
+    """The rows of one budget as lines, and how many agree; empty where there are none."""
+    rows = table[table["agrees"].notna()]
+    if rows.empty:
+        return ""
+    lines = ["measured - published, percent, 95 %"]
+    for row in rows.to_dict("records"):
+        budget = "" if pd.isna(row["tokens"]) else f", {row['tokens']} tokens"
+        lines.append(
+            f"  {'agrees ' if row['agrees'] else 'differs'} {row['difference']:+6.1f} "
+            f"[{row['difference_low']:+.1f}, {row['difference_high']:+.1f}]  "
+            f"{row['method']} on {row['task']}, {row['model']}{budget}: "
+            f"{100 * row['accuracy']:.1f} beside {row['published']:.1f} ({row['published_as']})"
+        )
+    return "\n".join([*lines, f"  {int(rows['agrees'].sum())} of {len(rows)} agree"])
 
 
 def key(model: str) -> str:

@@ -10,11 +10,12 @@ import pandas as pd
 
 from ..runners.record import replace
 from . import html, layout, wide
+from .archive import pack
 from .compare import compare
 from .figures import draw_all
 from .load import REPORT, load
 from .pairs import pairs
-from .published import beside
+from .published import agreement, beside
 from .tables import results
 
 BENCHMARKS = "benchmarks"  # engine_*.csv is of kvarena-benchmark, one a version
@@ -33,6 +34,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             return 1 if verify(arguments.runs_dir) else 0
         else:
             report(arguments.runs_dir, arguments.output or arguments.runs_dir / REPORT)
+            if arguments.archive:
+                pack(load(arguments.runs_dir), arguments.archive, arguments.texts)
+                print(f"wrote {arguments.archive}, {arguments.archive.stat().st_size:,} bytes")
     except (ValueError, OSError) as error:
         print(f"kvarena-report: {error}", file=sys.stderr)
         return 2
@@ -43,9 +47,13 @@ def parse(argv: Sequence[str] | None) -> Namespace:
     parser = ArgumentParser(prog="kvarena-report", description="Report on all runs below a folder, or compare two.")
     parser.add_argument("runs_dir", nargs="?", type=Path, metavar="RUNS_DIR", help="runs are found at any depth below")
     parser.add_argument("--output", type=Path, metavar="DIR", help="where the files go (default: RUNS_DIR/report)")
+    parser.add_argument("--archive", type=Path, metavar="FILE.tar.xz", help="pack all runs, without their tokens")
+    parser.add_argument("--texts", action="store_true", help="with the completions in the archive")
     parser.add_argument("--verify", action="store_true", help="recompute hashes, say what does not match")
     parser.add_argument("--compare", nargs=2, type=Path, metavar=("A", "B"), help="the folders of two runs")
     arguments = parser.parse_args(argv)
+    if arguments.texts and arguments.archive is None:
+        parser.error("--texts is for --archive")
     if (arguments.runs_dir is None) == (arguments.compare is None):
         parser.error("give RUNS_DIR, or --compare A B")
     return arguments
@@ -68,6 +76,8 @@ def report(runs_dir: Path, output: Path) -> None:
     missing = draw_all(runs, table, benchmarks(), output / html.FIGURES)
     page = html.write(runs, table, published, missing, output)
     print(layout.terminal(table))
+    if compared := agreement(published):
+        print(f"{compared}\n")
     print(f"wrote {page}, and beside it {', '.join(texts)} and {html.FIGURES}/")
 
 

@@ -29,6 +29,10 @@ class Allocation(Eviction):
         return self.of.same_heads
 
     @property
+    def stochastic(self) -> bool:
+        return self.of.stochastic
+
+    @property
     def uneven(self) -> bool:
         return self.of.uneven
 

@@ -26,6 +26,10 @@ class AttnRandom(SnapKV):
         if self.n_random is not None and not 0 <= self.n_random <= most:
             raise ValueError(f"method.n_random={self.n_random}: use 0 to {most}, the budget without the recent slots")
 
+    @property
+    def stochastic(self) -> bool:
+        return True
+
     def score(self, view: LayerView) -> Tensor:
         n_random = self.budget.tokens // 4 if self.n_random is None else self.n_random
         uniform = slot_uniform(view)

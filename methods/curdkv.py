@@ -32,6 +32,10 @@ class CurDKVVaSE(Eviction):
         if self.rank < 1:
             raise ValueError(f"method.rank={self.rank}: use 1 or more")
 
+    @property
+    def stochastic(self) -> bool:
+        return True
+
     def projection(self, view: LayerView) -> Tensor:
         """[B, 1, D, R]"""
         return projection(view, torch.zeros_like(view.round), self.rank)

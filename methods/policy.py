@@ -82,6 +82,11 @@ class Policy:
         """Whether the heads of a row may keep unlike numbers of slots; their mean is `tokens` all the same."""
         return False
 
+    @property
+    def stochastic(self) -> bool:
+        """Whether it draws noise: another draw of a sample is then another completion, even under a greedy sampler."""
+        return False
+
     def tokens(self, layer: int, num_layers: int) -> int | None:
         """Slots per KV head that a layer keeps (eviction) or reads (selection); None: no bound."""
         return None

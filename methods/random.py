@@ -16,5 +16,9 @@ from .scores import slot_uniform
 class Random(Eviction):
     shared_heads: bool = False  # one draw for all KV heads of a layer (mode random_unified)
 
+    @property
+    def stochastic(self) -> bool:
+        return True
+
     def score(self, view: LayerView) -> Tensor:
         return slot_uniform(view, shared=self.shared_heads)

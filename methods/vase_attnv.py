@@ -37,6 +37,10 @@ class VaSEAttnV(SnapKV):
                 "the budget without the recent slots"
             )
 
+    @property
+    def stochastic(self) -> bool:
+        return self.sample
+
     def constants(self, keys: Tensor, values: Tensor) -> Tensor:
         return self.magnitude(values)[..., None]
 

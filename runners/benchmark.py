@@ -2,18 +2,18 @@
 
 The least time is (weights + live KV bytes) over the copy bandwidth, measured in the same process; mbu is the share of
 it that is reached, rounds included. Weights are random: speed does not depend on them. Rows are placed in the middle of
-a long sequence with random keys and values instead of being decoded up to there.
+a long sequence with random keys and values instead of being decoded up to there. A sweep times all on one model, and
+leaves out a position whose cache does not fit; `resume=true` leaves out what `output` already holds.
 
 B rows, L layers, H KV heads, N slots, D head dim.
 """
 
-import csv
+import gc
 import os
 import statistics
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -21,47 +21,21 @@ import hydra
 import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
 from ..methods.policy import Policy
 from . import memory, provenance
+from .cache import GROWTH
 from .clock import Clock
 from .errors import one_line_errors
 from .gate import Witness, compare
 from .generate import Decoder
 from .model import DTYPES, Model, own_attention, random_model, shape_of
 from .placement import place
+from .timing import Timing, timed
 
-
-@dataclass(frozen=True, kw_only=True)
-class Timing:
-    """One line of the CSV."""
-
-    model: str
-    method: str
-    engine: str
-    batch: int
-    tokens: int | None  # budget
-    position: int
-    staggered: bool
-    ms_p50: float  # of a step without rounds
-    ms_p95: float
-    ms: float  # of a step, its share of the rounds included
-    tokens_per_s: float
-    limit_ms: float
-    mbu: float  # 0 to 1: limit_ms / ms
-    evict_share: float  # 0 to 1: of the time
-    weight_bytes: int  # read in a step
-    kv_bytes: int  # live, read in a step
-    peak_bytes: int
-    setup_s: float  # compilation and capture
-    copy_gb_per_s: float
-    gate: float | None  # share of the tokens that the eager engine chooses too; None: not asked
-    gate_regret: float | None  # largest distance of a chosen logit to the eager engine's best, over their deviation
-    device: str
-    versions: str
-    commit: str
+ROOM = 128  # steps beside the timed ones and an interval that a row has room for: the gate, looks
 
 
 def benchmark(config: DictConfig, method: str, shape: str, engine: str) -> list[Timing]:
@@ -76,20 +50,52 @@ def benchmark(config: DictConfig, method: str, shape: str, engine: str) -> list[
     policy: Policy = instantiate(config.method)
     instantiate(config.engine).func.check(shape_of(instantiate(config.shape)), device)
     instantiate(config.attention).check(policy, DTYPES[config.dtype], device)
-    model = random_model(instantiate(config.shape), DTYPES[config.dtype], device, config.seed)
-    rate = copy_bandwidth(device)
     names = {"model": shape, "method": method, "engine": engine}
-    lines = []
-    for position in config.positions:
-        batch = config.batch_size or largest_batch(model, policy, config.longest, device)
-        options = dict(model=model, policy=policy, sampler=instantiate(config.sampler), batch_size=batch)
-        # memory of an eviction does not depend on the position
-        options |= dict(longest_prompt=1 if policy.evicts else position, max_tokens=position + 4 * config.steps + 1024)
-        lines.append(time_position(config, position, options, rate, names))
-        append(Path(config.output), lines[-1])
+    there = timed(Path(config.output)) if config.resume else set()
+    positions = [position for position in config.positions if key(config, policy, names, position) not in there]
+    if not positions:
+        return []
+    torch.compiler.reset()  # what was compiled for another method of a sweep counts towards the limit of this one
+    model = built(OmegaConf.to_yaml(config.shape, resolve=True), config.dtype, device, config.seed)
+    rate, lines = copy_bandwidth(device), []
+    for position in positions:
+        try:
+            lines.append(time_position(config, position, rows(config, position, policy, model), rate, names))
+            lines[-1].append(Path(config.output))
+            print(lines[-1], flush=True)
+        except torch.OutOfMemoryError as error:
+            print(f"{shape} {method} position {position} left out: {str(error).splitlines()[0]}", flush=True)
         if device.type == "cuda":
+            gc.collect()
             torch.cuda.empty_cache()
     return lines
+
+
+@lru_cache(maxsize=1)
+def built(shape: str, dtype: str, device: torch.device, seed: int) -> Model:
+    """The model of a yaml, kept for the rest of a sweep."""
+    return random_model(instantiate(OmegaConf.create(shape)), DTYPES[dtype], device, seed)
+
+
+def rows(config: DictConfig, position: int, policy: Policy, model: Model) -> dict[str, Any]:
+    """What a decoder is built with: rows that have room for their steps from the start, so that nothing moves."""
+    steps = config.steps + ROOM + (policy.budget.interval if policy.evicts else 0)
+    return {
+        "model": model,
+        "policy": policy,
+        "sampler": instantiate(config.sampler),
+        "batch_size": config.batch_size or largest_batch(model, policy, config.longest, model.device),
+        # memory of an eviction does not depend on the position
+        "longest_prompt": 1 if policy.evicts else position + max(steps - GROWTH, 0),
+        "max_tokens": position + steps if policy.evicts else steps,
+    }
+
+
+def key(config: DictConfig, policy: Policy, names: Mapping[str, str], position: int) -> tuple[str, ...]:
+    """As `timed` would read it of a line."""
+    tokens = policy.budget.tokens if policy.budget else None
+    asked = *names.values(), config.batch_size, tokens, position, config.steps, config.stagger
+    return tuple("" if value is None else str(value) for value in asked)
 
 
 def time_position(
@@ -111,7 +117,8 @@ def time_position(
         decoder.prepare()
         place(decoder, position, config.stagger)
         interval = policy.budget.interval if policy.evicts else 0
-        measure(decoder, interval + 2 * decoder.look)  # a round among them: all is compiled and captured
+        warm_up = interval + 2 * decoder.look  # a round among them: all is compiled and captured
+        measure(decoder, warm_up)
         setup = time.perf_counter() - started
         reset_peak(device)
         steps, rounds, kv = measure(decoder, config.steps)
@@ -123,7 +130,10 @@ def time_position(
         batch=batch,
         tokens=policy.budget.tokens if policy.budget else None,
         position=position,
+        steps=config.steps,
+        middle=position + warm_up + config.steps / 2,
         staggered=config.stagger,
+        evicts=policy.evicts,
         ms_p50=round(statistics.median(each), 4),
         ms_p95=round(each[int(0.95 * (len(each) - 1))], 4),
         ms=round(ms, 4),
@@ -213,23 +223,6 @@ def reset_peak(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.synchronize(device)
         torch.cuda.reset_peak_memory_stats(device)
-
-
-def append(path: Path, line: Timing) -> None:
-    new = not path.exists()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a", newline="") as file:
-        table = csv.DictWriter(file, list(vars(line)))
-        if new:
-            table.writeheader()
-        table.writerow(vars(line))
-    print(
-        f"{line.model} {line.method} batch {line.batch} position {line.position}: {line.ms:.2f} ms a step "
-        f"(limit {line.limit_ms:.2f}, {line.mbu:.1%}), {line.tokens_per_s:.0f} tok/s, rounds {line.evict_share:.1%}, "
-        f"p50 {line.ms_p50:.2f}, peak {line.peak_bytes / 1e9:.1f} GB, set-up {line.setup_s:.0f} s, "
-        f"gate {line.gate} {line.gate_regret}",
-        flush=True,
-    )
 
 
 @hydra.main(version_base="1.3", config_path="pkg://kvarena.conf", config_name="benchmark")

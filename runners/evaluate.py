@@ -158,11 +158,13 @@ def describe(job: Job) -> str:
 
 
 @hydra.main(version_base="1.3", config_path="pkg://kvarena.conf", config_name="evaluate")
-def application(config: DictConfig) -> Outcome:
+def application(config: DictConfig) -> Outcome | None:
     context = HydraConfig.get()
     if context.mode != RunMode.MULTIRUN:
         with one_line_errors():
             return evaluate(build(config, context.runtime.choices["method"]))
+    if not in_share(context.job.num, **config.share):
+        return None
     name = " ".join(context.overrides.task)
     try:
         return evaluate(build(config, context.runtime.choices["method"]))
@@ -173,6 +175,15 @@ def application(config: DictConfig) -> Outcome:
             traceback.print_exc()
         print(f"kvarena: {one_line(error)}", file=sys.stderr, flush=True)
         return Outcome(status="failed", name=name, reason=one_line(error))
+
+
+def in_share(number: int, index: int, of: int) -> bool:
+    """Whether a combination is for this one of the processes that split a sweep.
+
+    Each takes one of every `of` in a row, and the next time its neighbour: what one of them has seldom is a method,
+    task or ratio of its own.
+    """
+    return (number + number // of) % of == index
 
 
 def main() -> None:

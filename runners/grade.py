@@ -4,9 +4,10 @@ import argparse
 import os
 import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +15,21 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
+from ..tasks.sample import Sample
 from ..tasks.task import Task
 from .lock import locked
 from .record import Record, RunFolder
 
 
-def grade(folder: RunFolder, pool: Executor) -> str:
-    """Rewrite the records with fresh verdicts; returns what changed, and why."""
+def grade(folder: RunFolder, pool: Executor, ungraded: bool = False) -> str:
+    """Rewrite the records with fresh verdicts, of all or of those without one; returns what changed, and why."""
     run = folder.run()
+    before = folder.records()
+    due = {record.key for record in before if record.score is None or not ungraded}
+    if not due:
+        return "all graded"
     task: Task = instantiate(OmegaConf.create(run["config"]["task"]))
     samples = {sample.id: sample for sample in task.samples[: run["num_samples"]]}
-    before = folder.records()
     for record in before:
         if record.sample not in samples:
             raise ValueError(f"{folder.records_file}: task {task.name} has no sample {record.sample}")
@@ -33,9 +38,14 @@ def grade(folder: RunFolder, pool: Executor) -> str:
                 f"{folder.records_file}: sample {record.sample} has another target than when it was run: "
                 "give task.samples.revision or task.path of then in run.json"
             )
-    after = list(pool.map(lambda record: judge(record, task, samples[record.sample].meta), before))
+    judged = partial(judge_due, task=task, samples=samples, due=due)
+    after = list(pool.map(judged, before))
     folder.rewrite(after)
     return summary(before, after)
+
+
+def judge_due(record: Record, task: Task, samples: Mapping[str, Sample], due: Set[tuple[str, int]]) -> Record:
+    return judge(record, task, samples[record.sample].meta) if record.key in due else record
 
 
 def judge(record: Record, task: Task, meta: Mapping[str, Any]) -> Record:
@@ -70,6 +80,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="kvarena-grade", description=__doc__)
     parser.add_argument("runs_dir", type=Path, help="a run folder, or any folder above some")
     parser.add_argument("--num-workers", type=int, default=os.cpu_count(), help="completions judged at a time")
+    parser.add_argument("--ungraded", action="store_true", help="leave the verdicts that are there")
     arguments = parser.parse_args(argv)
     folders = [RunFolder(path=path.parent) for path in sorted(arguments.runs_dir.rglob("run.json"))]
     try:
@@ -78,7 +89,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         with ThreadPoolExecutor(arguments.num_workers) as pool:
             for folder in folders:
                 with locked(folder.path):
-                    print(f"{folder.path}: {grade(folder, pool)}", flush=True)
+                    print(f"{folder.path}: {grade(folder, pool, arguments.ungraded)}", flush=True)
     except (ValueError, InstantiationException) as error:
         message = " ".join(str(error.__cause__ or error).split())
         print(f"kvarena-grade: {message}", file=sys.stderr)

@@ -98,10 +98,13 @@ def build(config: DictConfig, method: str) -> Job:
     config = resolve(config)
     plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
     task, policy, checkpoint = instantiate(config.task), instantiate(config.method), instantiate(config.model)
+    sampler: Sampler = instantiate(config.sampler)
     workers: Staff = instantiate(config.workers)
     for key in ("num_samples", "num_draws", "max_tokens", "num_workers"):
         if plain[key] is not None and plain[key] < 1:
             raise ValueError(f"{key}={plain[key]}: use 1 or more")
+    if not (policy.stochastic or sampler.stochastic):
+        plain["num_draws"] = 1  # all would be the same
     if plain["engine"]["batch_size"] < 1:
         raise ValueError(f"engine.batch_size={plain['engine']['batch_size']}: use 1 or more")
     samples = task.samples
@@ -126,7 +129,7 @@ def build(config: DictConfig, method: str) -> Job:
         task=task,
         policy=policy,
         checkpoint=checkpoint,
-        sampler=instantiate(config.sampler),
+        sampler=sampler,
         engine=instantiate(config.engine),
         attention=instantiate(config.attention),
         samples=[samples[i] for i in range(num_samples)],

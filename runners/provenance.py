@@ -16,7 +16,7 @@ from .rows import Request
 
 PACKAGES = ("kvarena", "torch", "transformers", "tokenizers", "triton", "flash-attn", "hydra-core", "numpy", "ray")
 # what may differ between two calls that go on with one run
-VOLATILE = ("output_dir", "runs_dir", "dry_run", "workers", "num_workers", "ray", "logger", "grading_s")
+VOLATILE = ("output_dir", "runs_dir", "dry_run", "workers", "num_workers", "ray", "logger", "grading_s", "share")
 DRIVER = Path("/proc/driver/nvidia/version")
 
 

@@ -4,7 +4,7 @@ B rows, V tokens of the vocabulary.
 """
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import torch
 from torch import Tensor
@@ -14,6 +14,8 @@ from ..kernels.noise import Noise
 
 
 class Sampler(Protocol):
+    stochastic: ClassVar[bool]  # whether two draws of a sample may differ
+
     def __call__(self, logits: Tensor, rows: Noise, step: Tensor) -> Tensor:
         """Token ids [B] from logits [B, V]; `step` [B] counts the tokens a row has chosen before."""
         ...
@@ -21,6 +23,8 @@ class Sampler(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Greedy:
+    stochastic: ClassVar[bool] = False
+
     def __call__(self, logits: Tensor, rows: Noise, step: Tensor) -> Tensor:
         return logits.argmax(-1)
 
@@ -29,6 +33,7 @@ class Greedy:
 class Sampling:
     """Temperature, then top-k, then top-p, in the order of Hugging Face's generate; drawn by Gumbel noise."""
 
+    stochastic: ClassVar[bool] = True
     temperature: float = 1.0
     top_k: int = 0  # 0: all
     top_p: float = 1.0

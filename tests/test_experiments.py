@@ -6,15 +6,46 @@ import pytest
 from hydra import compose, initialize_config_module
 
 CONF = Path(__file__).parents[1] / "conf"
+NAMES = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
+TIMED = [name for name in NAMES if name.startswith("throughput")]  # by kvarena-benchmark
 
 
-@pytest.mark.parametrize("name", sorted(path.stem for path in (CONF / "experiment").glob("*.yaml")))
-def test_an_experiment_composes_and_sweeps_over_what_exists(name):
+def composed(name):
     with initialize_config_module("kvarena.conf", version_base="1.3"):
-        config = compose("evaluate", overrides=[f"experiment={name}"], return_hydra_config=True)
-    params = config.hydra.sweeper.params
+        primary = "benchmark" if name in TIMED else "evaluate"
+        return compose(primary, overrides=[f"experiment={name}"], return_hydra_config=True)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_experiment_composes_and_sweeps_over_what_exists(name):
+    params = composed(name).hydra.sweeper.params
     for group in ("method", "task"):
         for choice in filter(None, params.get(group, "").split(",")):
             assert (CONF / group / f"{choice}.yaml").is_file()
-    assert {"full", "vase_dkv", "evict_large"} <= set(params["method"].split(","))
+    assert {"full", "vase_dkv"} <= set(params["method"].split(","))
+
+
+@pytest.mark.parametrize("name", ["quickstart", "embedded", "pilot_embedded", "pilot_embedded_ratios"])
+def test_an_embedded_experiment_has_its_ablation_and_a_difficulty(name):
+    config = composed(name)
+    assert "evict_large" in config.hydra.sweeper.params["method"].split(",")
     assert config.difficulty in config.levels
+
+
+def test_the_pilot_is_two_sweeps_over_one_folder():
+    """Ratios 2, 3 and 4 on six tasks, all others on two of them; what is in both is a method of the first."""
+    first, second = composed("pilot_embedded"), composed("pilot_embedded_ratios")
+    names = [set(config.hydra.sweeper.params["method"].split(",")) for config in (first, second)]
+    assert (len(names[0]), len(names[1]), names[1] <= names[0]) == (22, 14, True)
+    assert {"random", "random_prompt", "streaming", "oracle"} <= names[1]
+    for config in (first, second):
+        config.hydra = {}
+    assert first == second
+    assert (first.num_samples, first.num_draws, first.runs_dir) == (256, 2, "runs/pilot_embedded")
+
+
+def test_throughput_is_timed_at_the_budgets_of_the_paper():
+    config = composed("throughput_14b")
+    assert (config.batch_size, config.positions, config.steps) == (16, [256, 6400, 10496, 14592], 1024)
+    assert config.hydra.sweeper.params["compression.tokens"] == "2048,4096,6144"
+    assert config.shape.hidden_size == 5120

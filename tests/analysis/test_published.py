@@ -1,5 +1,8 @@
+from importlib.resources import files
+
+import pytest
 from kvarena.analysis.load import load
-from kvarena.analysis.published import beside, published
+from kvarena.analysis.published import agreement, beside, published
 from kvarena.analysis.tables import results
 
 
@@ -24,6 +27,67 @@ def test_no_cell_is_there_twice():
     table = published()
     assert not table.duplicated(["task", "model", "published_as", "tokens", "metric"]).any()
     assert (table.query("method == 'full'").tokens.isna()).all()
+
+
+def test_every_accuracy_says_how_many_completions_it_is_of():
+    table = published().query("metric == 'accuracy'")
+    assert table[["problems", "draws"]].notna().all().all()
+    assert table.groupby("task")["problems"].unique().map(list).to_dict() == {
+        "aime25": [30],
+        "aime26": [30],
+        "hmmt25": [60],
+        "math500": [500],
+        "gpqa_diamond": [198],
+        "livecodebench": [383],
+        "gsm8k": [500],
+    }
+
+
+def test_what_has_no_method_here_is_the_selection_of_another_paper():
+    nameless = published().query("method.isna()")
+    assert set(nameless["published_as"]) == {"SeerR"}
+
+
+@pytest.mark.parametrize("method", sorted(published()["method"].dropna().unique()))
+def test_published_methods_exist(method):
+    assert files("kvarena.conf").joinpath("method", f"{method}.yaml").is_file()
+
+
+def test_the_difference_and_its_interval(write, tmp_path, record):
+    """10 of 20 right where 68.75 % of 30 x 16 were published: 50 +- 23.6 and 68.75 +- 4.15 percent."""
+    labels = {"task": "aime26", "difficulty": None, "model": "qwen3_14b", "method": "vase_dkv", "tokens": 4096}
+    write("a", [record(sample=f"s{i}", score=float(i % 2)) for i in range(20)], samples=20, **labels)
+    table = beside(results(load(tmp_path))).set_index("published_tokens")
+    row = table.loc[4096]
+    assert (row.accuracy, row.published, row.difference, row.agrees) == (0.5, 68.75, -18.75, True)
+    ours = 100 * (row.accuracy - row.accuracy_low), 100 * (row.accuracy_high - row.accuracy)
+    assert 20 < ours[0] < 27
+    assert -18.75 - row.difference_low == pytest.approx((ours[0] ** 2 + 4.147**2) ** 0.5, abs=1e-3)
+    assert row.difference_high + 18.75 == pytest.approx((ours[1] ** 2 + 4.147**2) ** 0.5, abs=1e-3)
+    assert table.loc[[2048, 6144], ["difference", "difference_low", "agrees"]].isna().all().all()
+
+
+@pytest.mark.parametrize(("right", "agrees"), [(0, False), (60, False), (43, True)])
+def test_what_agrees(write, tmp_path, record, dense, right, agrees):
+    """Dense, 76.04 % published."""
+    labels = {"task": "aime26", "difficulty": None, "model": "qwen3_14b"}
+    records = [record(sample=f"s{i}", score=float(i < right)) for i in range(60)]
+    write("full", records, samples=60, **(labels | dense))
+    table = beside(results(load(tmp_path)))
+    assert table["agrees"].tolist() == [agrees]
+    text = agreement(table)
+    assert text.splitlines()[-1] == f"  {int(agrees)} of 1 agree"
+    assert ("agrees " if agrees else "differs") + " " in text
+    assert "full on aime26, qwen3_14b: " in text
+
+
+def test_nothing_ungraded_or_of_another_budget_is_compared(write, tmp_path, record):
+    labels = {"task": "aime26", "difficulty": None, "model": "qwen3_14b", "method": "vase_dkv"}
+    write("a", [record(score=None)], samples=1, **labels, tokens=4096)
+    write("b", [record()], samples=1, **labels, tokens=1000)
+    table = beside(results(load(tmp_path)))
+    assert table["agrees"].isna().all()
+    assert agreement(table) == ""
 
 
 def test_measured_beside_published(write, tmp_path, record, dense):

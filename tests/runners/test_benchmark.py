@@ -36,9 +36,7 @@ def bench(monkeypatch, tmp_path, capsys):
 
 
 def decoder_of(model, policy, position=50):
-    return Decoder(
-        model=model, policy=policy, sampler=Greedy(), max_tokens=100, longest_prompt=position, batch_size=3
-    )
+    return Decoder(model=model, policy=policy, sampler=Greedy(), max_tokens=100, longest_prompt=position, batch_size=3)
 
 
 def test_a_line_for_each_position_appended(bench):
@@ -55,6 +53,47 @@ def test_a_line_for_each_position_appended(bench):
         assert float(line["ms"]) * float(line["tokens_per_s"]) == pytest.approx(3000, rel=1e-3)
     assert [float(line["evict_share"]) > 0 for line in lines] == [True, True, False]
     assert [line["gate"] for line in lines] == ["1.0", "1.0", ""]
+
+
+def test_resuming_times_what_is_missing(bench):
+    options = ["positions=[40,90]", "steps=8", "gate=0", "resume=true"]
+    bench("method=streaming", *options)
+    assert len(bench("method=streaming", *options)) == 2
+    lines = bench("method=streaming", "positions=[90,120]", *options[1:])
+    lines += bench("method=full", *options)[len(lines) :]
+    assert [(line["method"], line["position"]) for line in lines] == [
+        *[("streaming", "40"), ("streaming", "90"), ("streaming", "120")],
+        *[("full", "40"), ("full", "90")],
+    ]
+    assert len(bench("method=full", "positions=[40]", "steps=9", *options[2:])) == 6
+    assert len(bench("method=full", "positions=[40]", "steps=9", "gate=0")) == 7
+
+
+def test_the_middle_of_what_is_timed(bench):
+    """40 tokens; the warm-up takes an interval and two looks of one step."""
+    (line,) = bench("method=streaming", "positions=[40]", "steps=8", "gate=0")
+    assert (line["steps"], line["middle"]) == ("8", "110.0")
+
+
+def test_a_position_that_does_not_fit_is_left_out(bench, capsys, monkeypatch):
+    class Small(Decoder):
+        def __init__(self, **options):
+            if options["longest_prompt"] > 60:
+                raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate\nand more")
+            super().__init__(**options)
+
+    monkeypatch.setattr("kvarena.runners.generate.Decoder", Small)
+    lines = bench("method=full", "positions=[90,40]", "steps=8", "gate=0")
+    assert [line["position"] for line in lines] == ["40"]
+    assert "tiny full position 90 left out: CUDA out of memory. Tried to allocate\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["full", "quest", "streaming"])
+@pytest.mark.parametrize("steps", [8, 1100])
+def test_nothing_moves_while_it_is_timed(bench, monkeypatch, name, steps):
+    """Room is made once, or a new capture would count as steps."""
+    monkeypatch.setattr("kvarena.runners.layer.Layer.grow", None)
+    bench(f"method={name}", "positions=[200]", f"steps={steps}", "gate=8", "batch_size=1")
 
 
 @pytest.mark.parametrize(

@@ -103,8 +103,14 @@ def test_a_loop_is_counted_live_and_found_in_the_text():
     token_ids = start + block * 80
     usage = Usage(num_evictions=0, peak_slots=1, mean_slots=1, tokens_read=1, resident_bytes=1)
     generation = Generation("s", 0, token_ids, "length", 9, usage, 0.1, 0.2)
-    task = Task(name="t", samples=[], grader=lambda *_: Grade(score=0.0, answer="", note=""), template="{question}",
-                dense_length=1, max_tokens=1)
+    task = Task(
+        name="t",
+        samples=[],
+        grader=lambda *_: Grade(score=0.0, answer="", note=""),
+        template="{question}",
+        dense_length=1,
+        max_tokens=1,
+    )
     record = judge(task, Sample(id="s", question="", target=""), generation, tokenizer, 60)
     assert (record.loop_onset, record.loop_period, record.loop_strict) == (len(start), len(block), True)
     assert record.completion[record.loop_character :].split()[:4] == ["go", "41", "seen", "5"]
@@ -138,6 +144,20 @@ def test_a_sweep_runs_dense_once(kvarena, tmp_path):
 def test_a_dry_run_writes_nothing(kvarena, tmp_path):
     assert "vase_dkv on graph_search, ratio 4, 58 tokens: 0 of 6 done" in kvarena("dry_run=true", "num_draws=2")
     assert not list(tmp_path.iterdir())
+
+
+def test_what_draws_nothing_has_one_draw(kvarena):
+    plans = {
+        "method=snapkv": "snapkv on graph_search, ratio 4, 58 tokens: 0 of 3 done",
+        "method=full": "full on graph_search: 0 of 3 done",
+        "method=snapkv_values": "snapkv_values on graph_search, ratio 4, 58 tokens: 0 of 3 done",
+        "method=snapkv_sample": "snapkv_sample on graph_search, ratio 4, 58 tokens: 0 of 6 done",
+    }
+    for method, plan in plans.items():
+        assert plan in kvarena("dry_run=true", "num_draws=2", method)
+    assert "full on graph_search: 0 of 6 done" in kvarena(
+        "dry_run=true", "num_draws=2", "method=full", "sampler=sampling"
+    )
 
 
 def test_draws_of_a_stochastic_method_differ_and_seeds_too(kvarena, tmp_path):

@@ -88,6 +88,21 @@ def test_verdicts_are_made_side_by_side_and_reasons_counted(math_run, capsys):
     assert after[5] == records[5]
 
 
+def test_verdicts_that_are_there_can_be_left(math_run, capsys):
+    records = math_run.records()
+    records[3] = replace(records[3], score=None, note="timeout")
+    math_run.rewrite(records)
+    assert grade.main([str(math_run.path), "--ungraded"]) == 0
+    assert capsys.readouterr().out == (
+        f"{math_run.path}: 1 of 40 scores changed, 0 ungraded, 1 with another second opinion\n"
+        "  1 x ungraded (timeout) -> right\n"
+    )
+    assert math_run.records()[:3] == records[:3]
+    assert math_run.records()[3].score == 1.0
+    assert grade.main([str(math_run.path), "--ungraded"]) == 0
+    assert capsys.readouterr().out == f"{math_run.path}: all graded\n"
+
+
 def test_other_data_than_those_of_the_run_are_refused(math_run, tmp_path, capsys):
     before = math_run.records_file.read_bytes()
     text = (tmp_path / "mine.jsonl").read_text()

@@ -4,7 +4,7 @@ import signal
 import sys
 
 import pytest
-from kvarena.runners.evaluate import main
+from kvarena.runners.evaluate import in_share, main
 from kvarena.runners.record import RunFolder
 from kvarena.runners.sweep import Outcome, cost, summary
 
@@ -78,6 +78,24 @@ def test_a_dry_run_lists_what_is_to_do_and_what_it_takes(sweep, tmp_path):
     assert TOO_SMALL in failed
     assert total.startswith("  about 16 tokens, ")
     assert total.endswith(" GPU-hours in all")
+
+
+def test_processes_that_split_a_sweep_do_each_combination_once():
+    """Ratios 0, 1, 2 of each method, over three processes: none has one ratio to itself."""
+    shares = [[number for number in range(10) if in_share(number, index, of=3)] for index in range(3)]
+    assert shares == [[0, 5, 7, 9], [1, 3, 8], [2, 4, 6]]
+    assert all(in_share(number, 0, of=1) for number in range(10))
+
+
+def test_a_share_of_a_sweep_is_all_that_runs(sweep, tmp_path):
+    options = ["method=full,snapkv", "compression.ratio=2", "share.of=2"]
+    status, out = sweep(*options, "share.index=1")
+    assert (status, names(tmp_path)) == (0, ["snapkv-116"])
+    assert "sweep of 1: 1 done\n  done    snapkv on graph_search, ratio 2, 116 tokens" in out
+    status, out = sweep(*options, "share.index=0")
+    assert (status, names(tmp_path)) == (0, ["full", "snapkv-116"])
+    status, out = sweep(*options[:2])
+    assert "sweep of 2: 2 skipped" in out
 
 
 def test_a_sweep_through_submitit(sweep, tmp_path):

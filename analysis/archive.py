@@ -1,0 +1,36 @@
+"""All runs of a folder in one small file: run.json, sessions and records, from which every table can be made again.
+
+Tokens and texts are left out, which are nearly all of it; `texts=True` keeps the texts. Unpacked, the file is a folder
+of runs as any other for kvarena-report.
+"""
+
+import io
+import json
+import tarfile
+from collections.abc import Iterable
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from .load import Run, outcome
+
+
+def pack(runs: Iterable[Run], file: Path, texts: bool = False) -> None:
+    """Write a .tar.xz, the same bytes for the same runs."""
+    temporary = file.with_name(f"{file.name}.tmp")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(temporary, "w:xz") as archive:
+        for run in runs:
+            add(archive, f"{run.name}/{run.folder.run_file.name}", run.folder.run_file.read_bytes())
+            if run.folder.sessions_file.exists():
+                add(archive, f"{run.name}/{run.folder.sessions_file.name}", run.folder.sessions_file.read_bytes())
+            records = sorted(run.records(), key=lambda record: record.key)
+            slim = [replace(outcome(record), completion=record.completion if texts else "") for record in records]
+            lines = "".join(json.dumps(asdict(record), ensure_ascii=False) + "\n" for record in slim)
+            add(archive, f"{run.name}/{run.folder.records_file.name}", lines.encode())
+    temporary.replace(file)
+
+
+def add(archive: tarfile.TarFile, name: str, data: bytes) -> None:
+    entry = tarfile.TarInfo(name)
+    entry.size = len(data)
+    archive.addfile(entry, io.BytesIO(data))

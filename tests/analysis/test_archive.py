@@ -1,0 +1,56 @@
+import tarfile
+from dataclasses import replace
+
+import pytest
+from kvarena.analysis.archive import pack
+from kvarena.analysis.load import load
+from kvarena.analysis.report import main
+from kvarena.analysis.tables import results
+
+
+@pytest.fixture
+def runs(write, record, dense):
+    """Two runs, one of them with a loop and nothing computed of it yet."""
+    looping = record(token_ids=[1, 2] * 200, completion="one two " * 200, sample="s1", score=0.0)
+    write("x/a", [looping, record(completion="größer")], samples=2, sessions=[(1.0, 100)])
+    write("x/full", [record()], samples=1, **dense)
+
+
+def unpacked(file, folder):
+    with tarfile.open(file) as archive:
+        archive.extractall(folder, filter="data")
+    return folder
+
+
+def test_an_archive_makes_the_same_tables(runs, tmp_path):
+    pack(load(tmp_path), tmp_path / "runs.tar.xz")
+    again = unpacked(tmp_path / "runs.tar.xz", tmp_path / "again")
+    before, after = results(load(tmp_path / "x")), results(load(again / "x"))
+    assert before["run"].tolist() == ["full", "a"]
+    assert after.equals(before)
+    assert after["vase_loop_rate"].tolist() == [0.0, 0.5]
+    records = list(load(again)[0].records())
+    assert [(record.token_ids, record.completion) for record in records] == [([], ""), ([], "")]
+
+
+def test_texts_can_be_kept(runs, tmp_path):
+    pack(load(tmp_path), tmp_path / "runs.tar.xz", texts=True)
+    again = unpacked(tmp_path / "runs.tar.xz", tmp_path / "again")
+    before, after = (sorted(load(folder)[0].records(), key=lambda record: record.key) for folder in (tmp_path, again))
+    assert [record.completion for record in after] == ["größer", "one two " * 200]
+    assert after[0] == replace(load(tmp_path)[0].outcomes[0], completion=before[0].completion)
+
+
+def test_the_same_runs_are_the_same_bytes(runs, tmp_path):
+    for name in ("a.tar.xz", "b.tar.xz"):
+        pack(load(tmp_path), tmp_path / name)
+    assert (tmp_path / "a.tar.xz").read_bytes() == (tmp_path / "b.tar.xz").read_bytes()
+
+
+def test_the_report_packs(runs, tmp_path, capsys):
+    file = tmp_path / "sub/runs.tar.xz"
+    assert main([str(tmp_path), "--archive", str(file)]) == 0
+    assert f"wrote {file}, {file.stat().st_size:,} bytes" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        main([str(tmp_path), "--texts"])
+    assert "--texts is for --archive" in capsys.readouterr().err
