@@ -6,10 +6,11 @@ What a method does is the first line of its module's docstring and the comment t
 the arXiv numbers in either.
 """
 
+import argparse
 import inspect
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -84,5 +85,12 @@ def renewed(page: str) -> str:
     return f"{before}{BEGIN}\n{table()}\n{END}{after}"
 
 
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--page", type=Path, default=PAGE, help="docs/methods.md")
+    page = parser.parse_args(arguments).page
+    page.write_text(renewed(page.read_text()))
+
+
 if __name__ == "__main__":
-    PAGE.write_text(renewed(PAGE.read_text()))
+    main()
