@@ -1,4 +1,4 @@
-"""The README and docs/ as pages: their links lead somewhere, and the README stays short."""
+"""Every page of the repository: its links lead somewhere, and the README stays short."""
 
 import re
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [*ROOT.glob("*.md"), *sorted(ROOT.glob("[a-z]*/**/*.md"))]
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 
 
@@ -16,7 +16,7 @@ def headings(page: Path) -> set[str]:
     return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_link_of_a_page_leads_somewhere(page):
     for link in LINK.findall(page.read_text()):
         if not link.startswith("https://"):
