@@ -33,6 +33,9 @@ BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 # kvarena: one row of four tokens; a sweep still takes all its combinations
 SHORT = {"num_samples": "1", "num_draws": "1", "max_tokens": "4", "engine.batch_size": "1", "device": "cpu"}
+# of an experiment but the quickstart; a share of a sweep is one of two
+NARROW = {"method": "full,vase_dkv", "compression.ratio": "4"}
+NUM_JOBS = 2
 TRACED = {"difficulty": "easy", "num_samples": "1", "max_tokens": "64"}  # long enough for a round that is traced
 SHORT_BENCHMARK = {
     "shape": "tiny",
@@ -87,6 +90,8 @@ def shortened(words: Sequence[str], standin: Path) -> list[str]:
     """The arguments of a kvarena command as they are run here."""
     given = dict(word.split("=", 1) for word in words if "=" in word)
     changes = dict(SHORT)
+    if given.get("experiment", "quickstart") != "quickstart":
+        changes |= NARROW
     if "engine.trace" in given:
         changes |= TRACED
     if given.get("model", "reasoner") != "reasoner" and given.get("model.path", "DIR") == "DIR":
@@ -129,11 +134,13 @@ class Shell:
             "kvarena-report": lambda arguments: self.main(report.main, arguments),
             "kvarena-grade": lambda arguments: self.main(grade.main, arguments),
             "python": self.script,
+            "python3": self.module,
             "make": self.make,
             "pytest": self.pytest,
             "pip": self.pip,
             "source": self.source,
             ".ci/run": self.ci,
+            "scripts/reproduce.sh": self.reproduce,
         }
         if name not in programs:
             raise LookupError(f"no rule in {Path(__file__).name} says how to run {name}")
@@ -165,6 +172,28 @@ class Shell:
         self.patch.syspath_prepend("scripts")
         with exiting():
             runpy.run_path(path, run_name="__main__")
+
+    def reproduce(self, arguments: list[str]) -> None:
+        """The script runs with commands of ours that note what they are asked; then that is run."""
+        notes = Path("bin/notes").absolute()
+        notes.parent.mkdir(exist_ok=True)
+        notes.write_text("")
+        for name in ("kvarena", "kvarena-benchmark", "kvarena-grade", "kvarena-report", "python3"):
+            program = notes.parent / name
+            program.write_text(f'#!/bin/bash\nprintf "%s\\n" "$(printf "%q " {name} "$@")" >>{notes}\n')
+            program.chmod(0o755)
+        short = [f"jobs={NUM_JOBS}" if word.startswith("jobs=") else word for word in arguments]
+        path = f"{notes.parent}:{os.environ['PATH']}"
+        subprocess.run(["scripts/reproduce.sh", *short], check=True, env=os.environ | {"PATH": path})
+        for words in commands(notes.read_text()):
+            self.run(words)
+
+    def module(self, arguments: list[str]) -> None:
+        flag, name, *rest = arguments
+        assert flag == "-m"
+        self.patch.setattr(sys, "argv", [name, *rest])
+        with exiting():
+            runpy.run_module(name, run_name="__main__")
 
     def make(self, arguments: list[str]) -> None:
         """It installs, or runs these tests: it is asked what it would do, and what is a command of ours is run."""
