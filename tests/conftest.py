@@ -1,7 +1,9 @@
-"""Models small enough to run in milliseconds, and noise."""
+"""Models small enough to run in milliseconds, a folder that stands in for Qwen3, and noise."""
 
 import os
 from collections.abc import Callable
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
 
 import pytest
 import torch
@@ -62,6 +64,17 @@ def tiny_model() -> Callable:
 @pytest.fixture(scope="session")
 def model(tiny_model):
     return tiny_model()
+
+
+@pytest.fixture(scope="session")
+def standin(tmp_path_factory) -> Path:
+    """What scripts/standin_model.py writes."""
+    spec = spec_from_file_location("standin_model", Path(__file__).parents[1] / "scripts/standin_model.py")
+    script = module_from_spec(spec)
+    spec.loader.exec_module(script)
+    folder = tmp_path_factory.mktemp("standin")
+    script.main([str(folder)])
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -1,60 +1,16 @@
-"""A model folder in Hugging Face format with a byte-level BPE tokenizer, on a real task, by the command line."""
+"""The folder that stands in for Qwen3: its parts, and runs of it on real tasks by the command line."""
 
 import json
 import sys
 
 import pytest
-import torch
 from kvarena.runners.evaluate import main
 from kvarena.runners.record import RunFolder
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import GenerationConfig, PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
-
-SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
-MARKS = ["<think>", "</think>"]  # text to Qwen3: they survive decoding
-# a turn as Qwen3 writes it; with thinking off its answer starts with an empty thought
-TEMPLATE = (
-    "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n{% endfor %}"
-    "{% if add_generation_prompt %}<|im_start|>assistant\n"
-    "{% if enable_thinking is defined and not enable_thinking %}<think>\n\n</think>\n\n{% endif %}{% endif %}"
-)
-TEXTS = ["What is the sum of the first n odd numbers?", "Größe, naïve, 数学 🙂", "\\boxed{\\frac{1}{2}}"]
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    path = tmp_path_factory.mktemp("model")
-    bpe = Tokenizer(models.BPE())
-    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    bpe.decoder = decoders.ByteLevel()
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    bpe.train_from_iterator(TEXTS * 4, trainers.BpeTrainer(vocab_size=320, initial_alphabet=alphabet))
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=bpe, eos_token="<|im_end|>", pad_token="<|endoftext|>", chat_template=TEMPLATE
-    )
-    tokenizer.add_special_tokens({"additional_special_tokens": SPECIAL[1:2]})
-    tokenizer.add_tokens(MARKS)
-    tokenizer.save_pretrained(path)
-    torch.manual_seed(0)
-    config = Qwen3Config(
-        vocab_size=len(tokenizer),
-        hidden_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        head_dim=8,
-        intermediate_size=48,
-        max_position_embeddings=40960,
-    )
-    model = Qwen3ForCausalLM(config)
-    ends = [tokenizer.convert_tokens_to_ids(token) for token in ("<|im_end|>", "<|endoftext|>")]
-    model.generation_config = GenerationConfig(eos_token_id=ends, pad_token_id=ends[1])
-    model.save_pretrained(path)
-    return path
+from transformers import AutoConfig, AutoTokenizer, GenerationConfig
 
 
 @pytest.fixture
-def evaluate(folder, tmp_path, monkeypatch, capsys):
+def evaluate(standin, tmp_path, monkeypatch, capsys):
     """evaluate(*overrides): two questions of one's own, 24 tokens each."""
     rows = [{"id": str(i), "problem": f"What is {i} + {i}? 数学", "answer": 2 * i} for i in range(2)]
     (tmp_path / "mine.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -62,7 +18,7 @@ def evaluate(folder, tmp_path, monkeypatch, capsys):
 
     def run(*overrides: str) -> RunFolder:
         small = ["max_tokens=24", "num_draws=2", "compression.tokens=40", "output_dir=run", "device=cpu"]
-        model = [f"model.path={folder}", "model.dtype=float32", "method.budget.recent=8", "method.budget.interval=4"]
+        model = [f"model.path={standin}", "model.dtype=float32", "method.budget.recent=8", "method.budget.interval=4"]
         monkeypatch.setattr(sys, "argv", ["kvarena", "task.path=mine.jsonl", *small, *model, *overrides])
         main()
         return RunFolder(path=tmp_path / "run")
@@ -84,9 +40,9 @@ def test_a_run_on_a_real_task(evaluate, model):
     assert header["config"]["sampler"]["top_k"] == 20
 
 
-def test_what_the_tokenizer_makes_of_a_completion(folder):
+def test_what_the_tokenizer_makes_of_a_completion(standin):
     """A thought's marks stay in the text that is graded; a character cut in two does not break it."""
-    tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
+    tokenizer = AutoTokenizer.from_pretrained(standin)
     ids = tokenizer("<think>x</think>数<|im_end|>", add_special_tokens=False).input_ids
     assert tokenizer.decode(ids, skip_special_tokens=True) == "<think>x</think>数"
     assert tokenizer.decode(ids[:-2], skip_special_tokens=True) == "<think>x</think>\N{REPLACEMENT CHARACTER}"
@@ -99,3 +55,41 @@ def test_the_order_of_options_is_recorded(evaluate, tmp_path):
     (record,) = run.records()
     order = run.run()["option_orders"]["5"]
     assert order.index("A") == "ABCD".index(record.target)
+
+
+def test_the_parts_are_those_of_qwen3(standin):
+    tokenizer, model = AutoTokenizer.from_pretrained(standin), AutoConfig.from_pretrained(standin)
+    generation = GenerationConfig.from_pretrained(standin)
+    special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<think>", "</think>"]
+    assert tokenizer.convert_tokens_to_ids(special) == [2048, 2049, 2050, 2072, 2073]  # Qwen3: 151643 and so on
+    assert (model.architectures, model.vocab_size, model.head_dim) == (["Qwen3ForCausalLM"], 2176, 64)
+    assert (model.num_attention_heads, model.num_key_value_heads) == (4, 2)
+    assert (generation.eos_token_id, generation.pad_token_id) == ([2050, 2048], 2048)
+    assert (generation.temperature, generation.top_k, generation.top_p) == (0.6, 20, 0.95)
+
+
+@pytest.mark.parametrize("text", ["Größe, naïve, 数学 🙂", "\\boxed{\\frac{1}{2}}", "don't\n\n  def f(x):\n"])
+def test_any_text_comes_back(standin, text):
+    tokenizer = AutoTokenizer.from_pretrained(standin)
+    assert tokenizer.decode(tokenizer(text, add_special_tokens=False).input_ids) == text
+
+
+@pytest.mark.parametrize(
+    ("switch", "ending"),
+    [
+        ({}, ""),
+        ({"enable_thinking": True}, ""),
+        ({"enable_thinking": False}, "<think>\n\n</think>\n\n"),
+    ],
+)
+def test_the_chat_template_is_qwen3s(standin, switch, ending):
+    tokenizer = AutoTokenizer.from_pretrained(standin)
+    turns = [
+        {"role": "user", "content": "Hi"},
+        {"role": "assistant", "content": "<think>\nhm\n</think>\n\nHo"},
+        {"role": "user", "content": "What?"},
+    ]
+    assert tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False, **switch) == (
+        "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\nHo<|im_end|>\n"
+        f"<|im_start|>user\nWhat?<|im_end|>\n<|im_start|>assistant\n{ending}"
+    )

@@ -1,4 +1,4 @@
-"""The method that the README adds is run as it stands there."""
+"""The method that docs/extending.md adds is run as it stands there."""
 
 import re
 import sys
@@ -19,19 +19,19 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture
 def section():
-    return (ROOT / "README.md").read_text().split("## Add a method")[1].split("\n## ")[0]
+    return (ROOT / "docs/extending.md").read_text().split("## Add a method")[1].split("\n## ")[0]
 
 
 @pytest.fixture
 def example(section, monkeypatch):
-    """The README's code as a module in the place of methods/keydiff.py."""
+    """The page's code as a module in the place of methods/keydiff.py."""
     (code,) = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
     assert len(code.strip().splitlines()) < 20
     module = ModuleType("kvarena.methods.keydiff")
     module.__package__ = "kvarena.methods"
     monkeypatch.setitem(sys.modules, module.__name__, module)
     monkeypatch.setattr("kvarena.methods.keydiff", module)
-    exec(compile(code, "README.md", "exec"), module.__dict__)
+    exec(compile(code, "docs/extending.md", "exec"), module.__dict__)
     return module
 
 

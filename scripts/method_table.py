@@ -1,0 +1,96 @@
+"""Write the table of methods in docs/methods.md anew: what each file of conf/method says, and the class that it names.
+
+    python scripts/method_table.py
+
+What a method does is the first line of its module's docstring and the comment that its file opens with; its source are
+the arXiv numbers in either.
+"""
+
+import argparse
+import inspect
+import re
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import hydra
+from hydra.utils import get_class
+from omegaconf import OmegaConf
+
+ROOT = Path(__file__).parents[1]
+PAGE, METHODS = ROOT / "docs/methods.md", ROOT / "conf/method"
+BEGIN, END = "<!-- written by scripts/method_table.py -->\n", "<!-- end -->\n"
+HEAD = ("method", "what it does", "recent, sinks, interval", "other parameters", "source")
+ARXIV = re.compile(r"arXiv (\d{4}\.\d{5})")
+SWITCHES = ("protect_prompt", "prefill")
+
+
+class Row(NamedTuple):
+    name: str
+    purpose: str
+    budget: str
+    parameters: str
+    source: str
+
+    def __str__(self) -> str:
+        return re.sub(r" +", " ", f"| {' | '.join(self)} |")
+
+
+def row(name: str, config: Mapping[str, Any]) -> Row:
+    policy = get_class(config["_target_"])
+    text = inspect.getdoc(sys.modules[policy.__module__]) or ""
+    notes = [line[2:] for line in (METHODS / f"{name}.yaml").read_text().splitlines() if line.startswith("# ")]
+    sources = dict.fromkeys(ARXIV.findall("\n".join([text, *notes])))
+    return Row(
+        f"`{name}`",
+        " ".join([text.splitlines()[0], *(f"*{note[0].upper()}{note[1:]}.*" for note in notes)]),
+        budget(config["budget"]) if policy.evicts else "",
+        ", ".join(parameters(config)),
+        ", ".join(f"[{number}](https://arxiv.org/abs/{number})" for number in sources),
+    )
+
+
+def budget(settings: Mapping[str, Any]) -> str:
+    numbers = [str(settings[key]) for key in ("recent", "sinks", "interval")]
+    return ", ".join([*numbers, *(f"`{key}`" for key in SWITCHES if settings[key])])
+
+
+def parameters(config: Mapping[str, Any]) -> Iterator[str]:
+    """All but the budget, as they are overridden."""
+    for key, value in config.items():
+        if key == "of":
+            yield "`method@method.of=snapkv`"
+        elif isinstance(value, Mapping) and key != "budget":
+            yield f"`{key}` {value['_target_'].rpartition('.')[2]}"
+        elif key not in ("_target_", "budget"):
+            yield f"`{key}` {str(value).lower() if isinstance(value, bool) else 'null' if value is None else value}"
+
+
+def table() -> str:
+    names = sorted(path.stem for path in METHODS.glob("*.yaml"))
+    with hydra.initialize_config_module("kvarena.conf", version_base="1.3"):
+        # a task that leaves each method its own recent slots and interval
+        configs = [hydra.compose("evaluate", [f"method={name}", "task=aime25"]) for name in names]
+    plain = [OmegaConf.to_container(config.method, resolve=True) for config in configs]
+    rows = [row(name, config) for name, config in zip(names, plain, strict=True)]  # type: ignore[arg-type]
+    rule = f"|{' --- |' * len(HEAD)}"
+    return "\n".join([f"| {' | '.join(HEAD)} |", rule, *map(str, rows)]) + "\n"
+
+
+def renewed(page: str) -> str:
+    """The page, its table written anew."""
+    before, _, rest = page.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    return f"{before}{BEGIN}\n{table()}\n{END}{after}"
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--page", type=Path, default=PAGE, help="docs/methods.md")
+    page = parser.parse_args(arguments).page
+    page.write_text(renewed(page.read_text()))
+
+
+if __name__ == "__main__":
+    main()

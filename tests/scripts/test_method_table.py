@@ -1,0 +1,45 @@
+"""The table of docs/methods.md."""
+
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def script():
+    spec = spec_from_file_location("method_table", ROOT / "scripts/method_table.py")
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def table(script):
+    return script.table()
+
+
+def test_the_page_is_up_to_date(script):
+    page = (ROOT / "docs/methods.md").read_text()
+    assert page == script.renewed(page), "run scripts/method_table.py"
+
+
+def test_a_row_says_what_its_file_and_class_say(table):
+    rows = {line.split("`")[1]: line for line in table.splitlines()[2:]}
+    assert set(rows) == {path.stem for path in (ROOT / "conf/method").glob("*.yaml")}
+    assert rows["rkv"] == (
+        "| `rkv` | R-KV: importance minus redundancy, so that near-duplicates go first. *As its authors released it.* "
+        "| 8, 0, 128, `prefill` | `smooth` 7, `neighbours` ByRank, `lam` 0.1, `window` 8, `threshold` 0.5 "
+        "| [2505.24133](https://arxiv.org/abs/2505.24133) |"
+    )
+    assert rows["full"] == "| `full` | Full: the dense cache, the reference of every comparison. | | | |"
+
+
+def test_what_stands_around_the_table_stays(script):
+    before, after = "# Methods\n\n", "\nThe end.\n"
+    page = script.renewed(f"{before}{script.BEGIN}\nold\n{script.END}{after}")
+    assert page.startswith(before + script.BEGIN)
+    assert page.endswith(script.END + after)
+    assert "old\n" not in page
