@@ -92,9 +92,9 @@ class KVCache:
         """Make room for the steps ahead where layers grow with the sequence; says whether memory has moved."""
         moved = False
         for index, layer in enumerate(self.layers):
-            needed = min(self._longest(index), self.capacity(index))
-            if needed > layer.keys.shape[2]:
-                layer.grow(min(self.capacity(index), max(needed, 2 * layer.keys.shape[2])), self.policy.needs)
+            slots, most = layer.keys.shape[2], self.capacity(index)
+            if slots < most and (needed := min(self._longest(index), most)) > slots:
+                layer.grow(min(most, max(needed, 2 * slots)), self.policy.needs)
                 moved = True
         return moved
 

@@ -96,11 +96,12 @@ class GraphDecoder(Decoder):
         if size not in self._rounds:
             self._rounds[size] = self._capture_round(size)
         program = self._rounds[size]
-        others = [row for row in range(self.batch_size) if row not in rows]
+        due = set(rows)
+        others = [row for row in range(self.batch_size) if row not in due]
         padded = sorted([*rows, *others[: size - len(rows)]])
         numbers = self.cache.numbers(padded)
         for place, row in enumerate(padded):
-            if row not in rows:
+            if row not in due:
                 numbers[place, -self.cache.shape.layers :] = 0  # nothing to drop
         program.at.copy_(torch.tensor(padded), non_blocking=True)
         program.numbers.copy_(numbers, non_blocking=True)

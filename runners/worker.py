@@ -41,7 +41,7 @@ class Worker:
         self.batch_size = job.config["engine"]["batch_size"]
         self.model = self._load()
         if (reason := self._set_up()) is not None:
-            self._drop()
+            self.drop()
             raise MemoryError(f"out of memory at engine.batch_size={self.batch_size}: {self._advice()} ({reason})")
 
     @property
@@ -116,11 +116,11 @@ class Worker:
             if self.batch_size == 1:
                 less = "lower max_tokens or the budget, or use a smaller model"
                 raise MemoryError(f"out of memory at a batch of one row: {less} ({reason})")
-            self._drop()
+            self.drop()
             self.batch_size //= 2
             reason = self._set_up()
 
-    def _drop(self) -> None:
+    def drop(self) -> None:
         """Free all that the decoder holds. Its error must be gone too: a traceback keeps what its frames hold."""
         self._steps = self.steps
         self.decoder = None
@@ -159,4 +159,8 @@ class Local:
 
     @contextmanager
     def open(self, job: Job, longest_prompt: int, output_dir: Path) -> Iterator[Workers]:
-        yield Worker(job=job, longest_prompt=longest_prompt, output_dir=output_dir)
+        worker = Worker(job=job, longest_prompt=longest_prompt, output_dir=output_dir)
+        try:
+            yield worker
+        finally:
+            worker.drop()  # for the next run of a sweep, and for other processes
