@@ -1,6 +1,7 @@
 """What happens where memory runs out: at set-up a number of rows that fits, in a run half as many rows."""
 
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -8,11 +9,13 @@ import torch
 from kvarena.methods.budget import Budget
 from kvarena.methods.full import Full
 from kvarena.methods.snapkv import SnapKV
-from kvarena.runners import memory
+from kvarena.runners import cache, memory
+from kvarena.runners.evaluate import main
 from kvarena.runners.layer import Shape
 from kvarena.runners.record import RunFolder
 
 CPU = torch.device("cpu")
+gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="CUDA graphs need a GPU")
 SMALL = ["difficulty=easy", "compression.tokens=40", "compression.interval=4", "device=cpu", "max_tokens=16"]
 REFUSING = ["engine._target_=fragile.Small", "sampler._target_=fragile.Fragile"]
 
@@ -94,6 +97,47 @@ def test_weights_that_do_not_fit_are_no_matter_of_the_batch(start):
         "kvarena: model reasoner does not fit on cpu: use a smaller one "
         "(CUDA out of memory. Tried to allocate 2.00 GiB.)"
     )
+
+
+@pytest.fixture
+def on_gpu(monkeypatch, tmp_path):
+    """on_gpu(*overrides): the command in this process, by CUDA graphs."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(Path(__file__).parent)
+
+    def run(*overrides: str) -> None:
+        common = ["difficulty=easy", "compression.tokens=40", "compression.interval=4", "device=cuda", "engine=graphs"]
+        monkeypatch.setattr(sys, "argv", ["kvarena", *common, *overrides])
+        main()
+
+    return run
+
+
+@gpu
+def test_memory_that_runs_out_in_a_capture(on_gpu, tmp_path, monkeypatch):
+    """The step is captured anew where the dense layers grow; four rows have no memory for it then."""
+    monkeypatch.setattr(cache, "GROWTH", 16)
+    few = ["method=full", "num_samples=8", "max_tokens=240", "engine.batch_size=4"]
+    on_gpu(*few, "output_dir=whole")
+    # calls before: three to warm up and one to capture, and the first tokens of four prompts
+    on_gpu(*few, "sampler._target_=fragile.Fragile", "+sampler.after=8", "output_dir=run")
+    assert [one[1:] for one in halvings(tmp_path / "run")] == [(0, 4, 2)]
+    tokens, expected = (
+        {key: row["token_ids"] for key, row in outcome(tmp_path / name).items()} for name in ("run", "whole")
+    )
+    assert len(tokens) == 8
+    # a product of another size may tip a choice between two near-equal tokens
+    assert sum(tokens[key] == expected[key] for key in expected) >= 6
+
+
+@gpu
+def test_the_batch_that_set_up_names_fits(on_gpu, tmp_path, capsys):
+    few = ["num_samples=1", "max_tokens=4"]
+    with pytest.raises(SystemExit):
+        on_gpu(*few, "engine.batch_size=10000000", "output_dir=big")
+    (size,) = re.findall(r": use engine\.batch_size=(\d+), the largest that fits", capsys.readouterr().err)
+    on_gpu(*few, f"engine.batch_size={size}", "output_dir=run")
+    assert len(outcome(tmp_path / "run")) == 1
 
 
 @pytest.mark.parametrize(
