@@ -42,9 +42,6 @@ SPARE = 2 * 2**30  # bytes left free beside weights and cache: activations, logi
 
 def benchmark(config: DictConfig, method: str, shape: str, engine: str) -> list[Timing]:
     """Time every position and append the lines to `output`."""
-    device = torch.device(config.device)
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise ValueError("device=cuda: torch sees no CUDA device; use device=cpu engine=eager")
     if config.dtype not in DTYPES:
         raise ValueError(f"dtype={config.dtype}: use one of {', '.join(DTYPES)}")
     if config.steps < 1:
@@ -57,6 +54,9 @@ def benchmark(config: DictConfig, method: str, shape: str, engine: str) -> list[
         print(plan(config, policy, names, positions), flush=True)
     if config.dry_run or not positions:
         return []
+    device = torch.device(config.device)
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise ValueError("device=cuda: torch sees no CUDA device; use device=cpu engine=eager")
     torch.compiler.reset()  # what was compiled for another method of a sweep counts towards the limit of this one
     model = built(OmegaConf.to_yaml(config.shape, resolve=True), config.dtype, device, config.seed)
     rate, lines = copy_bandwidth(device), []
@@ -79,7 +79,7 @@ def plan(config: DictConfig, policy: Policy, names: Mapping[str, str], positions
     speeds = [estimate.benchmarked(names["model"], names["method"], budget, 2 * position) for position in positions]
     tokens = (config.batch_size or 1) * config.steps
     hours = [tokens / speed.tokens_per_s / 3600 if speed else None for speed in speeds]
-    title = ", ".join(filter(None, (names["method"], budget and f"{budget} tokens")))
+    title = f"{names['method']}, {budget} tokens" if budget else names["method"]
     there = len(config.positions) - len(positions)
     sources = "; ".join(sorted({f"{speed.tokens_per_s:.0f} tokens/s: {speed.source}" for speed in speeds if speed}))
     return f"{title}: {there} of {len(config.positions)} timed, {cost(tokens * len(positions), hours, 0)} ({sources})"
