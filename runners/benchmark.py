@@ -12,7 +12,7 @@ import gc
 import os
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, cast
@@ -25,7 +25,7 @@ from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
 from ..methods.policy import Policy
-from . import memory, provenance
+from . import estimate, memory, provenance
 from .cache import GROWTH
 from .clock import Clock
 from .errors import one_line_errors
@@ -33,6 +33,7 @@ from .gate import Witness, compare
 from .generate import Decoder
 from .model import DTYPES, Model, own_attention, random_model, shape_of
 from .placement import place
+from .sweep import cost
 from .timing import Timing, timed
 
 ROOM = 128  # steps beside the timed ones and an interval that a row has room for: the gate, looks
@@ -40,9 +41,6 @@ ROOM = 128  # steps beside the timed ones and an interval that a row has room fo
 
 def benchmark(config: DictConfig, method: str, shape: str, engine: str) -> list[Timing]:
     """Time every position and append the lines to `output`."""
-    device = torch.device(config.device)
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise ValueError("device=cuda: torch sees no CUDA device; use device=cpu engine=eager")
     if config.dtype not in DTYPES:
         raise ValueError(f"dtype={config.dtype}: use one of {', '.join(DTYPES)}")
     if config.steps < 1:
@@ -53,8 +51,13 @@ def benchmark(config: DictConfig, method: str, shape: str, engine: str) -> list[
     names = {"model": shape, "method": method, "engine": engine}
     there = timed(Path(config.output)) if config.resume else set()
     positions = [position for position in config.positions if key(config, policy, names, position) not in there]
-    if not positions:
+    if config.dry_run:
+        print(plan(config, policy, names, positions), flush=True)
+    if config.dry_run or not positions:
         return []
+    device = torch.device(config.device)
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise ValueError("device=cuda: torch sees no CUDA device; use device=cpu engine=eager")
     torch.compiler.reset()  # what was compiled for another method of a sweep counts towards the limit of this one
     model = built(OmegaConf.to_yaml(config.shape, resolve=True), config.dtype, device, config.seed)
     rate, lines = copy_bandwidth(device), []
@@ -69,6 +72,18 @@ def benchmark(config: DictConfig, method: str, shape: str, engine: str) -> list[
             gc.collect()
             torch.cuda.empty_cache()
     return lines
+
+
+def plan(config: DictConfig, policy: Policy, names: Mapping[str, str], positions: Sequence[int]) -> str:
+    """What is to be timed, and what it takes; loading and compilation come on top."""
+    budget = policy.budget.tokens if policy.budget else None
+    speeds = [estimate.benchmarked(names["model"], names["method"], budget, 2 * position) for position in positions]
+    tokens = (config.batch_size or 1) * config.steps
+    hours = [tokens / speed.tokens_per_s / 3600 if speed else None for speed in speeds]
+    title = f"{names['method']}, {budget} tokens" if budget else names["method"]
+    there = len(config.positions) - len(positions)
+    sources = "; ".join(sorted({f"{speed.tokens_per_s:.0f} tokens/s: {speed.source}" for speed in speeds if speed}))
+    return f"{title}: {there} of {len(config.positions)} timed, {cost(tokens * len(positions), hours, 0)} ({sources})"
 
 
 @lru_cache(maxsize=1)

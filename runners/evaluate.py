@@ -135,13 +135,24 @@ def header(job: Job, requests: Sequence[Request], tokenizer: Tokenizer) -> dict[
 def plan(job: Job, folder: RunFolder, requests: Sequence[Request], missing: Sequence[Request]) -> Outcome:
     """What the missing rows will take."""
     tokens = estimate.expected_tokens(len(missing), folder.records(), typical(job, requests))
-    speed = estimate.speed(Path(job.config["runs_dir"]), job.labels["model"], job.labels["method"])
+    runs_dir, labels = Path(job.config["runs_dir"]), job.labels
+    speed = estimate.speed(runs_dir, labels["model"], labels["method"]) or estimate.benchmarked(
+        labels["model"], labels["method"], labels["tokens"], job.task.dense_length
+    )
     hours = tokens / speed.tokens_per_s / 3600 if speed else None
-    reason = cost(tokens, [hours]) + (f" at {speed.tokens_per_s:.0f} tokens/s ({speed.device})" if speed else "")
+    num_bytes = estimate.expected_bytes(tokens, runs_dir)
+    reason = cost(tokens, [hours], num_bytes)
+    reason += f" at {speed.tokens_per_s:.0f} tokens/s ({speed.source})" if speed else ""
     print(f"  {reason}", flush=True)
     reason = f"{len(requests) - len(missing)} of {len(requests)} done, {reason}"
     return Outcome(
-        status="planned", name=describe(job), reason=reason, folder=str(folder.path), tokens=tokens, hours=hours
+        status="planned",
+        name=describe(job),
+        reason=reason,
+        folder=str(folder.path),
+        tokens=tokens,
+        hours=hours,
+        num_bytes=num_bytes,
     )
 
 

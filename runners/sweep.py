@@ -7,7 +7,7 @@ import atexit
 import json
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -30,6 +30,7 @@ class Outcome:
     folder: str = ""
     tokens: int = 0  # still to come, where planned
     hours: float | None = None  # of one GPU (or CPU worker) for them; None: no speed was measured yet
+    num_bytes: int = 0  # on the disk for them
 
 
 class Summary(Callback):
@@ -71,12 +72,19 @@ def summary(outcomes: Sequence[Outcome]) -> str:
     # one dense run serves all ratios, and is counted once
     planned = {outcome.folder: outcome for outcome in outcomes if outcome.status == "planned"}.values()
     if planned:
-        lines.append("  " + cost(sum(o.tokens for o in planned), [o.hours for o in planned]) + " in all")
+        lines.append("  " + total(planned))
     return "\n".join(lines)
 
 
-def cost(tokens: int, hours: Sequence[float | None]) -> str:
+def total(planned: Collection[Outcome]) -> str:
+    hours, num_bytes = [each.hours for each in planned], sum(each.num_bytes for each in planned)
+    return f"{len(planned)} runs, {cost(sum(each.tokens for each in planned), hours, num_bytes)} in all"
+
+
+def cost(tokens: int, hours: Sequence[float | None], num_bytes: int) -> str:
     known = [each for each in hours if each is not None]
     rest = f" (without {len(hours) - len(known)} of unknown speed)" if known and len(known) < len(hours) else ""
     took = f"{sum(known):.2g} GPU-hours{rest}" if known else "GPU-hours unknown: no speed was measured yet"
-    return f"about {tokens:,} tokens, {took}"
+    megabytes = num_bytes / 1e6
+    disk = f"{megabytes:,.0f} MB" if megabytes >= 10 else f"{megabytes:.1g} MB"
+    return f"about {tokens:,} tokens, {disk}, {took}"

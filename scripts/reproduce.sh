@@ -23,6 +23,7 @@ for override in "$@"; do
         *) overrides+=("$override") ;;
     esac
 done
+if [[ $dry_run == true ]]; then jobs=1; fi
 if ! [[ $jobs =~ ^[1-9][0-9]*$ ]]; then
     echo "reproduce.sh: jobs=$jobs: use 1 or more" >&2
     exit 2
@@ -85,13 +86,9 @@ case $name in
             [[ $override =~ ^(method|compression\.tokens|positions|steps)= ]] || whole+=("$override")
         done
         whole=(kvarena-benchmark "${whole[@]}" method=vase_attnv compression.tokens=4096 'positions=[256]' steps=16384)
-        if [[ $dry_run == true ]]; then
-            printf '%s\n' "${timed[*]}" "${whole[*]}"
-            exit
-        fi
-        run "${timed[@]}"
-        run "${whole[@]}"
-        python -m kvarena.analysis.throughput "$runs_dir/benchmark.csv"
+        run "${timed[@]}" dry_run="$dry_run"
+        run "${whole[@]}" dry_run="$dry_run"
+        if [[ $dry_run == false ]]; then python -m kvarena.analysis.throughput "$runs_dir/benchmark.csv"; fi
         ;;
     *)
         if ((jobs == 1)); then share 0 || status=1; else share_all || status=1; fi

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 from hydra import compose, initialize_config_module
+from hydra.utils import instantiate
+from kvarena.analysis.published import published
 
 CONF = Path(__file__).parents[1] / "conf"
 NAMES = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
@@ -49,3 +51,54 @@ def test_throughput_is_timed_at_the_budgets_of_the_paper():
     assert (config.batch_size, config.positions, config.steps) == (16, [256, 6400, 10496, 14592], 1024)
     assert config.hydra.sweeper.params["compression.tokens"] == "2048,4096,6144"
     assert config.shape.hidden_size == 5120
+
+
+PAPER = {"full", "snapkv", "rkv_vase", "curdkv_vase", "vase_dkv", "vase_attnv", "quest"}
+CONTROLS = {"random", "random_prompt", "streaming", "oracle"}
+SIX = "aime25,aime26,hmmt25,gpqa_diamond,livecodebench,math500"
+
+
+@pytest.mark.parametrize(
+    ("name", "model", "tasks", "budgets"),
+    [
+        ("table_main_4b", "qwen3_4b", SIX, None),
+        ("table_main_14b", "qwen3_14b", SIX, None),
+        ("budget_sweep", "qwen3_14b", "aime26,hmmt25,gpqa_diamond", "2048,4096,6144"),
+    ],
+)
+def test_tables_of_the_paper(name, model, tasks, budgets):
+    """Ratio 4 of the tasks' lengths is the budget of the main tables (tests/tasks/test_benchmarks.py)."""
+    config = composed(name)
+    params = config.hydra.sweeper.params
+    assert (config.model.name, params["task"], params.get("compression.tokens")) == (model, tasks, budgets)
+    assert set(params["method"].split(",")) == PAPER | CONTROLS
+    assert (config.compression.ratio, config.num_samples, config.max_tokens) == (4, None, 32768)
+    assert (config.num_draws, config.sampler.temperature) == (16, 0.6)
+
+
+def test_the_pilot_on_gsm8k_is_the_published_one():
+    config = composed("pilot_gsm8k")
+    ours = set(config.hydra.sweeper.params["method"].split(","))
+    theirs = published().query("task == 'gsm8k'")
+    assert ours == set(theirs["method"]) | CONTROLS
+    assert (config.num_samples, config.num_draws, config.max_tokens, config.sampler.top_k) == (500, 4, 4096, 0)
+    assert config.task.dense_length / config.compression.ratio == 512
+    assert theirs["tokens"].dropna().unique().tolist() == [512]
+
+
+@pytest.mark.parametrize(
+    ("method", "slots"),
+    [
+        ("snapkv_sample", 0),
+        ("snapkv_values_32nd", 16),
+        ("snapkv_values_16th", 32),
+        ("snapkv_values_eighth", 64),
+        ("snapkv_values_half", 256),
+        ("vase_attnv_half", 256),
+    ],
+)
+def test_value_slots_of_the_pilot(method, slots):
+    with initialize_config_module("kvarena.conf", version_base="1.3"):
+        config = compose("evaluate", ["experiment=pilot_gsm8k", f"method={method}", "compression.tokens=512"])
+    policy = instantiate(config.method)
+    assert (policy.n_large, policy.sample) == (slots, method in ("snapkv_sample", "vase_attnv_half"))

@@ -69,6 +69,13 @@ def test_resuming_times_what_is_missing(bench):
     assert len(bench("method=full", "positions=[40]", "steps=9", "gate=0")) == 7
 
 
+def test_a_dry_run_says_what_is_missing_and_times_nothing(bench, capsys):
+    options = ["method=streaming", "positions=[40,90]", "steps=8", "gate=0", "resume=true"]
+    bench(options[0], "positions=[40]", *options[2:])
+    assert len(bench(*options, "dry_run=true")) == 1
+    assert "streaming, 96 tokens: 1 of 2 timed, about 24 tokens, 0 MB, GPU-hours unknown" in capsys.readouterr().out
+
+
 def test_the_middle_of_what_is_timed(bench):
     """40 tokens; the warm-up takes an interval and two looks of one step."""
     (line,) = bench("method=streaming", "positions=[40]", "steps=8", "gate=0")

@@ -1,5 +1,5 @@
 import pytest
-from kvarena.runners.estimate import Speed, expected_tokens, speed
+from kvarena.runners.estimate import Speed, benchmarked, expected_bytes, expected_tokens, speed
 from kvarena.runners.record import RunFolder, append_line
 
 
@@ -41,3 +41,34 @@ def test_the_method_comes_before_the_model_and_the_last_device_before_others(tmp
 def test_rows_to_come_are_as_long_as_those_done_or_typical(record):
     assert expected_tokens(3, [record(num_tokens=10), record(num_tokens=20)], 100.0) == 45
     assert expected_tokens(3, [], 100.4) == 301
+
+
+def test_a_token_takes_on_the_disk_what_those_before_took(tmp_path, session):
+    assert expected_bytes(1000, tmp_path / "nowhere") == 12_000
+    session("a")
+    session("b", tokens=300)
+    for run, size in (("a", 1000), ("b", 2000)):
+        (tmp_path / run / "records.jsonl").write_bytes(b"x" * size)
+    assert expected_bytes(1000, tmp_path) == 7500
+
+
+@pytest.mark.parametrize(
+    ("model", "method", "budget", "typical", "line"),
+    [
+        ("qwen3_4b", "full", None, 16384, "qwen3_4b full, batch 8, position 32,768"),
+        ("qwen3_4b", "vase_attnv", 4096, 16384, "qwen3_4b vase_attnv, batch 16, position 5,000"),
+        ("qwen3_4b", "quest", 4096, 16384, "qwen3_4b vase_attnv, batch 16, position 5,000"),
+        ("qwen3_8b", "full", None, 16384, "qwen3_8b full, batch 13, position 8,000"),
+        ("qwen3_32b", "snapkv", 2048, 8192, "qwen3_14b vase_attnv, batch 16, position 32,000"),
+        ("qwen3_0_6b", "full", None, 8192, "qwen3_4b full, batch 8, position 32,768"),
+        ("r1_distill_llama_8b", "h2o", 4096, 30000, "qwen3_8b vase_attnv, batch 102, position 16,000"),
+    ],
+)
+def test_the_nearest_line_of_the_benchmark(model, method, budget, typical, line):
+    found = benchmarked(model, method, budget, typical)
+    assert found.source == f"NVIDIA H100 80GB HBM3: {line} of engine_h100.csv"
+
+
+def test_a_line_stands_for_its_tokens_a_second_and_a_model_without_size_has_none():
+    assert benchmarked("qwen3_14b", "vase_attnv", 4096, 16384).tokens_per_s == 1014.7
+    assert benchmarked("reasoner", "vase_attnv", 4096, 16384) is None

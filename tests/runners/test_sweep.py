@@ -75,8 +75,9 @@ def test_a_dry_run_lists_what_is_to_do_and_what_it_takes(sweep, tmp_path):
     assert snapkv.startswith(start)
     assert "GPU-hours at " in snapkv
     assert "tokens/s (cpu, " in snapkv
+    assert " MB, " in snapkv
     assert TOO_SMALL in failed
-    assert total.startswith("  about 16 tokens, ")
+    assert total.startswith("  1 runs, about 16 tokens, ")
     assert total.endswith(" GPU-hours in all")
 
 
@@ -110,21 +111,21 @@ def test_a_sweep_through_submitit(sweep, tmp_path):
 
 def test_a_folder_planned_twice_counts_once():
     planned = [
-        Outcome(status="planned", name="full", reason="r", folder="a", tokens=100, hours=2.0),
-        Outcome(status="planned", name="full", reason="r", folder="a", tokens=100, hours=2.0),
-        Outcome(status="planned", name="h2o", reason="s", folder="b", tokens=1000),
+        Outcome(status="planned", name="full", reason="r", folder="a", tokens=100, hours=2.0, num_bytes=12_000_000),
+        Outcome(status="planned", name="full", reason="r", folder="a", tokens=100, hours=2.0, num_bytes=12_000_000),
+        Outcome(status="planned", name="h2o", reason="s", folder="b", tokens=1000, num_bytes=2_000_000),
     ]
     assert summary(planned).splitlines() == [
         "sweep of 3: 3 planned",
         "  planned full: r",
         "  planned full: r",
         "  planned h2o: s",
-        "  about 1,100 tokens, 2 GPU-hours (without 1 of unknown speed) in all",
+        "  2 runs, about 1,100 tokens, 14 MB, 2 GPU-hours (without 1 of unknown speed) in all",
     ]
 
 
 def test_without_a_measured_speed_no_hours_are_claimed():
-    assert cost(7, [None]) == "about 7 tokens, GPU-hours unknown: no speed was measured yet"
+    assert cost(7, [None], 84_000) == "about 7 tokens, 0.08 MB, GPU-hours unknown: no speed was measured yet"
 
 
 def test_a_sweep_that_is_stopped_says_what_it_did(start, until, tmp_path):

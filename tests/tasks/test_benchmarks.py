@@ -42,6 +42,19 @@ def test_a_local_copy_loads_as_it_is(compose_task, data, name, file, samples, en
     assert task.origin == {}
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_a_folder_of_local_copies_holds_each_under_its_name(compose_task, tmp_path, name):
+    row = {"id": "x", "problem": "1 + 1?", "question": "1 + 1?", "answer": "2", "unique_id": "x"}
+    row |= {"prompt": "1 + 1?", "question_id": "x", "difficulty": "medium"}
+    if name == "gpqa_diamond":
+        row["question"] = "1 + 1?\nA. 1\nB. 2\nC. 3\nD. 4\n\nUse \\boxed{}."
+        row["answer"] = "B"
+    (tmp_path / f"{name}.jsonl").write_text(json.dumps(row) + "\n")
+    _, task = compose_task(name, f"data_dir={tmp_path}")
+    assert [sample.id for sample in task.samples] == ["x"]
+    assert "1 + 1?" in task.prompt(task.samples[0])
+
+
 @pytest.mark.parametrize("name", ["aime25", "aime26", "hmmt25", "math500", "gsm8k"])
 def test_the_boxed_target_is_right(compose_task, data, name):
     _, task = compose_task(name, f"task.path={data(name)}")
