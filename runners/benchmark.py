@@ -46,8 +46,6 @@ def benchmark(config: DictConfig, method: str, shape: str, engine: str) -> list[
     if config.steps < 1:
         raise ValueError(f"steps={config.steps}: use 1 or more")
     policy: Policy = instantiate(config.method)
-    instantiate(config.engine).func.check(shape_of(instantiate(config.shape)), device)
-    instantiate(config.attention).check(policy, DTYPES[config.dtype], device)
     names = {"model": shape, "method": method, "engine": engine}
     there = timed(Path(config.output)) if config.resume else set()
     positions = [position for position in config.positions if key(config, policy, names, position) not in there]
@@ -58,6 +56,8 @@ def benchmark(config: DictConfig, method: str, shape: str, engine: str) -> list[
     device = torch.device(config.device)
     if device.type == "cuda" and not torch.cuda.is_available():
         raise ValueError("device=cuda: torch sees no CUDA device; use device=cpu engine=eager")
+    instantiate(config.engine).func.check(shape_of(instantiate(config.shape)), device)
+    instantiate(config.attention).check(policy, DTYPES[config.dtype], device)
     torch.compiler.reset()  # what was compiled for another method of a sweep counts towards the limit of this one
     model = built(OmegaConf.to_yaml(config.shape, resolve=True), config.dtype, device, config.seed)
     rate, lines = copy_bandwidth(device), []
