@@ -1,9 +1,10 @@
 """Every command and every Python block of the README and docs/ runs, from the top of a page to its end.
 
-A page has a folder for itself, with the repository's scripts and models and a file of two problems for each task. What
-is typed is shortened: the settings of SHORT replace what a command says, a model of the hub is the stand-in, a task of
-the hub reads the file of its name. What cannot be run here is in ELSEWHERE, with what is done in its place and why;
-`make`, `pytest`, `pip`, `source` and `.ci/run` say so in Shell. A command that this file does not know fails its page.
+A page has a folder for itself, with the repository's scripts and models, and in problems/ a file of two problems for
+each task. What is typed is shortened: the settings of SHORT replace what a command says, a model of the hub is the
+stand-in, a task of the hub reads its file. What cannot be run here is in ELSEWHERE, with what is done in its place and
+why; `make`, `pytest`, `pip`, `source` and `.ci/run` say so in Shell. A command that this file does not know fails its
+page.
 """
 
 import os
@@ -33,9 +34,9 @@ BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 # kvarena: one row of four tokens; a sweep still takes all its combinations
 SHORT = {"num_samples": "1", "num_draws": "1", "max_tokens": "4", "engine.batch_size": "1", "device": "cpu"}
-# of an experiment but the quickstart; a share of a sweep is one of two
-NARROW = {"method": "full,vase_dkv", "compression.ratio": "4"}
-NUM_JOBS = 2
+SHORT["data_dir"] = "problems"
+NUM_VALUES = 2  # of each key that an experiment sweeps over, but for the quickstart
+NUM_JOBS = 2  # of scripts/reproduce.sh
 TRACED = {"difficulty": "easy", "num_samples": "1", "max_tokens": "64"}  # long enough for a round that is traced
 SHORT_BENCHMARK = {
     "shape": "tiny",
@@ -54,6 +55,7 @@ SHORT_SCRIPTS = {
     "compare_methods.py": ["--methods=snapkv,knorm"],
     "method_table.py": ["--page=methods.md"],
     "standin_model.py": [],
+    "bench_kernels.py": [],
 }
 
 
@@ -91,23 +93,34 @@ def shortened(words: Sequence[str], standin: Path) -> list[str]:
     given = dict(word.split("=", 1) for word in words if "=" in word)
     changes = dict(SHORT)
     if given.get("experiment", "quickstart") != "quickstart":
-        changes |= NARROW
+        swept = experiment(given["experiment"])["hydra"]["sweeper"]["params"]
+        changes |= {key: ",".join(str(values).split(",")[:NUM_VALUES]) for key, values in swept.items()}
     if "engine.trace" in given:
         changes |= TRACED
-    if given.get("model", "reasoner") != "reasoner" and given.get("model.path", "DIR") == "DIR":
+    if model_of(given) != "reasoner" and given.get("model.path", "DIR") == "DIR":
         changes["model.path"] = str(standin)
-    if "path" in task_of(given) and "task.path" not in given:
-        changes["task.path"] = f"{given['task']}.jsonl"
-    adds = [word for name, instead in ELSEWHERE.items() if name in words for word in instead.adds]
+    adds = instead(words)
     if "--cfg" in adds:  # of a sweep hydra shows none
         words = [word.partition(",")[0] for word in words if word != "-m"]
     return [*changed(words, changes), *adds]
 
 
-def task_of(given: Mapping[str, str]) -> Mapping[str, object]:
-    """The settings of a task of the hub; empty for generated tasks."""
-    task = yaml.safe_load((ROOT / f"conf/task/{given.get('task', 'graph_search')}.yaml").read_text())["task"]
-    return task if "reader" in task else {}
+def instead(words: Sequence[str]) -> list[str]:
+    return [word for name, other in ELSEWHERE.items() if name in words for word in other.adds]
+
+
+def experiment(name: str) -> dict:
+    return yaml.safe_load((ROOT / f"conf/experiment/{name}.yaml").read_text())
+
+
+def model_of(given: Mapping[str, str]) -> str:
+    """The model's config, by the command or its experiment."""
+    chosen = {
+        key: value
+        for choice in experiment(given.get("experiment", "quickstart"))["defaults"]
+        for key, value in choice.items()
+    }
+    return given.get("model", chosen["override /model"])
 
 
 @contextmanager
@@ -133,8 +146,7 @@ class Shell:
             "kvarena-benchmark": self.benchmark,
             "kvarena-report": lambda arguments: self.main(report.main, arguments),
             "kvarena-grade": lambda arguments: self.main(grade.main, arguments),
-            "python": self.script,
-            "python3": self.module,
+            "python": self.python,
             "make": self.make,
             "pytest": self.pytest,
             "pip": self.pip,
@@ -157,19 +169,22 @@ class Shell:
         status = entry(arguments) if not name else entry()
         assert not status
 
-    def script(self, arguments: list[str]) -> None:
-        path, *rest = arguments
-        file = Path(path).name
+    def python(self, arguments: list[str]) -> None:
+        if arguments[0] == "-m":
+            self.patch.setattr(sys, "argv", arguments[1:])
+            with exiting():
+                runpy.run_module(arguments[1], run_name="__main__", alter_sys=True)
+        else:
+            self.script(*arguments)
+
+    def script(self, path: str, *arguments: str) -> None:
+        file, rest = Path(path).name, list(arguments)
         assert Path(path).is_file()
         if file == "bench_kernels.py" and not torch.cuda.is_available():
             compile(Path(path).read_text(), path, "exec")  # it times a GPU
             return
-        if file in ELSEWHERE:
-            rest += ELSEWHERE[file].adds
-        elif file != "bench_kernels.py":
-            rest += SHORT_SCRIPTS[file]
+        rest += instead([file]) or SHORT_SCRIPTS[file]
         self.patch.setattr(sys, "argv", [path, *rest])
-        self.patch.syspath_prepend("scripts")
         with exiting():
             runpy.run_path(path, run_name="__main__")
 
@@ -178,22 +193,15 @@ class Shell:
         notes = Path("bin/notes").absolute()
         notes.parent.mkdir(exist_ok=True)
         notes.write_text("")
-        for name in ("kvarena", "kvarena-benchmark", "kvarena-grade", "kvarena-report", "python3"):
+        for name in ("kvarena", "kvarena-benchmark", "kvarena-grade", "kvarena-report", "python"):
             program = notes.parent / name
             program.write_text(f'#!/bin/bash\nprintf "%s\\n" "$(printf "%q " {name} "$@")" >>{notes}\n')
             program.chmod(0o755)
-        short = [f"jobs={NUM_JOBS}" if word.startswith("jobs=") else word for word in arguments]
+        short = [f"jobs={NUM_JOBS}" if word.startswith("jobs=") else word for word in arguments] + instead(arguments)
         path = f"{notes.parent}:{os.environ['PATH']}"
         subprocess.run(["scripts/reproduce.sh", *short], check=True, env=os.environ | {"PATH": path})
         for words in commands(notes.read_text()):
             self.run(words)
-
-    def module(self, arguments: list[str]) -> None:
-        flag, name, *rest = arguments
-        assert flag == "-m"
-        self.patch.setattr(sys, "argv", [name, *rest])
-        with exiting():
-            runpy.run_module(name, run_name="__main__")
 
     def make(self, arguments: list[str]) -> None:
         """It installs, or runs these tests: it is asked what it would do, and what is a command of ours is run."""
@@ -230,8 +238,9 @@ class Shell:
 def folder(tmp_path, monkeypatch):
     for name in LINKED:
         (tmp_path / name).symlink_to(ROOT / name)
-    for file in (ROOT / "tests/problems").glob("*.jsonl"):
-        (tmp_path / file.name).write_text(file.read_text())
+    problems = ROOT / "tests/problems"
+    for path in (problems, *problems.glob("*.jsonl")):
+        (tmp_path / path.name).symlink_to(path)
     (tmp_path / "methods.md").write_text((ROOT / "docs/methods.md").read_text())
     monkeypatch.chdir(tmp_path)
     yield tmp_path
@@ -273,7 +282,7 @@ def test_what_cannot_be_run_is_named(monkeypatch, standin):
     ("line", "expected"),
     [
         ("kvarena task=sorting num_samples=64  # a run", "task=sorting"),
-        ("kvarena -m model=qwen3_4b task=aime25", "-m model=qwen3_4b task=aime25 model.path=S task.path=aime25.jsonl"),
+        ("kvarena -m model=qwen3_4b task=aime25", "-m model=qwen3_4b task=aime25 model.path=S"),
         ("kvarena task=local task.path=a.jsonl model.path=b", "task=local task.path=a.jsonl model.path=b"),
         ("kvarena -m method=h2o,full \\\n  hydra/launcher=ray", "method=h2o hydra/launcher=ray --cfg hydra"),
         ("kvarena engine=graphs max_tokens=9", "engine=graphs dry_run=true"),
