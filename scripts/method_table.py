@@ -12,17 +12,18 @@ import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import hydra
 from hydra.utils import get_class
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 ROOT = Path(__file__).parents[1]
 PAGE, METHODS = ROOT / "docs/methods.md", ROOT / "conf/method"
 BEGIN, END = "<!-- written by scripts/method_table.py -->\n", "<!-- end -->\n"
 HEAD = ("method", "what it does", "recent, sinks, interval", "other parameters", "source")
 ARXIV = re.compile(r"arXiv (\d{4}\.\d{5})")
+PART = re.compile(r"\$\{part:.*,(\d+)\}")
 SWITCHES = ("protect_prompt", "prefill")
 
 
@@ -37,7 +38,8 @@ class Row(NamedTuple):
         return re.sub(r" +", " ", f"| {' | '.join(self)} |")
 
 
-def row(name: str, config: Mapping[str, Any]) -> Row:
+def row(name: str, method: DictConfig) -> Row:
+    config, raw = (cast(dict, OmegaConf.to_container(method, resolve=resolve)) for resolve in (True, False))
     policy = get_class(config["_target_"])
     text = inspect.getdoc(sys.modules[policy.__module__]) or ""
     notes = [line[2:] for line in (METHODS / f"{name}.yaml").read_text().splitlines() if line.startswith("# ")]
@@ -46,7 +48,7 @@ def row(name: str, config: Mapping[str, Any]) -> Row:
         f"`{name}`",
         " ".join([text.splitlines()[0], *(f"*{note[0].upper()}{note[1:]}.*" for note in notes)]),
         budget(config["budget"]) if policy.evicts else "",
-        ", ".join(parameters(config)),
+        ", ".join(parameters(config, raw)),
         ", ".join(f"[{number}](https://arxiv.org/abs/{number})" for number in sources),
     )
 
@@ -56,11 +58,13 @@ def budget(settings: Mapping[str, Any]) -> str:
     return ", ".join([*numbers, *(f"`{key}`" for key in SWITCHES if settings[key])])
 
 
-def parameters(config: Mapping[str, Any]) -> Iterator[str]:
+def parameters(config: Mapping[str, Any], raw: Mapping[str, Any]) -> Iterator[str]:
     """All but the budget, as they are overridden."""
     for key, value in config.items():
         if key == "of":
             yield "`method@method.of=snapkv`"
+        elif part := PART.fullmatch(str(raw[key])):
+            yield f"`{key}` budget / {part[1]}"
         elif isinstance(value, Mapping) and key != "budget":
             yield f"`{key}` {value['_target_'].rpartition('.')[2]}"
         elif key not in ("_target_", "budget"):
@@ -72,8 +76,7 @@ def table() -> str:
     with hydra.initialize_config_module("kvarena.conf", version_base="1.3"):
         # a task that leaves each method its own recent slots and interval
         configs = [hydra.compose("evaluate", [f"method={name}", "task=aime25"]) for name in names]
-    plain = [OmegaConf.to_container(config.method, resolve=True) for config in configs]
-    rows = [row(name, config) for name, config in zip(names, plain, strict=True)]  # type: ignore[arg-type]
+    rows = [row(name, config.method) for name, config in zip(names, configs, strict=True)]
     rule = f"|{' --- |' * len(HEAD)}"
     return "\n".join([f"| {' | '.join(HEAD)} |", rule, *map(str, rows)]) + "\n"
 

@@ -88,7 +88,7 @@ def build_tokenizer(lines: Iterable[str], max_length: int) -> PreTrainedTokenize
 
 def build_model(tokenizer: PreTrainedTokenizerFast, seed: int) -> Qwen3ForCausalLM:
     torch.manual_seed(seed)
-    end, pad = tokenizer.convert_tokens_to_ids(["<|im_end|>", "<|endoftext|>"])
+    end, pad = (tokenizer.convert_tokens_to_ids(word) for word in ("<|im_end|>", "<|endoftext|>"))
     model = Qwen3ForCausalLM(
         Qwen3Config(
             vocab_size=-(-len(tokenizer) // PADDED) * PADDED,
@@ -115,7 +115,7 @@ def build_model(tokenizer: PreTrainedTokenizerFast, seed: int) -> Qwen3ForCausal
         top_k=20,
         top_p=0.95,
     )
-    return model.to(torch.bfloat16)
+    return model.bfloat16()
 
 
 def write(folder: Path, seed: int = 0) -> None:
