@@ -88,7 +88,7 @@ def build_tokenizer(lines: Iterable[str], max_length: int) -> PreTrainedTokenize
 
 def build_model(tokenizer: PreTrainedTokenizerFast, seed: int) -> Qwen3ForCausalLM:
     torch.manual_seed(seed)
-    end, pad = (tokenizer.convert_tokens_to_ids(word) for word in ("<|im_end|>", "<|endoftext|>"))
+    end, pad = tokenizer.eos_token_id, tokenizer.pad_token_id
     model = Qwen3ForCausalLM(
         Qwen3Config(
             vocab_size=-(-len(tokenizer) // PADDED) * PADDED,
