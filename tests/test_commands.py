@@ -60,13 +60,13 @@ SHORT_SCRIPTS = {
 
 
 class Instead(NamedTuple):
-    adds: tuple[str, ...]  # to the command
+    adds: tuple[str, ...]  # to the command, or replaces there
     because: str
 
 
 DRY, COMPOSED = ("dry_run=true",), ("--cfg", "hydra")  # builds all but the weights; builds the config
 ELSEWHERE = {
-    "engine=graphs": Instead(DRY, "it needs a GPU: tests/runners/test_graphs.py there"),
+    "engine=graphs": Instead(("engine=eager",), "it needs a GPU: tests/runners/test_graphs.py there"),
     "workers=ray": Instead(DRY, "eight workers: tests/runners/test_shard.py starts two"),
     "logger=wandb": Instead(DRY, "its service takes seconds: tests/runners/test_wandb_logger.py logs offline"),
     "hydra/launcher=submitit_slurm": Instead(COMPOSED, "it needs a cluster"),
@@ -88,6 +88,11 @@ def changed(overrides: Sequence[str], changes: Mapping[str, str]) -> list[str]:
     return [*kept, *(f"{key}={value}" for key, value in changes.items())]
 
 
+def with_these(words: Sequence[str], adds: Sequence[str]) -> list[str]:
+    overrides = dict(word.split("=", 1) for word in adds if "=" in word)
+    return [*changed(words, overrides), *(word for word in adds if "=" not in word)]
+
+
 def shortened(words: Sequence[str], standin: Path) -> list[str]:
     """The arguments of a kvarena command as they are run here."""
     given = dict(word.split("=", 1) for word in words if "=" in word)
@@ -99,10 +104,9 @@ def shortened(words: Sequence[str], standin: Path) -> list[str]:
         changes |= TRACED
     if model_of(given) != "reasoner" and given.get("model.path", "DIR") == "DIR":
         changes["model.path"] = str(standin)
-    adds = instead(words)
-    if "--cfg" in adds:  # of a sweep hydra shows none
+    if "--cfg" in (adds := instead(words)):  # of a sweep hydra shows none
         words = [word.partition(",")[0] for word in words if word != "-m"]
-    return [*changed(words, changes), *adds]
+    return with_these(changed(words, changes), adds)
 
 
 def instead(words: Sequence[str]) -> list[str]:
@@ -197,7 +201,8 @@ class Shell:
             program = notes.parent / name
             program.write_text(f'#!/bin/bash\nprintf "%s\\n" "$(printf "%q " {name} "$@")" >>{notes}\n')
             program.chmod(0o755)
-        short = [f"jobs={NUM_JOBS}" if word.startswith("jobs=") else word for word in arguments] + instead(arguments)
+        jobs = [f"jobs={NUM_JOBS}" for word in arguments if word.startswith("jobs=")]
+        short = with_these(arguments, [*jobs, *instead(arguments)])
         path = f"{notes.parent}:{os.environ['PATH']}"
         subprocess.run(["scripts/reproduce.sh", *short], check=True, env=os.environ | {"PATH": path})
         for words in commands(notes.read_text()):
@@ -285,7 +290,7 @@ def test_what_cannot_be_run_is_named(monkeypatch, standin):
         ("kvarena -m model=qwen3_4b task=aime25", "-m model=qwen3_4b task=aime25 model.path=S"),
         ("kvarena task=local task.path=a.jsonl model.path=b", "task=local task.path=a.jsonl model.path=b"),
         ("kvarena -m method=h2o,full \\\n  hydra/launcher=ray", "method=h2o hydra/launcher=ray --cfg hydra"),
-        ("kvarena engine=graphs max_tokens=9", "engine=graphs dry_run=true"),
+        ("kvarena engine=graphs max_tokens=9 task=sorting", "task=sorting engine=eager"),
     ],
 )
 def test_a_command_is_shortened(line, expected):
