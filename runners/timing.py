@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 # what tells one line from another
-KEY = ("model", "method", "engine", "batch", "tokens", "position", "steps", "staggered")
+KEY = ("model", "method", "engine", "attention", "batch", "tokens", "position", "steps", "staggered")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,6 +15,7 @@ class Timing:
     model: str
     method: str
     engine: str
+    attention: str
     batch: int
     tokens: int | None  # budget
     position: int  # of the rows when they are placed
