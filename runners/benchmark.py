@@ -45,8 +45,9 @@ def benchmark(config: DictConfig, names: Mapping[str, str]) -> list[Timing]:
     if config.steps < 1:
         raise ValueError(f"steps={config.steps}: use 1 or more")
     policy: Policy = instantiate(config.method)
-    there = timed(Path(config.output)) if config.resume else set()
-    positions = [position for position in config.positions if key(config, policy, names, position) not in there]
+    there, resume = timed(Path(config.output)), config.resume
+    wanted = {position: key(config, policy, names, position) for position in config.positions}
+    positions = [position for position, line in wanted.items() if not (resume and line in there)]
     if config.dry_run:
         print(plan(config, policy, names, positions), flush=True)
     if config.dry_run or not positions:
