@@ -8,7 +8,6 @@ leaves out a position whose cache does not fit; `resume=true` leaves out what `o
 B rows, L layers, H KV heads, N slots, D head dim.
 """
 
-import gc
 import os
 import statistics
 import time
@@ -39,16 +38,16 @@ from .timing import Timing, timed
 ROOM = 128  # steps beside the timed ones and an interval that a row has room for: the gate, looks
 
 
-def benchmark(config: DictConfig, method: str, shape: str, engine: str) -> list[Timing]:
+def benchmark(config: DictConfig, names: Mapping[str, str]) -> list[Timing]:
     """Time every position and append the lines to `output`."""
     if config.dtype not in DTYPES:
         raise ValueError(f"dtype={config.dtype}: use one of {', '.join(DTYPES)}")
     if config.steps < 1:
         raise ValueError(f"steps={config.steps}: use 1 or more")
     policy: Policy = instantiate(config.method)
-    names = {"model": shape, "method": method, "engine": engine}
-    there = timed(Path(config.output)) if config.resume else set()
-    positions = [position for position in config.positions if key(config, policy, names, position) not in there]
+    there, resume = timed(Path(config.output)), config.resume
+    wanted = {position: key(config, policy, names, position) for position in config.positions}
+    positions = [position for position, line in wanted.items() if not (resume and line in there)]
     if config.dry_run:
         print(plan(config, policy, names, positions), flush=True)
     if config.dry_run or not positions:
@@ -66,11 +65,11 @@ def benchmark(config: DictConfig, method: str, shape: str, engine: str) -> list[
             lines.append(time_position(config, position, rows(config, position, policy, model), rate, names))
             lines[-1].append(Path(config.output))
             print(lines[-1], flush=True)
-        except torch.OutOfMemoryError as error:
-            print(f"{shape} {method} position {position} left out: {str(error).splitlines()[0]}", flush=True)
-        if device.type == "cuda":
-            gc.collect()
-            torch.cuda.empty_cache()
+        except RuntimeError as error:
+            if (reason := memory.shortage(error)) is None:
+                raise
+            print(f"{names['model']} {names['method']} position {position} left out: {reason}", flush=True)
+        memory.reclaim()
     return lines
 
 
@@ -244,7 +243,8 @@ def reset_peak(device: torch.device) -> None:
 def application(config: DictConfig) -> None:
     choices: Mapping[str, str] = HydraConfig.get().runtime.choices
     with one_line_errors():
-        benchmark(config, choices["method"], choices["shape"], choices["engine"])
+        groups = {"model": "shape", "method": "method", "engine": "engine", "attention": "attention"}
+        benchmark(config, {name: choices[group] for name, group in groups.items()})
 
 
 def main() -> None:

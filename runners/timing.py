@@ -1,11 +1,11 @@
 """The lines that kvarena-benchmark writes: one for each method, budget and position."""
 
 import csv
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 # what tells one line from another
-KEY = ("model", "method", "engine", "batch", "tokens", "position", "steps", "staggered")
+KEY = ("model", "method", "engine", "attention", "batch", "tokens", "position", "steps", "staggered")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,6 +15,7 @@ class Timing:
     model: str
     method: str
     engine: str
+    attention: str
     batch: int
     tokens: int | None  # budget
     position: int  # of the rows when they are placed
@@ -64,4 +65,8 @@ def timed(path: Path) -> set[tuple[str, ...]]:
     if not path.exists():
         return set()
     with path.open(newline="") as file:
-        return {tuple(line[column] for column in KEY) for line in csv.DictReader(file)}
+        table = csv.DictReader(file)
+        if table.fieldnames != (columns := [field.name for field in fields(Timing)]):
+            missing = ", ".join(sorted(set(columns) ^ set(table.fieldnames or [])))
+            raise ValueError(f"output={path} is of another version (columns {missing}): choose another file")
+        return {tuple(line[column] for column in KEY) for line in table}

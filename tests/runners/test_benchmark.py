@@ -69,6 +69,14 @@ def test_resuming_times_what_is_missing(bench):
     assert len(bench("method=full", "positions=[40]", "steps=9", "gate=0")) == 7
 
 
+def test_a_file_of_another_version_is_left_alone(bench, tmp_path, capsys):
+    (tmp_path / "benchmark.csv").write_text("model,method\ntiny,full\n")
+    with pytest.raises(SystemExit):
+        bench("method=full", "positions=[40]", "steps=8", "gate=0")
+    assert "output=benchmark.csv is of another version (columns attention, batch, " in capsys.readouterr().err
+    assert (tmp_path / "benchmark.csv").read_text() == "model,method\ntiny,full\n"
+
+
 def test_a_dry_run_says_what_is_missing_and_times_nothing(bench, capsys):
     options = ["method=streaming", "positions=[40,90]", "steps=8", "gate=0", "resume=true"]
     bench(options[0], "positions=[40]", *options[2:])
