@@ -26,9 +26,10 @@ def tensors(path: Path, what: str) -> Iterator[tuple[int, int, np.ndarray]]:
     """Round, layer and tensor of that name."""
     with safe_open(path, framework="pt") as file:
         for name in file.keys():  # noqa: SIM118, it is no dictionary
-            round, layer, kind = name.split("/")
+            *place, kind = name.split("/")  # the row's own, such as `prompt`, have none
             if kind == what:
-                yield int(round), int(layer), file.get_tensor(name).float().numpy()
+                round, layer = map(int, place)
+                yield round, layer, file.get_tensor(name).float().numpy()
 
 
 def value_ranges(runs: Iterable[Run]) -> pd.DataFrame:
@@ -76,5 +77,7 @@ def between_draws(one: Kept, other: Kept) -> Iterator[tuple[int, float]]:
 
 
 def overlap(a: np.ndarray, b: np.ndarray) -> float:
+    """Of positions, -1 where a head keeps fewer than another."""
+    a, b = a[a >= 0], b[b >= 0]
     common = len(np.intersect1d(a, b))
     return common / (len(a) + len(b) - common)
