@@ -13,6 +13,7 @@ import pandas as pd
 from safetensors import safe_open
 
 from .load import Run
+from .setting import SETTING
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 Kept = dict[tuple[int, int], np.ndarray]  # by round and layer, [H, slots] positions
@@ -58,9 +59,9 @@ def diversity(runs: Iterable[Run]) -> pd.DataFrame:
         draws = [pair for kept in by_sample.values() for a, b in combinations(kept, 2) for pair in between_draws(a, b)]
         for kind, found in (("heads", heads), ("draws", draws)):
             by_round = pd.DataFrame(found, columns=["round", "overlap"]).groupby("round")["overlap"].mean()
-            labels = {name: run.labels[name] for name in ("task", "difficulty", "model", "method", "ratio")}
+            labels = {name: run.labels[name] for name in (*SETTING, "method", "ratio")}
             rows += [labels | {"between": kind, "round": r, "overlap": overlap} for r, overlap in by_round.items()]
-    columns = ["task", "difficulty", "model", "method", "ratio", "between", "round", "overlap"]
+    columns = [*SETTING, "method", "ratio", "between", "round", "overlap"]
     return pd.DataFrame(rows, columns=columns)
 
 
