@@ -5,6 +5,7 @@ from pathlib import Path
 
 from ..runners.record import Record
 from .load import Run, load
+from .setting import title
 from .stats import Estimate, Problem, difference, estimate, loops, problem_means, score
 
 SOLVED = 0.5  # a problem counts as solved from this share of its draws on
@@ -28,19 +29,18 @@ def only(path: Path) -> Run:
 def describe(run: Run) -> str:
     labels = run.labels
     budget = f", {labels['ratio']:.3g}x, {labels['tokens']} tokens" if labels["tokens"] else ""
-    task = f"{labels['task']} ({labels['difficulty']})" if labels["difficulty"] else labels["task"]
     state = "" if len(run.outcomes) == run.num_planned else f", incomplete {len(run.outcomes)}/{run.num_planned}"
-    return f"{labels['method']} on {task}, {labels['model']}{budget}{state}"
+    return f"{labels['method']} on {title(*run.setting)}{budget}{state}"
 
 
-def side_by_side(title: str, a: Run, b: Run, measure: Callable[[Record], float | None]) -> list[str]:
+def side_by_side(name: str, a: Run, b: Run, measure: Callable[[Record], float | None]) -> list[str]:
     one, other = problem_means(a.outcomes, measure), problem_means(b.outcomes, measure)
     pair = difference(one, other)
     if not pair.num_common:
-        return [f"{title}: no problem in common (A has {len(one)}, B has {len(other)})"]
+        return [f"{name}: no problem in common (A has {len(one)}, B has {len(other)})"]
     shared = {problem for problem in one if problem in other}
     return [
-        f"{title}, {pair.num_common} problems in common (A has {len(one)}, B has {len(other)})",
+        f"{name}, {pair.num_common} problems in common (A has {len(one)}, B has {len(other)})",
         f"  A      {written(estimate({p: one[p] for p in shared}))}",
         f"  B      {written(estimate({p: other[p] for p in shared}))}",
         f"  A - B  {written(pair.estimate)}, sign-flip p = {pair.p:.2g}",

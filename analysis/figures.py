@@ -1,44 +1,23 @@
 """The figures, as SVG and PNG. Each has a function that draws it, or says why it cannot be drawn."""
 
-from collections.abc import Callable, Iterable, Sequence
-from importlib.resources import as_file, files
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
-from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from .load import DENSE, Run
-from .rounds import evictions
+from .panels import COLUMNS, DENSE_COLOUR, PANEL, Look, house_style, legend, panels
+from .rounds import loop_onsets
+from .setting import SETTING, settings
 from .traces import QUANTILES, diversity, value_ranges
-
-SETTING = ["task", "difficulty", "model"]
-DENSE_COLOUR = "black"
-MARKERS = "osD^vP"
-COLUMNS = 3
-PANEL = (3.1, 2.5)  # inches
 
 
 class Nothing(ValueError):
     """There is nothing to draw; the message says why."""
-
-
-class Look:
-    """One colour and marker for each method, the same in every figure of a report."""
-
-    def __init__(self, methods: Iterable[str]) -> None:
-        colours = mpl.rcParams["axes.prop_cycle"].by_key()["color"]
-        self.of: dict[str, dict[str, Any]] = {DENSE: {"color": DENSE_COLOUR, "marker": "*"}}
-        for i, method in enumerate(sorted(set(methods) - {DENSE})):
-            self.of[method] = {
-                "color": colours[i % len(colours)],
-                "marker": MARKERS[(i + i // len(colours)) % len(MARKERS)],
-                "label": method,
-            }
 
 
 def draw_all(runs: Sequence[Run], results: pd.DataFrame, benchmarks: pd.DataFrame, output: Path) -> dict[str, str]:
@@ -54,7 +33,7 @@ def draw_all(runs: Sequence[Run], results: pd.DataFrame, benchmarks: pd.DataFram
         "step_time": lambda look: step_time(benchmarks),
     }
     output.mkdir(parents=True, exist_ok=True)
-    with as_file(files("kvarena.analysis") / "kvarena.mplstyle") as path, style.context(path):
+    with house_style():
         look = Look(results["method"])
         for name, draw in figures.items():
             try:
@@ -65,40 +44,6 @@ def draw_all(runs: Sequence[Run], results: pd.DataFrame, benchmarks: pd.DataFram
             figure.savefig(output / f"{name}.svg", metadata={"Date": None})
             figure.savefig(output / f"{name}.png")
     return missing
-
-
-def panels(titles: Sequence[str]) -> tuple[Figure, list[Axes]]:
-    """One panel a title, three in a row."""
-    columns = min(len(titles), COLUMNS)
-    rows = -(-len(titles) // columns)
-    figure = Figure(figsize=(PANEL[0] * columns, PANEL[1] * rows + 0.5))
-    axes = list(np.ravel(figure.subplots(rows, columns, squeeze=False)))
-    for axis, title in zip(axes, titles, strict=False):
-        axis.set_title(title)
-    for axis in axes[len(titles) :]:
-        axis.remove()
-    return figure, axes[: len(titles)]
-
-
-def settings(table: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
-    """A title and the rows of each task, difficulty and model."""
-    found = []
-    for _, rows in table.groupby(SETTING, dropna=False, sort=False):
-        first = rows.iloc[0]
-        task = first.task if pd.isna(first.difficulty) else f"{first.task} ({first.difficulty})"
-        found.append((f"{task}, {first.model}", rows))
-    return found
-
-
-def legend(figure: Figure, axes: Sequence[Axes]) -> None:
-    """One for all panels, below them."""
-    handles = {}
-    for axis in axes:
-        for handle, label in zip(*axis.get_legend_handles_labels(), strict=True):
-            handles.setdefault(label, handle)
-    names = sorted(handles, key=lambda name: (name != DENSE, name))
-    columns = max(1, min(len(names), 2 * len({axis.get_subplotspec().colspan.start for axis in axes})))
-    figure.legend([handles[name] for name in names], names, loc="outside lower center", ncols=columns)
 
 
 def against_ratio(results: pd.DataFrame, look: Look, value: str, label: str) -> Figure:
@@ -174,18 +119,6 @@ def onset_evictions(runs: Sequence[Run], look: Look) -> Figure:
         axis.set(xlabel="evictions before the loop", ylabel="loop onset (token)")
     legend(figure, axes)
     return figure
-
-
-def loop_onsets(runs: Sequence[Run]) -> list[dict[str, Any]]:
-    found = []
-    for run in runs:
-        budget = run.config.get("method", {}).get("budget", {})
-        for record in run.outcomes:
-            if record.loop_onset is not None:
-                before = sum(step <= record.loop_onset for step in evictions(record, budget))
-                labels = {name: run.labels[name] for name in (*SETTING, "method")}
-                found.append(labels | {"evictions": before, "onset": record.loop_onset})
-    return found
 
 
 def value_range(ranges: pd.DataFrame) -> Figure:

@@ -16,9 +16,9 @@ from plotly.offline import get_plotlyjs
 
 from ..runners.loops import terminal_loop
 from ..runners.record import Record, replace
-from .figures import loop_onsets
 from .load import DENSE, Run
-from .rounds import evictions
+from .rounds import evictions, loop_onsets
+from .setting import title
 from .stats import loops, problem_means, score
 
 TEXTS = "texts"
@@ -76,10 +76,9 @@ def settings(runs: Sequence[Run]) -> list[dict[str, Any]]:
         means = {place: problem_means(runs[place].outcomes, score) for place in places}
         looping = {place: problem_means(runs[place].outcomes, loops) for place in places}
         problems.sort(key=lambda problem: -sum(means[place].get(problem, 0) for place in places))
-        task, level, model = setting
         found.append(
             {
-                "title": f"{task} ({level}), {model}" if level else f"{task}, {model}",
+                "title": title(*setting),
                 "problems": [{"sample": sample, "target": target} for sample, target in problems],
                 "runs": [
                     {

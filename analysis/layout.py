@@ -5,6 +5,8 @@ from typing import Any
 
 import pandas as pd
 
+from .setting import settings
+
 LEGEND = (
     "accuracy: pass@1 with its 95 % bootstrap interval over problems; vs dense: paired by problem, † where its "
     "interval excludes zero; slots per KV head, mean over layers"
@@ -25,10 +27,8 @@ def markdown(results: pd.DataFrame) -> str:
 
 def blocks(results: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     """The heading of each block, and its cells as text."""
-    for _, rows in results.groupby(["task", "difficulty", "model"], dropna=False, sort=False):
-        first = rows.iloc[0]
-        task = first.task if pd.isna(first.difficulty) else f"{first.task} ({first.difficulty})"
-        yield f"{task}, {first.model}", cells(rows)
+    for heading, rows in settings(results):
+        yield heading, cells(rows)
 
 
 def cells(rows: pd.DataFrame) -> pd.DataFrame:

@@ -10,20 +10,20 @@ of its tasks, added in quadrature: their problems are not the same.
 import sys
 from argparse import ArgumentParser
 from collections.abc import Sequence
-from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib import style
 from matplotlib.figure import Figure
 
 from ..runners.record import replace
-from .figures import Look, against_ratio
+from .figures import against_ratio
 from .layout import piped
 from .load import DENSE, load
+from .panels import Look, house_style
 from .published import published
+from .setting import SETTING
 from .tables import results
 
 COLUMNS = (
@@ -50,7 +50,7 @@ def means(table: pd.DataFrame) -> pd.DataFrame:
     dense, compressed = table[table["method"] == DENSE], table[table["method"] != DENSE]
     found = []
     for ratio, rows in compressed.groupby("ratio"):
-        tasks = rows.groupby(["task", "difficulty", "model"], dropna=False).ngroups
+        tasks = rows.groupby(SETTING, dropna=False).ngroups
         for method, line in [(DENSE, dense), *rows.groupby("method")]:
             line = line[line["task"].isin(rows["task"]) & line["accuracy"].notna()]
             if len(line) == tasks:
@@ -105,7 +105,7 @@ def write(table: pd.DataFrame, output: Path) -> list[str]:
     rounded = table[list(COLUMNS)].round(4)
     replace(output / "pilot_embedded.csv", rounded.to_csv(index=False))
     replace(output / "pilot_embedded.md", markdown(table))
-    with as_file(files("kvarena.analysis") / "kvarena.mplstyle") as path, style.context(path):
+    with house_style():
         drawn = table[table["method"].isin(MAIN)]
         look = Look(drawn["method"])
         figures: dict[str, Any] = {

@@ -1,8 +1,11 @@
 """When a row was evicted, from its run's budget: records count evictions, and this says where in the text they fell."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from ..runners.record import Record
+from .load import Run
+from .setting import SETTING
 
 
 def evictions(record: Record, budget: dict[str, Any]) -> list[int]:
@@ -19,3 +22,16 @@ def evictions(record: Record, budget: dict[str, Any]) -> list[int]:
     first = 1 + (-over % interval if over > 0 else interval - over)
     found = [*after_prompt, *range(first, record.num_tokens - 1, interval)]
     return [step + 1 for step in found] if len(found) == record.num_evictions else []
+
+
+def loop_onsets(runs: Sequence[Run]) -> list[dict[str, Any]]:
+    """Each loop: what it is of, the token it begins at (`onset`), and how many evictions came before."""
+    found = []
+    for run in runs:
+        budget = run.config.get("method", {}).get("budget", {})
+        for record in run.outcomes:
+            if record.loop_onset is not None:
+                before = sum(step <= record.loop_onset for step in evictions(record, budget))
+                labels = {name: run.labels[name] for name in (*SETTING, "method")}
+                found.append(labels | {"evictions": before, "onset": record.loop_onset})
+    return found

@@ -9,6 +9,7 @@ import pandas as pd
 from ..runners.record import Record
 from .load import DENSE, Run
 from .pairs import GAINS, against, dense_runs, paired, place, spread
+from .setting import SETTING
 from .stats import holm, loop_rate, loops, pass_at_1, problem_means, score
 
 COLUMNS = (
@@ -77,7 +78,7 @@ def outcome(records: Sequence[Record]) -> dict[str, Any]:
 def adjusted(table: pd.DataFrame, column: str) -> pd.Series:
     """Holm's correction over the methods of one task, difficulty, model and ratio."""
     tested = table[table[column].notna()]
-    groups = tested.groupby(["task", "difficulty", "model", "ratio"], dropna=False)[column]
+    groups = tested.groupby([*SETTING, "ratio"], dropna=False)[column]
     return groups.transform(lambda p: holm(p.tolist())).reindex(table.index).astype(float)
 
 
@@ -119,7 +120,7 @@ def equal_memory(table: pd.DataFrame) -> pd.Series:
     """
     found = pd.Series(np.nan, index=table.index)
     total = table["batch_size"].astype(float) * table["resident_bytes"].astype(float)
-    for _, block in table.groupby(["task", "difficulty", "model"], dropna=False):
+    for _, block in table.groupby(SETTING, dropna=False):
         dense = block[block["method"] == DENSE]
         for base in dense.index[:1]:
             fits = block[(total[block.index] <= total[base]) & (block["batch_size"] > dense.at[base, "batch_size"])]

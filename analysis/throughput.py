@@ -11,18 +11,16 @@ made from, at most. A line that timed a whole decode is not used for the law but
 import sys
 from argparse import ArgumentParser
 from collections.abc import Sequence
-from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from matplotlib import style
 from matplotlib.figure import Figure
 
 from ..runners.record import replace
-from .figures import PANEL, Look, legend, panels
 from .layout import piped, write
+from .panels import PANEL, Look, house_style, legend, panels
 from .published import key, published
 
 PROMPT = 256
@@ -178,7 +176,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     output.mkdir(parents=True, exist_ok=True)
     replace(output / "throughput.csv", table.to_csv(index=False))
     replace(output / "throughput.md", markdown(table))
-    with as_file(files("kvarena.analysis") / "kvarena.mplstyle") as path, style.context(path):
+    with house_style():
         bars(table).savefig(output / "throughput.png")
     print(markdown(table), end="")
     print(f"wrote {output}/throughput.csv, .md and .png")

@@ -13,6 +13,7 @@ import pandas as pd
 from safetensors import safe_open
 
 from .load import Run
+from .setting import SETTING
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 Kept = dict[tuple[int, int], np.ndarray]  # by round and layer, [H, slots] positions
@@ -26,9 +27,10 @@ def tensors(path: Path, what: str) -> Iterator[tuple[int, int, np.ndarray]]:
     """Round, layer and tensor of that name."""
     with safe_open(path, framework="pt") as file:
         for name in file.keys():  # noqa: SIM118, it is no dictionary
-            round, layer, kind = name.split("/")
+            *place, kind = name.split("/")  # the row's own, such as `prompt`, have none
             if kind == what:
-                yield int(round), int(layer), file.get_tensor(name).float().numpy()
+                round, layer = map(int, place)
+                yield round, layer, file.get_tensor(name).float().numpy()
 
 
 def value_ranges(runs: Iterable[Run]) -> pd.DataFrame:
@@ -57,9 +59,9 @@ def diversity(runs: Iterable[Run]) -> pd.DataFrame:
         draws = [pair for kept in by_sample.values() for a, b in combinations(kept, 2) for pair in between_draws(a, b)]
         for kind, found in (("heads", heads), ("draws", draws)):
             by_round = pd.DataFrame(found, columns=["round", "overlap"]).groupby("round")["overlap"].mean()
-            labels = {name: run.labels[name] for name in ("task", "difficulty", "model", "method", "ratio")}
+            labels = {name: run.labels[name] for name in (*SETTING, "method", "ratio")}
             rows += [labels | {"between": kind, "round": r, "overlap": overlap} for r, overlap in by_round.items()]
-    columns = ["task", "difficulty", "model", "method", "ratio", "between", "round", "overlap"]
+    columns = [*SETTING, "method", "ratio", "between", "round", "overlap"]
     return pd.DataFrame(rows, columns=columns)
 
 
@@ -76,5 +78,7 @@ def between_draws(one: Kept, other: Kept) -> Iterator[tuple[int, float]]:
 
 
 def overlap(a: np.ndarray, b: np.ndarray) -> float:
+    """Of positions, -1 where a head keeps fewer than another."""
+    a, b = a[a >= 0], b[b >= 0]
     common = len(np.intersect1d(a, b))
     return common / (len(a) + len(b) - common)

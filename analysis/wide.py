@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from .load import DENSE
+from .setting import task_name
 
 MISSING = "-"
 COSTS = {
@@ -45,7 +46,7 @@ class Block:
 def blocks(results: pd.DataFrame) -> Iterator[Block]:
     for model, rows in results.groupby("model", sort=False):
         dense, compressed = rows[rows["method"] == DENSE], rows[rows["method"] != DENSE]
-        tasks = list(dict.fromkeys(map(task_name, rows.to_dict("records"))))
+        tasks = list(dict.fromkeys(map(task_name, rows["task"], rows["difficulty"])))
         groups = list(compressed.groupby(budgets(compressed), sort=False)) or [("dense", compressed)]
         for budget, group in groups:
             yield block(str(model), str(budget), tasks, pd.concat([dense, group]))
@@ -56,14 +57,13 @@ def block(model: str, budget: str, tasks: list[str], rows: pd.DataFrame) -> Bloc
     rows = rows.sort_values("complete", ascending=False, kind="stable")
     rows = rows[~rows.duplicated(["task", "difficulty", "method"])].sort_index()
     records = [row for row in rows.to_dict("records") if not pd.isna(row["accuracy"])]
-    cells = {(row["method"], task_name(row)): (100 * row["accuracy"], differs(row)) for row in records}
+    cells = {
+        (row["method"], task_name(row["task"], row["difficulty"])): (100 * row["accuracy"], differs(row))
+        for row in records
+    }
     methods = list(dict.fromkeys(sorted(rows["method"], key=lambda method: (method != DENSE, method))))
     costs = {m: {name: f(rows[rows["method"] == m]) for name, f in COSTS.items()} for m in methods}
     return Block(model=model, budget=budget, tasks=tasks, methods=methods, cells=cells, costs=costs)
-
-
-def task_name(row: dict[Any, Any]) -> str:
-    return row["task"] if pd.isna(row["difficulty"]) else f"{row['task']} ({row['difficulty']})"
 
 
 def differs(row: dict[Any, Any]) -> bool:

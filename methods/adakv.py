@@ -48,13 +48,8 @@ class AdaKV(Allocation):
     def capacity(self, layer: int, num_layers: int, longest_prompt: int) -> int | None:
         if self.ceiling is None or self.budget.interval == 0:
             return None
-        most = max(self.most(layer, num_layers), self.budget.tokens, longest_prompt)
-        return most + self.budget.interval
-
-    def most(self, layer: int, num_layers: int) -> int:
-        """Slots that a head may hold after a round, under a ceiling."""
-        assert self.ceiling is not None
-        return math.floor(self.ceiling * self.tokens(layer, num_layers))
+        tokens = max(self.budget.tokens, self.tokens(layer, num_layers))  # a layer's share of a round lies between
+        return max(math.floor(self.ceiling * tokens), longest_prompt) + self.budget.interval
 
     def keep(self, view: LayerView) -> Tensor:
         heads, total = view.live.shape[1], view.evictable.sum((1, 2))
@@ -62,8 +57,9 @@ class AdaKV(Allocation):
         score = self.score(view).clamp(min=torch.finfo(torch.float32).min)
         granted = top(score, view, (self.alpha * share).long()[:, None])
         if self.ceiling is not None:
+            left = view.live.sum((1, 2)).double() / heads - view.excess  # [B] mean of the heads after the round
             fixed = (view.live & ~view.evictable).sum(-1)
-            inside = top(score, view, self.most(view.layer, view.num_layers) - fixed)
+            inside = top(score, view, (self.ceiling * left).long()[:, None] - fixed)
             score = score.masked_fill(~inside, -torch.inf)
         # all heads as one
         parts = score, view.positions, view.evictable & ~granted

@@ -39,6 +39,9 @@ class Allocation(Eviction):
     def tokens(self, layer: int, num_layers: int) -> int:
         return self.of.tokens(layer, num_layers)
 
+    def tokens_at(self, layer: int, num_layers: int, length: int) -> int | None:
+        return self.of.tokens_at(layer, num_layers, length)
+
     def constants(self, keys: Tensor, values: Tensor) -> Tensor:
         return self.of.constants(keys, values)
 

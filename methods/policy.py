@@ -91,6 +91,10 @@ class Policy:
         """Slots per KV head that a layer keeps (eviction) or reads (selection); None: no bound."""
         return None
 
+    def tokens_at(self, layer: int, num_layers: int, length: int) -> int | None:
+        """The same for a sequence of so many tokens so far: layers may lend each other what they cannot fill yet."""
+        return self.tokens(layer, num_layers)
+
     def capacity(self, layer: int, num_layers: int, longest_prompt: int) -> int | None:
         """Slots per KV head that a layer must have room for; None: as many as the sequence has tokens."""
         return None

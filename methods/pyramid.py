@@ -1,8 +1,10 @@
 """PyramidKV: budgets that fall linearly from the first layer to the last, at a constant mean.
 
-Cai et al., 2024, arXiv 2406.02069. With mean b the last layer has b // beta slots and the first 2 b minus that.
-Deviations: the pyramid is built over all slots of a head, the recent ones included (the authors: over the rest), it
-does not flatten for a short prompt, and a row evicts during decoding, all layers when the mean budget is full.
+Cai et al., 2024, arXiv 2406.02069. With mean b the last layer has b // beta slots and the first 2 b minus that. While
+the sequence is shorter than the first layer's budget, the pyramid is as much flatter: the first layer holds the
+sequence and the last the rest of 2 b, so every round leaves b slots a layer on average.
+Deviations: the pyramid is built over all slots of a head, the recent ones included (the authors: over the rest), and a
+row evicts during decoding, all layers when the mean budget is full, by its length then (the authors: the prompt's).
 
 No layer has fewer than recent + sinks + 1 slots: a last layer that would is raised to that and the first lowered by as
 much, so the mean stays. Budgets of layers l and L - 1 - l round to a sum of exactly 2 b, so the total is L b.
@@ -25,8 +27,19 @@ class Pyramid(Allocation):
             raise ValueError(f"method.of={type(self.of).__name__}: let heads compete inside a pyramid, not around it")
 
     def tokens(self, layer: int, num_layers: int) -> int:
+        return self._layer(layer, num_layers, self._first)
+
+    def tokens_at(self, layer: int, num_layers: int, length: int) -> int:
+        return self._layer(layer, num_layers, min(self._first, max(length, self.budget.tokens)))
+
+    @property
+    def _first(self) -> int:
+        """Slots of the first layer."""
+        last = max(self.budget.tokens // self.beta, self.budget.recent + self.budget.sinks + 1)
+        return 2 * self.budget.tokens - last
+
+    def _layer(self, layer: int, num_layers: int, first: int) -> int:
+        """Slots of a layer on the line from so many in the first."""
         if num_layers == 1:
             return self.budget.tokens
-        last = max(self.budget.tokens // self.beta, self.budget.recent + self.budget.sinks + 1)
-        first = 2 * self.budget.tokens - last
-        return round(first - (first - last) * layer / (num_layers - 1))
+        return round(first - 2 * (first - self.budget.tokens) * layer / (num_layers - 1))

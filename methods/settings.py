@@ -23,4 +23,6 @@ def check_types(prefix: str, settings: Any) -> None:
 def _name(key: str, kind: type) -> str:
     if kind in NAMES:
         return NAMES[kind]
+    if kind.__module__ == "builtins":
+        return f"a {kind.__name__}"
     return " or ".join(f"{key}._target_={c.__module__}.{c.__name__}" for c in kind.__subclasses__() or [kind])

@@ -63,7 +63,7 @@ class Clock:
 
     def excess(self, layer: int) -> int:
         """Slots that the layer drops per head if it evicts now."""
-        tokens = self.policy.tokens(layer, self.num_layers)
+        tokens = self._tokens(layer)
         return 0 if tokens is None else max(0, self.resident[layer] - tokens)
 
     def longest(self, layer: int) -> int:
@@ -73,7 +73,10 @@ class Clock:
     def protected(self, layer: int) -> int:
         """Positions of the layer below this are never dropped."""
         budget = self._budget
-        return budget.protected(self.prompt, self.policy.tokens(layer, self.num_layers)) if budget else 0
+        return budget.protected(self.prompt, self._tokens(layer)) if budget else 0
+
+    def _tokens(self, layer: int) -> int | None:
+        return self.policy.tokens_at(layer, self.num_layers, self.position)
 
     def evicted(self) -> None:
         self.resident = [slots - self.excess(layer) for layer, slots in enumerate(self.resident)]

@@ -53,7 +53,7 @@ class State:
         """As the cache would show it to an eviction under the budget of `policy`."""
         budget, needs, live = policy.budget, policy.needs, self.positions >= 0
         assert budget is not None
-        tokens = policy.tokens(self.layer, self.num_layers)
+        tokens = policy.tokens_at(self.layer, self.num_layers, self.next)
         candidates = live & (self.positions < self.next - budget.recent)
         resident = int(live.sum()) // len(live)
         bounds = pages.bounds(self.keys[None], needs.page) if needs.page else self.keys.new_empty(2, 1, 0, 0, 0)

@@ -17,22 +17,19 @@ The overlap by chance is that of two independent draws of such a size. Methods t
 is keyed by position), so they overlap more than independent draws would.
 """
 
-import argparse
-import json
 import math
 import sys
 from collections.abc import Mapping, Sequence
-from importlib import resources
 from pathlib import Path
 from typing import NamedTuple
 
-import hydra
 import matplotlib.pyplot as plt
 import pandas as pd
 import torch
 from kvarena.methods.policy import Policy
-from kvarena.runners.replay import State, states
+from kvarena.runners.replay import State
 from torch import Tensor
+from traced_run import TracedRun, read_arguments
 
 BEST = "best_seen", "best_next"
 
@@ -41,18 +38,6 @@ class Comparison(NamedTuple):
     overlap: pd.DataFrame  # method by method
     mass: pd.DataFrame  # method by seen, next, seen_of_best, next_of_best
     by_chance: float
-
-
-def policies(run: Mapping, names: Sequence[str]) -> dict[str, Policy]:
-    """The evicting ones of these methods, under the compression of a run."""
-    compression = run["config"]["compression"]
-    settings = [f"compression.{key}={compression[key]}" for key in ("tokens", "recent", "interval")]
-    found = {}
-    with hydra.initialize_config_module("kvarena.conf", version_base="1.3"):
-        for name in names:
-            config = hydra.compose("evaluate", [f"method={name}", *(s.replace("None", "null") for s in settings)])
-            found[name] = hydra.utils.instantiate(config.method)
-    return {name: policy for name, policy in found.items() if policy.evicts}
 
 
 def attention(queries: Tensor, state: State) -> Tensor:
@@ -73,7 +58,7 @@ def compare(seen: Sequence[State], methods: Mapping[str, Policy], recent: int, i
     for state in seen:
         candidates = (state.positions >= 0) & (state.positions < state.next - recent)
         kept = {name: state.keep(policy) & candidates for name, policy in methods.items()}
-        tokens = state.kept.ge(0).sum().item() // len(state.kept) - recent
+        tokens = int(state.kept.ge(0).sum()) // len(state.kept) - recent
         later = state.later[:, :, -interval:] if state.later.numel() else state.later
         shares = {"seen": attention(state.queries, state)}
         if later.numel():
@@ -135,42 +120,22 @@ def draw(comparison: Comparison, file: Path, title: str) -> None:
     plt.close(figure)
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description="What methods would keep of a traced run's caches.")
-    parser.add_argument("run", type=Path, help="folder of a run with engine.trace")
-    parser.add_argument("--methods", help="names, with commas between; all that evict")
-    options = parser.parse_args(arguments)
-    files = sorted((options.run / "trace").glob("*.safetensors"))
-    if not files:
-        raise ValueError(f"{options.run} holds no trace: run kvarena method=watched engine.trace=8")
-    run = json.loads((options.run / "run.json").read_text())
-    traced = hydra.utils.instantiate(run["config"]["method"])
-    every = sorted(file.name.removesuffix(".yaml") for file in (resources.files("kvarena.conf") / "method").iterdir())
-    names = options.methods.split(",") if options.methods else [name for name in every if name != "watched"]
-    if unknown := [name for name in names if name not in every]:
-        raise ValueError(f"no method {', '.join(unknown)}: use some of {', '.join(every)}")
-    seen = [state for file in files for state in states(file)]
-    if not seen or not seen[0].queries.numel():
-        raise ValueError(f"the trace in {options.run} holds no queries: trace method=watched, under a smaller budget")
-    methods = policies(run, names)
-    for name in [name for name, policy in methods.items() if seen[0].lacks(policy)]:
-        print(f"left out: {name}, the trace lacks its {' and '.join(seen[0].lacks(methods.pop(name)))}")
-    comparison = compare(seen, methods, traced.budget.recent, traced.budget.interval)
-    report(comparison, options.run, f"{run['labels']['method']} on {run['labels']['task']}, {len(seen)} states")
-
-
-def report(comparison: Comparison, run: Path, title: str) -> None:
-    output = run / "compare"
-    output.mkdir(exist_ok=True)
+def report(comparison: Comparison, run: TracedRun) -> None:
     order = comparison.mass.sort_values(comparison.mass.columns[-1], ascending=False).index
     overlap, mass = comparison.overlap.loc[order, order], comparison.mass.loc[order]
-    overlap.to_csv(output / "overlap.csv", float_format="%.4f", index_label="method")
-    mass.to_csv(output / "mass.csv", float_format="%.4f", index_label="method")
-    draw(comparison._replace(overlap=overlap, mass=mass), output / "compare.png", title)
+    overlap.to_csv(run.output / "overlap.csv", float_format="%.4f", index_label="method")
+    mass.to_csv(run.output / "mass.csv", float_format="%.4f", index_label="method")
+    draw(comparison._replace(overlap=overlap, mass=mass), run.output / "compare.png", run.title)
     with pd.option_context("display.width", 1000, "display.max_columns", None):
-        print(f"{title}\n\noverlap, % (by chance {100 * comparison.by_chance:.0f})")
+        print(f"{run.title}\n\noverlap, % (by chance {100 * comparison.by_chance:.0f})")
         print(f"{(100 * overlap).round().astype(int)}\n\nattention kept, %\n{(100 * mass).round(1)}")
-    print(f"\nwritten to {output}")
+    print(f"\nwritten to {run.output}")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    run = read_arguments("What methods would keep of a traced run's caches.", arguments)
+    budget = run.traced.budget
+    report(compare(run.states, run.methods, budget.recent, budget.interval), run)
 
 
 if __name__ == "__main__":

@@ -53,6 +53,7 @@ SHORT_BENCHMARK = {
 SHORT_SCRIPTS = {
     "benchmark_eviction.py": ["--turns=1", "--rounds=1", "--batch-size=2", "--tokens=64", "--methods=full,knorm"],
     "compare_methods.py": ["--methods=snapkv,knorm"],
+    "compare_precision.py": ["--methods=snapkv,knorm"],
     "method_table.py": ["--page=methods.md"],
     "standin_model.py": [],
     "bench_kernels.py": [],

@@ -12,20 +12,18 @@ from typing import Any
 from ..task import Grade
 from .answer import EMPTY, find_pair_fault, grade_answer
 from .problems import Problem
+from .redrawn import Redrawn
 from .vocabulary import LETTERS
 
 NUM_COLORS = 3
-MAX_DRAWS = 10_000
 
 Graph = dict[str, list[str]]  # of each node the neighbours before it
 
 
 @dataclass(frozen=True, kw_only=True)
-class Coloring:
+class Coloring(Redrawn):
     num_nodes: int
     num_edges: int
-    min_chain: int = 1  # words of the reasoning: graphs that are done sooner or later than that are drawn again
-    max_chain: int = 1 << 16
 
     def __post_init__(self) -> None:
         if not 3 <= self.num_nodes <= len(LETTERS):
@@ -38,19 +36,12 @@ class Coloring:
     def name(self) -> str:
         return f"coloring-{self.num_nodes}n"
 
-    def problem(self, seed: int) -> Problem:
-        rng = random.Random(f"{self.name}-{seed}")
-        for _ in range(MAX_DRAWS):
-            graph = self._graph(rng)
-            chain, colors = _search(graph, self.max_chain)
-            if self.min_chain <= len(chain.split()) <= self.max_chain:
-                edges = [[other, node] for node, before in graph.items() for other in before]
-                meta = {"nodes": list(graph), "edges": edges}
-                return Problem(question=_question(graph), chain=chain, answer=_pairs(colors), meta=meta)
-        raise ValueError(
-            f"min_chain={self.min_chain}, max_chain={self.max_chain}: none of {MAX_DRAWS} graphs of {self.name} took "
-            "that many words; widen the range"
-        )
+    def draw(self, rng: random.Random) -> Problem:
+        graph = self._graph(rng)
+        chain, colors = _search(graph, self.max_chain)
+        edges = [[other, node] for node, before in graph.items() for other in before]
+        meta = {"nodes": list(graph), "edges": edges}
+        return Problem(question=_question(graph), chain=chain, answer=_pairs(colors), meta=meta)
 
     def _graph(self, rng: random.Random) -> Graph:
         """Random edges between nodes of unlike colours, so that there is an answer."""

@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 from ..task import Grade
 from .answer import EMPTY, grade_answer
 from .problems import Problem
+from .redrawn import Redrawn
 from .vocabulary import LETTERS
 
 MAX_RULES = 99  # numbered by one word
-MAX_DRAWS = 10_000
 
 
 class Rule(NamedTuple):
@@ -24,12 +24,10 @@ class Rule(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Deduction:
+class Deduction(Redrawn):
     num_facts: int
     num_rules: int
     num_letters: int = len(LETTERS)  # of which facts and rules are made
-    min_chain: int = 1  # words of the reasoning: tables that are done sooner or later than that are drawn again
-    max_chain: int = 1 << 16
 
     def __post_init__(self) -> None:
         if not 3 <= self.num_letters <= len(LETTERS):
@@ -43,24 +41,19 @@ class Deduction:
     def name(self) -> str:
         return f"deduction-{self.num_facts}f{self.num_rules}r"
 
-    def problem(self, seed: int) -> Problem:
-        rng = random.Random(f"{self.name}-{seed}")
-        for _ in range(MAX_DRAWS):
-            letters = rng.sample(LETTERS, self.num_letters)
-            facts, rules = letters[: self.num_facts], [_draw(rng, letters) for _ in range(self.num_rules)]
-            chain, known = _chain_forward(facts, rules)
-            if len(known) > len(facts) and self.min_chain <= len(chain.split()) <= self.max_chain:
-                table = " ; ".join(f"rule {number} : {_text(rule)}" for number, rule in enumerate(rules, 1))
-                meta = {"facts": facts, "rules": [[rule.premises, rule.conclusion] for rule in rules]}
-                question = f"fact {' '.join(facts)} of {len(rules)} {table}"
-                return Problem(question=question, chain=chain, answer=" ".join(known), meta=meta)
-        raise ValueError(
-            f"min_chain={self.min_chain}, max_chain={self.max_chain}: none of {MAX_DRAWS} tables of {self.name} took "
-            "that many words; widen the range"
-        )
+    def draw(self, rng: random.Random) -> Problem | None:
+        letters = rng.sample(LETTERS, self.num_letters)
+        facts, rules = letters[: self.num_facts], [_draw_rule(rng, letters) for _ in range(self.num_rules)]
+        chain, known = _chain_forward(facts, rules)
+        if len(known) == len(facts):
+            return None
+        table = " ; ".join(f"rule {number} : {_text(rule)}" for number, rule in enumerate(rules, 1))
+        meta = {"facts": facts, "rules": [[rule.premises, rule.conclusion] for rule in rules]}
+        question = f"fact {' '.join(facts)} of {len(rules)} {table}"
+        return Problem(question=question, chain=chain, answer=" ".join(known), meta=meta)
 
 
-def _draw(rng: random.Random, letters: list[str]) -> Rule:
+def _draw_rule(rng: random.Random, letters: list[str]) -> Rule:
     *premises, conclusion = rng.sample(letters, rng.choice([2, 3]))
     return Rule(premises, conclusion)
 

@@ -14,19 +14,17 @@ from typing import Any
 from ..task import Grade
 from .answer import EMPTY, grade_answer
 from .problems import Problem
+from .redrawn import Redrawn
 
 NUM_LABELS = 64  # nodes are numbers below this, the same in graphs of any size
-MAX_DRAWS = 10_000
 
 Graph = dict[int, list[int]]  # the neighbours of a node, in the order in which they are tried
 
 
 @dataclass(frozen=True, kw_only=True)
-class GraphSearch:
+class GraphSearch(Redrawn):
     num_nodes: int
     num_edges: int
-    min_chain: int = 1  # words of the reasoning: graphs that are done sooner or later than that are drawn again
-    max_chain: int = 1 << 16
 
     def __post_init__(self) -> None:
         if not 2 <= self.num_nodes <= NUM_LABELS:
@@ -41,21 +39,13 @@ class GraphSearch:
     def name(self) -> str:
         return f"graph_search-{self.num_nodes}n"
 
-    def problem(self, seed: int) -> Problem:
-        # a string is hashed by SHA-512: the same numbers on every platform, others for every size
-        rng = random.Random(f"{self.name}-{seed}")
-        for _ in range(MAX_DRAWS):
-            graph = self._graph(rng)
-            start, goal = rng.sample(list(graph), 2)
-            chain, path = _search(graph, start, goal)
-            if self.min_chain <= len(chain.split()) <= self.max_chain:
-                edges = [[node, other] for node in graph for other in graph[node] if node < other]
-                meta = {"start": start, "goal": goal, "edges": edges}
-                return Problem(question=_question(graph, start, goal), chain=chain, answer=path, meta=meta)
-        raise ValueError(
-            f"min_chain={self.min_chain}, max_chain={self.max_chain}: none of {MAX_DRAWS} graphs of {self.name} took "
-            "that many words; widen the range"
-        )
+    def draw(self, rng: random.Random) -> Problem:
+        graph = self._graph(rng)
+        start, goal = rng.sample(list(graph), 2)
+        chain, path = _search(graph, start, goal)
+        edges = [[node, other] for node in graph for other in graph[node] if node < other]
+        meta = {"start": start, "goal": goal, "edges": edges}
+        return Problem(question=_question(graph, start, goal), chain=chain, answer=path, meta=meta)
 
     def _graph(self, rng: random.Random) -> Graph:
         """A random tree, which connects all nodes, and edges between random ones."""

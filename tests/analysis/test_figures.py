@@ -1,8 +1,9 @@
 import pandas as pd
 import pytest
 import torch
-from kvarena.analysis.figures import Look, draw_all, front, loop_onsets
+from kvarena.analysis.figures import draw_all, front
 from kvarena.analysis.load import load
+from kvarena.analysis.panels import Look
 from kvarena.analysis.tables import results
 from PIL import Image
 from safetensors.torch import save_file
@@ -52,13 +53,6 @@ def test_what_cannot_be_drawn_says_why(write, tmp_path):
 def test_the_front():
     cost, value = pd.Series([3.0, 1.0, 2.0, 2.0, 4.0]), pd.Series([0.5, 0.3, 0.6, 0.4, 0.9])
     assert front(cost, value) == ([1.0, 2.0, 4.0], [0.3, 0.6, 0.9])
-
-
-def test_evictions_before_a_loop(write, tmp_path, record, config):
-    looped = record(prompt_tokens=20, num_tokens=60, num_evictions=6, loop_onset=30, loop_period=2)
-    write("a", [looped, record(sample="b")], samples=2, config=config(24, interval=8))
-    (point,) = loop_onsets(load(tmp_path))
-    assert (point["evictions"], point["onset"]) == (3, 30)  # after tokens 12, 20 and 28
 
 
 def test_many_methods_look_different():

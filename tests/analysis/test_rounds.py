@@ -1,5 +1,6 @@
 import pytest
-from kvarena.analysis.rounds import evictions
+from kvarena.analysis.load import load
+from kvarena.analysis.rounds import evictions, loop_onsets
 
 BUDGET = {"tokens": 24, "interval": 8, "prefill": False}
 
@@ -22,3 +23,10 @@ def test_what_does_not_add_up_is_not_told(record):
     assert evictions(record(prompt_tokens=20, num_tokens=60, num_evictions=5), BUDGET) == []
     assert evictions(record(num_evictions=0), BUDGET) == []
     assert evictions(record(), {}) == []
+
+
+def test_evictions_before_a_loop(write, tmp_path, record, config):
+    looped = record(prompt_tokens=20, num_tokens=60, num_evictions=6, loop_onset=30, loop_period=2)
+    write("a", [looped, record(sample="b")], samples=2, config=config(24, interval=8))
+    (point,) = loop_onsets(load(tmp_path))
+    assert (point["evictions"], point["onset"]) == (3, 30)  # after tokens 12, 20 and 28

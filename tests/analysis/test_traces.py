@@ -1,7 +1,13 @@
+import numpy as np
 import pytest
 import torch
 from kvarena.analysis.load import load
 from kvarena.analysis.traces import diversity, overlap, value_ranges
+from kvarena.methods.adakv import AdaKV
+from kvarena.methods.budget import Budget
+from kvarena.methods.snapkv import SnapKV
+from kvarena.runners.generate import Decoder, Request
+from kvarena.runners.sampler import Greedy
 from safetensors.torch import save_file
 
 
@@ -18,10 +24,34 @@ def traced(write, tmp_path):
     return load(tmp_path)
 
 
-def test_overlap():
-    assert overlap([1, 2, 3], [2, 3, 4]) == 0.5
-    assert overlap([1], [1]) == 1
-    assert overlap([1], [2]) == 0
+@pytest.mark.parametrize(
+    ("one", "other", "expected"),
+    [([1, 2, 3], [2, 3, 4], 0.5), ([1], [1], 1), ([1], [2], 0), ([-1, -1, 0, 2], [0, 1, 2, 3], 0.5)],
+    ids=["half", "same", "none", "fewer_in_one"],
+)
+def test_overlap(one, other, expected):
+    assert overlap(np.array(one), np.array(other)) == expected
+
+
+def test_what_a_decoder_writes_is_read(model, write, tmp_path):
+    """Two rounds, three layers of two heads that keep unlike numbers of slots."""
+    of = SnapKV(budget=Budget(tokens=24, recent=8, sinks=0, interval=8))
+    decoder = Decoder(
+        model=model,
+        policy=AdaKV(budget=of.budget, of=of),
+        sampler=Greedy(),
+        max_tokens=20,
+        longest_prompt=24,
+        batch_size=1,
+        trace=1,
+        output_dir=write("a", [], samples=1).path,
+    )
+    list(decoder.run([Request("s", 0, list(range(24)))]))
+    assert value_ranges(load(tmp_path))["layer"].tolist() == [0, 1, 2]
+    table = diversity(load(tmp_path))
+    assert table[["between", "round"]].values.tolist() == [["heads", 0], ["heads", 1]]
+    # the eight recent ones of 24 at least, and not all
+    assert table["overlap"].between(8 / 40, 0.99).all()
 
 
 def test_value_ranges_before_any_eviction(traced):

@@ -141,6 +141,26 @@ def test_a_head_has_room_for_what_it_may_win(model, budget, ceiling, capacity):
     assert done.usage.peak_slots == 32
 
 
+def test_a_ceiling_around_a_pyramid_goes_by_what_a_layer_holds_now(model, budget):
+    """The last layer's share falls from 16 slots to 8 while the first one fills; a tenth more may go to one head."""
+    snapkv = SnapKV(budget=replace(budget(24, recent=6), interval=8), smooth=1)
+    pyramid = Pyramid(budget=snapkv.budget, of=snapkv, beta=3)
+    policy = AdaKV(budget=snapkv.budget, of=pyramid, alpha=0, ceiling=1.1)
+    decoder = Decoder(model=model, policy=policy, sampler=Greedy(), max_tokens=30, longest_prompt=25, batch_size=1)
+    lengths, evict = [], decoder.evict
+
+    def watched(rows):
+        evict(rows)
+        lengths.append([layer.lengths[0].tolist() for layer in decoder.cache.layers])
+
+    decoder.evict = watched
+    list(decoder.run([Request("a", 0, list(range(25)))]))
+    assert [[sum(heads) / 2 for heads in layers] for layers in lengths] == [[32, 24, 16], [40, 24, 8], [40, 24, 8]]
+    assert [max(layers[2]) for layers in lengths] == [17, 8, 8]
+    assert max(max(layers[1]) for layers in lengths) == 26
+    assert [decoder.cache.capacity(layer) for layer in range(3)] == [44 + 8, 26 + 8, 26 + 8]
+
+
 def test_it_goes_around_a_pyramid(budget):
     snapkv = SnapKV(budget=budget(40))
     policy = AdaKV(budget=snapkv.budget, of=Pyramid(budget=snapkv.budget, of=snapkv))

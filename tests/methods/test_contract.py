@@ -136,7 +136,7 @@ def watch(model, policy):
             for index, layer in enumerate(cache.layers):
                 seen.after.append(
                     SimpleNamespace(
-                        tokens=policy.tokens(index, len(cache.layers)),
+                        tokens=policy.tokens_at(index, len(cache.layers), cache.clocks[row].position),
                         prompt=cache.clocks[row].prompt,
                         end=cache.clocks[row].position,
                         lengths=layer.lengths[row].tolist(),
@@ -165,12 +165,13 @@ def test_rounds_are_those_the_trigger_predicts(watched):
 
 
 def test_a_round_leaves_the_budget(watched):
-    """In every layer, as the mean over its heads; the same in each of them unless they compete."""
+    """In every layer, as the mean over its heads; the same in each of them unless they compete. And over all layers."""
     for held in watched.after:
         tokens = min(held.end, held.tokens)
         assert sum(held.lengths) == 2 * tokens
         assert watched.policy.uneven or held.lengths == [tokens, tokens]
-    assert sum(watched.policy.tokens(layer, 3) for layer in range(3)) == 3 * TOKENS
+    layers = [sum(held.lengths) for held in watched.after]
+    assert [sum(layers[i : i + 3]) for i in range(0, len(layers), 3)] == [3 * 2 * TOKENS] * (len(layers) // 3)
 
 
 def test_live_slots_never_exceed_the_capacity(watched):
@@ -295,6 +296,15 @@ def test_a_budget_above_the_sequence_is_dense(decode, dense, name):
 def test_a_small_budget_is_not_dense(baseline, dense, name):
     """Or nothing here would have been compressed."""
     assert tokens_of(baseline(name)) != dense
+
+
+@pytest.mark.parametrize("of", ["snapkv", "h2o", "vase_attnv", "vase_dkv"])
+@pytest.mark.parametrize(("name", "even"), [("adakv", "method.alpha=1.0"), ("pyramid", "method.beta=1")])
+def test_an_even_allocation_is_the_method_token_for_token(decode, baseline, name, even, of):
+    """Through a mask of survivors here, by the scores alone there."""
+    done = decode(policy_of(name, f"method@method.of={of}", even), ALL)
+    assert tokens_of(done) == tokens_of(baseline(of))
+    assert [generation.usage for generation in done] == [generation.usage for generation in baseline(of)]
 
 
 @pytest.mark.parametrize("name", METHODS)

@@ -5,6 +5,7 @@ import torch
 from kvarena.methods.pyramid import Pyramid
 from kvarena.methods.snapkv import SnapKV
 from kvarena.methods.streaming import StreamingLLM
+from kvarena.runners.clock import Clock
 from kvarena.runners.generate import Decoder, Request
 from kvarena.runners.sampler import Greedy
 
@@ -49,8 +50,24 @@ def test_sum_is_exact_and_budgets_fall(pyramid, tokens, num_layers):
     assert budgets[0] > budgets[-1] >= 69
 
 
+@pytest.mark.parametrize(
+    ("length", "expected"),
+    [
+        (60, [100, 100, 100, 100, 100]),
+        (116, [116, 108, 100, 92, 84]),
+        (190, [190, 145, 100, 55, 10]),
+        (300, [195, 148, 100, 52, 5]),
+    ],
+    ids=["below_the_budget", "first_round", "almost", "longer_than_the_first_layer"],
+)
+def test_it_is_as_steep_as_the_sequence_allows(pyramid, length, expected):
+    """As the authors flatten it for a short prompt: what the first layer cannot fill the last layers hold."""
+    assert [pyramid(100).tokens_at(layer, 5, length) for layer in range(5)] == expected
+    assert sum(expected) == 500
+
+
 def test_a_layer_evicts_to_its_own_budget(model, budget):
-    """A prompt of one token, so the first round comes when every layer holds 24 + 8, the last layer's 9 far behind."""
+    """A prompt of one token, so at the first round every layer holds 24 + 8, and the first cannot hold its 39 yet."""
     of = SnapKV(budget=replace(budget(24, recent=8), interval=8))
     policy = Pyramid(budget=of.budget, of=of)
     decoder = Decoder(model=model, policy=policy, sampler=Greedy(), max_tokens=60, longest_prompt=1, batch_size=1)
@@ -63,8 +80,8 @@ def test_a_layer_evicts_to_its_own_budget(model, budget):
     decoder.evict = watched
     (done,) = decoder.run([Request("a", 0, [7])])
     assert [decoder.cache.capacity(layer) for layer in range(3)] == [39 + 8, 32, 32]
-    assert lengths == [[[slots] * 2, [24] * 2, [9] * 2] for slots in (32, 39, 39, 39)]
-    # 32 everywhere at first; then 40, 32, 17, and in the end 47, 32, 17
+    assert lengths == [[[first] * 2, [24] * 2, [last] * 2] for first, last in ((32, 16), *[(39, 9)] * 3)]
+    # 32 everywhere at first; then 40, 32, 24, and 47, 32, 17
     assert done.usage.peak_slots == 32
     assert done.usage.num_evictions == 4
 
@@ -73,6 +90,15 @@ def test_a_layer_protects_as_much_of_the_prompt_as_it_has_room_for(pyramid):
     policy = pyramid(30, recent=8, sinks=2, protect_prompt=True)
     assert [policy.budget.protected(100, policy.tokens(layer, 3)) for layer in range(3)] == [40, 21, 2]
     assert [policy.budget.protected(5, policy.tokens(layer, 3)) for layer in range(3)] == [5, 5, 2]
+
+
+def test_a_flatter_pyramid_leaves_as_much_to_drop(pyramid):
+    """At 116 tokens the second layer drops 8 slots: of a prompt of 110 it protects 108 - 9, not 148 - 9."""
+    policy = pyramid(100, recent=8, protect_prompt=True)
+    clock = Clock(policy=policy, num_layers=5, prompt=110)
+    clock.step(6)
+    assert [clock.excess(layer) for layer in range(5)] == [0, 8, 16, 24, 32]
+    assert [clock.protected(layer) for layer in range(5)] == [107, 99, 91, 83, 75]
 
 
 def test_it_decides_as_the_method_it_wraps(view_of, kept, budget, rng):

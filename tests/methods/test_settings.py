@@ -17,6 +17,7 @@ class Settings:
     number: float = 0.5
     flag: bool = False
     maybe: int | None = None
+    word: str = ""
 
 
 @pytest.mark.parametrize("fine", [{}, {"number": 1}, {"whole": np.int64(3)}, {"maybe": 3}, {"flag": True}], ids=str)
@@ -32,6 +33,7 @@ def test_what_fits_passes(fine):
         ({"number": "abc"}, "method.number=abc: use a number$"),
         ({"flag": 1}, "method.flag=1: use true or false$"),
         ({"maybe": 0.5}, "method.maybe=0.5: use a whole number or null$"),
+        ({"word": 3}, "method.word=3: use a str$"),
         ({"whole": None}, "method.whole=None: use a whole number$"),
     ],
     ids=str,

@@ -69,7 +69,8 @@ def test_what_a_watched_method_leaves_serves_every_method(traced):
     for state in traced(Watched(budget=BUDGET, of=by_rank)):
         for policy in METHODS:
             assert state.lacks(policy) == []
-            assert state.keep(policy).sum() == 2 * min(len(state.positions[0]), policy.tokens(state.layer, 3))
+            tokens = policy.tokens_at(state.layer, 3, state.next)
+            assert state.keep(policy).sum() == 2 * min(len(state.positions[0]), tokens)
 
 
 def test_what_a_trace_lacks_is_named(traced):

@@ -9,8 +9,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from kvarena.runners.actor import Inbox
 from kvarena.runners.record import RunFolder
-from kvarena.runners.shard import Inbox, Ray
+from kvarena.runners.shard import Ray
 
 SMALL = ["difficulty=easy", "compression.tokens=40", "compression.interval=4", "device=cpu", "max_tokens=32"]
 SMALL += ["engine.batch_size=2", "num_samples=16", "num_draws=2"]

@@ -6,9 +6,6 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
-from hydra import compose, initialize_config_module
-from kvarena.runners.evaluate import evaluate
-from kvarena.runners.job import build
 
 
 @pytest.fixture(scope="module")
@@ -19,29 +16,7 @@ def script():
     return compare_methods
 
 
-@pytest.fixture(scope="module")
-def traced(tmp_path_factory):
-    """traced(method, ...): the folder of a run of one easy problem, 40 tokens."""
-
-    def run(method, *overrides):
-        folder = tmp_path_factory.mktemp(method)
-        short = ["difficulty=easy", "num_samples=1", "max_tokens=40", "compression.tokens=64"]
-        settings = [*short, "engine.trace=1", "device=cpu"]
-        with initialize_config_module("kvarena.conf", version_base="1.3"):
-            config = compose("evaluate", [f"method={method}", f"output_dir={folder}", *settings, *overrides])
-        evaluate(build(config, method))
-        return folder
-
-    return run
-
-
-@pytest.fixture(scope="module")
-def watched(traced):
-    return traced("watched", "method@method.of=snapkv", "method.of.smooth=1")
-
-
 def test_methods_on_real_decoding(script, watched, capsys):
-    """A prompt of some 70 tokens, so rounds at 80 and 96; both are traced in eight layers."""
     script.main([str(watched), "--methods", "full,snapkv,rkv_vase,random,h2o,streaming,adakv,quest"])
     assert "watched on graph_search, 16 states" in capsys.readouterr().out
     assert (watched / "compare/compare.png").stat().st_size > 20_000

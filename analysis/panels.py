@@ -1,0 +1,63 @@
+"""What the figures have in common: their style, a look for each method, panels, and one legend below them."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from importlib.resources import as_file, files
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib import style
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from .load import DENSE
+
+DENSE_COLOUR = "black"
+MARKERS = "osD^vP"
+COLUMNS = 3
+PANEL = (3.1, 2.5)  # inches
+
+
+@contextmanager
+def house_style() -> Iterator[None]:
+    with as_file(files("kvarena.analysis") / "kvarena.mplstyle") as path, style.context(path):
+        yield
+
+
+class Look:
+    """One colour and marker for each method, the same in every figure of a report."""
+
+    def __init__(self, methods: Iterable[str]) -> None:
+        colours = mpl.rcParams["axes.prop_cycle"].by_key()["color"]
+        self.of: dict[str, dict[str, Any]] = {DENSE: {"color": DENSE_COLOUR, "marker": "*"}}
+        for i, method in enumerate(sorted(set(methods) - {DENSE})):
+            self.of[method] = {
+                "color": colours[i % len(colours)],
+                "marker": MARKERS[(i + i // len(colours)) % len(MARKERS)],
+                "label": method,
+            }
+
+
+def panels(titles: Sequence[str]) -> tuple[Figure, list[Axes]]:
+    """One panel a title, three in a row."""
+    columns = min(len(titles), COLUMNS)
+    rows = -(-len(titles) // columns)
+    figure = Figure(figsize=(PANEL[0] * columns, PANEL[1] * rows + 0.5))
+    axes = list(np.ravel(figure.subplots(rows, columns, squeeze=False)))
+    for axis, title in zip(axes, titles, strict=False):
+        axis.set_title(title)
+    for axis in axes[len(titles) :]:
+        axis.remove()
+    return figure, axes[: len(titles)]
+
+
+def legend(figure: Figure, axes: Sequence[Axes]) -> None:
+    """One for all panels, below them."""
+    handles = {}
+    for axis in axes:
+        for handle, label in zip(*axis.get_legend_handles_labels(), strict=True):
+            handles.setdefault(label, handle)
+    names = sorted(handles, key=lambda name: (name != DENSE, name))
+    columns = max(1, min(len(names), 2 * len({axis.get_subplotspec().colspan.start for axis in axes})))
+    figure.legend([handles[name] for name in names], names, loc="outside lower center", ncols=columns)
