@@ -80,6 +80,8 @@ def throughput(benchmark: pd.DataFrame) -> pd.DataFrame:
         for _, lines in benchmark[~whole].groupby(GROUP, dropna=False, sort=False):
             rows.append({"decode": decode} | extrapolated(lines, decode))
     table = pd.DataFrame(rows, columns=list(COLUMNS)).astype({"tokens": "Int64"})
+    order = {method: place for place, method in enumerate(table["method"].unique())}
+    table = table.sort_values(["decode", "method", "tokens"], key=lambda column: column.replace(order), kind="stable")
     checks = benchmark[whole].rename(columns={"steps": "decode", "tokens_per_s": "check"})
     checks = checks[["decode", *GROUP, "check"]].astype({"tokens": "Int64"})
     table["whole_tokens_per_s"] = table.merge(checks, how="left", on=["decode", *GROUP])["check"].to_numpy()
