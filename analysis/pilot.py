@@ -2,9 +2,9 @@
 
     python -m kvarena.analysis.pilot RUNS_DIR [--output DIR]
 
-Writes a CSV with a row for each run, a table for each ratio, accuracy and loops over the ratio of each task, and
-VaSE's bars: the means over the tasks at each ratio beside GSM8K as published. The interval of a mean is made of those
-of its tasks, added in quadrature: their problems are not the same.
+Writes a CSV with a row for each run, a table for each ratio, what VaSE says is better than what, accuracy and loops
+over the ratio of each task, and VaSE's bars: the means over the tasks at each ratio beside GSM8K as published. The
+interval of a mean is made of those of its tasks, added in quadrature: their problems are not the same.
 """
 
 import sys
@@ -18,9 +18,10 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from ..runners.record import replace
+from .claims import claims
 from .figures import against_ratio
 from .layout import piped
-from .load import DENSE, load
+from .load import DENSE, Runs, load
 from .panels import Look, house_style
 from .published import published
 from .setting import SETTING
@@ -99,12 +100,14 @@ def markdown(table: pd.DataFrame) -> str:
     return "\n\n".join([*parts, "Accuracy / share of completions that end in a loop."]) + "\n"
 
 
-def write(table: pd.DataFrame, output: Path) -> list[str]:
+def write(runs: Runs, output: Path) -> list[str]:
     """The names of the files."""
+    table, counted = results(runs), claims(runs)
     output.mkdir(parents=True, exist_ok=True)
     rounded = table[list(COLUMNS)].round(4)
     replace(output / "pilot_embedded.csv", rounded.to_csv(index=False))
-    replace(output / "pilot_embedded.md", markdown(table))
+    replace(output / "pilot_embedded.md", f"{markdown(table)}\n{piped(counted.round(2))}\n")
+    replace(output / "pilot_claims.csv", counted.round(4).to_csv(index=False))
     with house_style():
         drawn = table[table["method"].isin(MAIN)]
         look = Look(drawn["method"])
@@ -115,7 +118,7 @@ def write(table: pd.DataFrame, output: Path) -> list[str]:
         }
         for name, figure in figures.items():
             figure.savefig(output / name)
-    return ["pilot_embedded.csv", "pilot_embedded.md", *figures]
+    return ["pilot_embedded.csv", "pilot_embedded.md", "pilot_claims.csv", *figures]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -125,7 +128,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     output = arguments.output or arguments.runs_dir / "report"
     try:
-        print(f"wrote {', '.join(write(results(load(arguments.runs_dir)), output))} in {output}")
+        print(f"wrote {', '.join(write(load(arguments.runs_dir), output))} in {output}")
     except (ValueError, OSError) as error:
         print(f"pilot: {error}", file=sys.stderr)
         return 2

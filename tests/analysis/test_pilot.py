@@ -75,7 +75,14 @@ def test_bars_stand_in_the_order_of_the_paper(runs, tmp_path, study):
 def test_the_command_writes_everything(study, tmp_path, capsys):
     assert main([str(tmp_path), "--output", str(tmp_path / "out")]) == 0
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
-        *("pilot_accuracy.png", "pilot_bars.png", "pilot_embedded.csv", "pilot_embedded.md", "pilot_loops.png")
+        *(
+            "pilot_accuracy.png",
+            "pilot_bars.png",
+            "pilot_claims.csv",
+            "pilot_embedded.csv",
+            "pilot_embedded.md",
+            "pilot_loops.png",
+        )
     ]
     assert len(pd.read_csv(tmp_path / "out/pilot_embedded.csv")) == 6
     assert main([str(tmp_path / "nowhere")]) == 2
