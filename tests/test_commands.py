@@ -152,6 +152,7 @@ class Shell:
             "kvarena-report": lambda arguments: self.main(report.main, arguments),
             "kvarena-grade": lambda arguments: self.main(grade.main, arguments),
             "python": self.python,
+            "python3": self.python,
             "make": self.make,
             "pytest": self.pytest,
             "pip": self.pip,
@@ -198,7 +199,7 @@ class Shell:
         notes = Path("bin/notes").absolute()
         notes.parent.mkdir(exist_ok=True)
         notes.write_text("")
-        for name in ("kvarena", "kvarena-benchmark", "kvarena-grade", "kvarena-report", "python"):
+        for name in ("kvarena", "kvarena-benchmark", "kvarena-grade", "kvarena-report", "python3"):
             program = notes.parent / name
             program.write_text(f'#!/bin/bash\nprintf "%s\\n" "$(printf "%q " {name} "$@")" >>{notes}\n')
             program.chmod(0o755)

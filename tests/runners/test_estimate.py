@@ -56,10 +56,10 @@ def test_a_token_takes_on_the_disk_what_those_before_took(tmp_path, session):
     ("model", "method", "budget", "typical", "line"),
     [
         ("qwen3_4b", "full", None, 16384, "qwen3_4b full, batch 8, position 32,768"),
-        ("qwen3_4b", "vase_attnv", 4096, 16384, "qwen3_4b vase_attnv, batch 16, position 5,000"),
-        ("qwen3_4b", "quest", 4096, 16384, "qwen3_4b vase_attnv, batch 16, position 5,000"),
+        ("qwen3_4b", "vase_attnv", 4096, 16384, "qwen3_4b vase_attnv, batch 16, position 8,192"),
+        ("qwen3_4b", "quest", 4096, 16384, "qwen3_4b vase_attnv, batch 16, position 8,192"),
         ("qwen3_8b", "full", None, 16384, "qwen3_8b full, batch 13, position 8,000"),
-        ("qwen3_32b", "snapkv", 2048, 8192, "qwen3_14b vase_attnv, batch 16, position 32,000"),
+        ("qwen3_32b", "snapkv", 2048, 8192, "qwen3_14b snapkv, batch 16, position 14,592"),
         ("qwen3_0_6b", "full", None, 8192, "qwen3_4b full, batch 8, position 32,768"),
         ("r1_distill_llama_8b", "h2o", 4096, 30000, "qwen3_8b vase_attnv, batch 102, position 16,000"),
     ],
@@ -70,5 +70,5 @@ def test_the_nearest_line_of_the_benchmark(model, method, budget, typical, line)
 
 
 def test_a_line_stands_for_its_tokens_a_second_and_a_model_without_size_has_none():
-    assert benchmarked("qwen3_14b", "vase_attnv", 4096, 16384).tokens_per_s == 1014.7
+    assert benchmarked("qwen3_14b", "vase_attnv", 4096, 16384).tokens_per_s == 1080.4
     assert benchmarked("reasoner", "vase_attnv", 4096, 16384) is None
