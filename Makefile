@@ -26,7 +26,7 @@ quickstart: $(VENV)/installed
 	echo "run: $$(($$(date +%s) - start)) s"
 
 test: $(VENV)/developed
-	$(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses=2
 
 lint: $(VENV)/developed
 	$(BIN)/ruff check .
