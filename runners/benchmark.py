@@ -4,36 +4,33 @@ The least time is (weights + live KV bytes) over the copy bandwidth, measured in
 it that is reached, rounds included. Weights are random: speed does not depend on them. Rows are placed in the middle of
 a long sequence with random keys and values instead of being decoded up to there. A sweep times all on one model, and
 leaves out a position whose cache does not fit; `resume=true` leaves out what `output` already holds.
-
-B rows, L layers, H KV heads, N slots, D head dim.
 """
 
 import os
-import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import hydra
 import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
-from torch import nn
 
 from ..methods.policy import Policy
 from . import estimate, memory, provenance
 from .cache import GROWTH
-from .clock import Clock
 from .errors import one_line_errors
 from .gate import Witness, compare
 from .generate import Decoder
+from .measure import measure, weight_bytes
 from .model import DTYPES, Model, own_attention, random_model, shape_of
 from .placement import place
+from .stopwatch import copy_bandwidth
 from .sweep import cost
-from .timing import Timing, timed
+from .timing import Timing, key, timed
 
 ROOM = 128  # steps beside the timed ones and an interval that a row has room for: the gate, looks
 
@@ -46,8 +43,8 @@ def benchmark(config: DictConfig, names: Mapping[str, str]) -> list[Timing]:
         raise ValueError(f"steps={config.steps}: use 1 or more")
     policy: Policy = instantiate(config.method)
     there, resume = timed(Path(config.output)), config.resume
-    wanted = {position: key(config, policy, names, position) for position in config.positions}
-    positions = [position for position, line in wanted.items() if not (resume and line in there)]
+    lines = {position: asked(config, policy, names, position) for position in config.positions}
+    positions = [position for position, line in lines.items() if not (resume and key(line) in there)]
     if config.dry_run:
         print(plan(config, policy, names, positions), flush=True)
     if config.dry_run or not positions:
@@ -59,18 +56,19 @@ def benchmark(config: DictConfig, names: Mapping[str, str]) -> list[Timing]:
     instantiate(config.attention).check(policy, DTYPES[config.dtype], device)
     torch.compiler.reset()  # what was compiled for another method of a sweep counts towards the limit of this one
     model = built(OmegaConf.to_yaml(config.shape, resolve=True), config.dtype, device, config.seed)
-    rate, lines = copy_bandwidth(device), []
+    rate, timings = copy_bandwidth(device), []
     for position in positions:
         try:
-            lines.append(time_position(config, position, rows(config, position, policy, model), rate, names))
-            lines[-1].append(Path(config.output))
-            print(lines[-1], flush=True)
+            options = rows(config, position, policy, model)
+            timings.append(time_position(config, lines[position], options, rate))
+            timings[-1].append(Path(config.output))
+            print(timings[-1], flush=True)
         except RuntimeError as error:
             if (reason := memory.shortage(error)) is None:
                 raise
             print(f"{names['model']} {names['method']} position {position} left out: {reason}", flush=True)
         memory.reclaim()
-    return lines
+    return timings
 
 
 def plan(config: DictConfig, policy: Policy, names: Mapping[str, str], positions: Sequence[int]) -> str:
@@ -105,97 +103,6 @@ def rows(config: DictConfig, position: int, policy: Policy, model: Model) -> dic
     }
 
 
-def key(config: DictConfig, policy: Policy, names: Mapping[str, str], position: int) -> tuple[str, ...]:
-    """As `timed` would read it of a line."""
-    tokens = policy.budget.tokens if policy.budget else None
-    asked = *names.values(), config.batch_size, tokens, position, config.steps, config.stagger
-    return tuple("" if value is None else str(value) for value in asked)
-
-
-def time_position(
-    config: DictConfig, position: int, options: Mapping[str, Any], rate: float, names: Mapping[str, str]
-) -> Timing:
-    """Gate, set-up, and the timed steps of rows at one position."""
-    build: partial[Decoder] = instantiate(config.engine, seed=config.seed, attention=config.attention)
-    model, policy, batch = options["model"], options["policy"], options["batch_size"]
-    device, gate, regret = model.device, None, None
-    if config.gate:
-        witness = Witness(**options, seed=config.seed)
-        gate, regret = compare(build(**options), witness, position, steps=config.gate, stagger=config.stagger)
-        del witness
-        if regret > config.regret:
-            raise ValueError(f"gate: a token lies {regret:.2f} deviations below the eager engine's best; see regret")
-    started = time.perf_counter()
-    decoder = build(**options)
-    with own_attention(model), torch.inference_mode():
-        decoder.prepare()
-        place(decoder, position, config.stagger)
-        interval = policy.budget.interval if policy.evicts else 0
-        warm_up = interval + 2 * decoder.look  # a round among them: all is compiled and captured
-        measure(decoder, warm_up)
-        setup = time.perf_counter() - started
-        reset_peak(device)
-        steps, rounds, kv = measure(decoder, config.steps)
-    total, weights = sum(taken for _, taken in steps) + sum(rounds), weight_bytes(model)
-    ms, limit = 1e3 * total / sum(count for count, _ in steps), 1e3 * (weights + kv) / rate
-    each = sorted(1e3 * taken / count for count, taken in steps)
-    return Timing(
-        **names,
-        batch=batch,
-        tokens=policy.budget.tokens if policy.budget else None,
-        position=position,
-        steps=config.steps,
-        middle=position + warm_up + config.steps / 2,
-        staggered=config.stagger,
-        evicts=policy.evicts,
-        ms_p50=round(statistics.median(each), 4),
-        ms_p95=round(each[int(0.95 * (len(each) - 1))], 4),
-        ms=round(ms, 4),
-        tokens_per_s=round(batch / ms * 1e3, 1),
-        limit_ms=round(limit, 4),
-        mbu=round(limit / ms, 4),
-        evict_share=round(sum(rounds) / total, 4),
-        weight_bytes=weights,
-        kv_bytes=round(kv),
-        peak_bytes=torch.cuda.max_memory_allocated(device) if device.type == "cuda" else 0,
-        setup_s=round(setup, 1),
-        copy_gb_per_s=round(rate / 1e9, 1),
-        gate=gate,
-        gate_regret=regret,
-        device=provenance.device_name(device),
-        versions=" ".join(f"{name} {version}" for name, version in provenance.versions().items()),
-        commit=provenance.commit()[0] or "",
-    )
-
-
-def weight_bytes(model: Model) -> int:
-    """Bytes of the parameters that a step reads: all but an embedding of its own, of which it takes a row a token."""
-    total = sum(p.numel() * p.element_size() for p in model.parameters())
-    table = cast(nn.Embedding, cast(Any, model).get_input_embeddings()).weight
-    tied = cast(nn.Linear, cast(Any, model).get_output_embeddings()).weight is table
-    return total if tied else total - table.numel() * table.element_size()
-
-
-def copy_bandwidth(device: torch.device) -> float:
-    """Bytes a second, read and written."""
-    source = torch.ones(2**30 if device.type == "cuda" else 2**26, dtype=torch.uint8, device=device)
-    target = torch.empty_like(source)
-    return 2 * source.nbytes / statistics.median(seconds(lambda: target.copy_(source), device) for _ in range(20))
-
-
-def seconds(work: Callable[[], object], device: torch.device) -> float:
-    if device.type == "cuda":
-        begin, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
-        begin.record()
-        work()
-        end.record()
-        end.synchronize()
-        return begin.elapsed_time(end) / 1e3
-    started = time.perf_counter()
-    work()
-    return time.perf_counter() - started
-
-
 def largest_batch(model: Model, policy: Policy, longest: int, device: torch.device) -> int:
     """Rows of `longest` tokens that fit beside the weights."""
     if device.type != "cuda":
@@ -209,34 +116,59 @@ def largest_batch(model: Model, policy: Policy, longest: int, device: torch.devi
     return batch
 
 
-def measure(decoder: Decoder, steps: int) -> tuple[list[tuple[int, float]], list[float], float]:
-    """(steps, seconds) of each burst, seconds of each round, and the mean live KV bytes of a step."""
-    cache = decoder.cache
-    bursts, rounds, kv = [], [], 0.0
-    pair = 2 * cache.shape.heads * cache.shape.dim * cache.layers[0].keys.element_size()
-    while (done := sum(count for count, _ in bursts)) < steps:
-        count = min(decoder.burst(), steps - done)
-        kv += pair * count * sum(slots_read(clock, decoder.policy, count) for clock in cache.clocks if clock)
-        bursts.append((count, seconds(partial(decoder.advance, count), decoder.device)))
-        if due := cache.due():
-            rounds.append(seconds(partial(decoder.round, due), decoder.device))
-            cache.evicted(due)
-    return bursts, rounds, kv / steps
+def asked(config: DictConfig, policy: Policy, names: Mapping[str, str], position: int) -> dict[str, Any]:
+    """What tells a line from another, by the names of `timing.KEY`."""
+    return {
+        **names,
+        "batch": config.batch_size,
+        "tokens": policy.budget.tokens if policy.budget else None,
+        "position": position,
+        "steps": config.steps,
+        "staggered": config.stagger,
+    }
 
 
-def slots_read(clock: Clock, policy: Policy, count: int) -> float:
-    """Slots per KV head that a step reads in all layers, mean over the next `count` steps."""
-    total = 0.0
-    for layer, slots in enumerate(clock.resident):
-        most = policy.tokens(layer, clock.num_layers) if policy.selects else None
-        total += min(slots + (count + 1) / 2, most or torch.inf)
-    return total
+def time_position(config: DictConfig, line: Mapping[str, Any], options: Mapping[str, Any], rate: float) -> Timing:
+    """Gate, set-up, and the timed steps of rows at the position of a line."""
+    build: partial[Decoder] = instantiate(config.engine, seed=config.seed, attention=config.attention)
+    model, policy, batch = options["model"], options["policy"], options["batch_size"]
+    position, device = line["position"], model.device
+    gate, regret = agreement(config, build, options, position) if config.gate else (None, None)
+    started = time.perf_counter()
+    decoder = build(**options)
+    with own_attention(model), torch.inference_mode():
+        decoder.prepare()
+        place(decoder, position, config.stagger)
+        interval = policy.budget.interval if policy.evicts else 0
+        warm_up = interval + 2 * decoder.look  # a round among them: all is compiled and captured
+        measure(decoder, warm_up)
+        setup = time.perf_counter() - started
+        memory.reset_peak(device)
+        measured = measure(decoder, config.steps)
+    return Timing(
+        **{**line, "batch": batch},
+        **measured.columns(batch, weight_bytes(model), rate),
+        middle=position + warm_up + config.steps / 2,
+        evicts=policy.evicts,
+        peak_bytes=memory.peak_bytes(device),
+        setup_s=round(setup, 1),
+        gate=gate,
+        gate_regret=regret,
+        device=provenance.device_name(device),
+        versions=" ".join(f"{name} {version}" for name, version in provenance.versions().items()),
+        commit=provenance.commit()[0] or "",
+    )
 
 
-def reset_peak(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-        torch.cuda.reset_peak_memory_stats(device)
+def agreement(
+    config: DictConfig, build: Callable[..., Decoder], options: Mapping[str, Any], position: int
+) -> tuple[float, float]:
+    """As `gate.compare` says it; a regret above the one allowed ends the benchmark."""
+    witness = Witness(**options, seed=config.seed)
+    share, regret = compare(build(**options), witness, position, steps=config.gate, stagger=config.stagger)
+    if regret > config.regret:
+        raise ValueError(f"gate: a token lies {regret:.2f} deviations below the eager engine's best; see regret")
+    return share, regret
 
 
 @hydra.main(version_base="1.3", config_path="pkg://kvarena.conf", config_name="benchmark")

@@ -58,6 +58,17 @@ def free_bytes(device: torch.device) -> int:
     return int(kilobytes) * 1024
 
 
+def reset_peak(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+        torch.cuda.reset_peak_memory_stats(device)
+
+
+def peak_bytes(device: torch.device) -> int:
+    """Allocated at most since the reset; 0: not known."""
+    return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else 0
+
+
 def reclaim() -> None:
     """Give the device back what nothing refers to any more."""
     gc.collect()

@@ -1,8 +1,10 @@
 """The lines that kvarena-benchmark writes: one for each method, budget and position."""
 
 import csv
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 # what tells one line from another
 KEY = ("model", "method", "engine", "attention", "batch", "tokens", "position", "steps", "staggered")
@@ -60,6 +62,11 @@ class Timing:
         )
 
 
+def key(line: Mapping[str, Any]) -> tuple[str, ...]:
+    """What tells a line from another, as it is written."""
+    return tuple("" if line[column] is None else str(line[column]) for column in KEY)
+
+
 def timed(path: Path) -> set[tuple[str, ...]]:
     """The keys of the lines that are there, as they are written."""
     if not path.exists():
@@ -69,4 +76,4 @@ def timed(path: Path) -> set[tuple[str, ...]]:
         if table.fieldnames != (columns := [field.name for field in fields(Timing)]):
             missing = ", ".join(sorted(set(columns) ^ set(table.fieldnames or [])))
             raise ValueError(f"output={path} is of another version (columns {missing}): choose another file")
-        return {tuple(line[column] for column in KEY) for line in table}
+        return {key(line) for line in table}

@@ -11,9 +11,10 @@ from kvarena.methods.full import Full
 from kvarena.methods.h2o import H2O
 from kvarena.methods.quest import Quest
 from kvarena.methods.streaming import StreamingLLM
-from kvarena.runners.benchmark import main, measure, weight_bytes
+from kvarena.runners.benchmark import main
 from kvarena.runners.gate import Witness, compare
 from kvarena.runners.generate import Decoder
+from kvarena.runners.measure import measure, weight_bytes
 from kvarena.runners.model import own_attention
 from kvarena.runners.placement import place
 from kvarena.runners.sampler import Greedy
