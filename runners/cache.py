@@ -3,12 +3,12 @@
 A layer is a set of preallocated columns [B, H, N, ...]; an eviction permutes them in place. Rows are independent: each
 has its own prompt, lengths and clock, and leaves when it ends.
 
-B rows, L layers, H KV heads, G query heads per KV head, N slots (the capacity), W window, P pages, D head dim.
+B rows, R rows of a round, L layers, H KV heads, Hq query heads, N slots (the capacity), D head dim.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, cast
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -18,33 +18,12 @@ from ..kernels.append import append
 from ..kernels.noise import Noise
 from ..methods.policy import Eviction, LayerView, Policy
 from .attention import Attention, Own
-from .clock import Clock
+from .clock import Clock, Usage
 from .layer import Layer, Shape
 from .reading import Reading
+from .view import Facts, view_of
 
 GROWTH = 1024  # slots that a layer without a bound has room for beside the prompt, before it grows
-
-
-class Usage(NamedTuple):
-    """What a row has cost."""
-
-    num_evictions: int
-    peak_slots: float  # per KV head, mean over layers
-    mean_slots: float  # the same, mean over steps
-    tokens_read: float  # slots that a step attends to: mean over steps, layers and heads
-    resident_bytes: int  # at the peak
-
-
-class Facts(NamedTuple):
-    """What views of the same rows have in common over the layers."""
-
-    at: slice | Tensor  # which rows of the cache
-    noise: Noise
-    round: Tensor  # [B] int32, like all that follow
-    recent: Tensor  # positions from here on are recent
-    position: Tensor  # of the next token
-    protected: Sequence[Tensor]  # [L] of [B]: positions below are
-    excess: Sequence[Tensor]  # [L] of [B]
 
 
 @dataclass(kw_only=True)
@@ -102,8 +81,6 @@ class KVCache:
         """Slots that no head of the layer exceeds in the steps ahead."""
         return max(clock.longest(index) if clock else 0 for clock in self.clocks) + self.ahead
 
-    # prompt
-
     def admit(self, row: int, prompt: int, key: tuple[int, int]) -> None:
         """Give an idle row to a prompt of so many tokens; `Prefill` then fills it."""
         assert self.clocks[row] is None
@@ -115,20 +92,11 @@ class KVCache:
             layer.positions[row] = -1
             layer.values[row] = 0  # a row that broke leaves NaN, and 0 weight times NaN is NaN
 
-    # decode
-
     def attend(self, index: int, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
         """Append one new token a row, then attend. query [B, Hq, 1, D], key, value [B, H, 1, D] -> [B, 1, Hq, D]."""
         layer, grouped, page = self.layers[index], query.reshape(self.batch_size, *self.shape[1:]), self.policy.page
-        lengths = append(
-            layer,
-            query=grouped,
-            key=key.squeeze(2),
-            value=value.squeeze(2),
-            position=self.positions,
-            active=self.active,
-            page=page,
-        )
+        new = dict(query=grouped, key=key.squeeze(2), value=value.squeeze(2))
+        lengths = append(layer, **new, position=self.positions, active=self.active, page=page)
         chosen = self.policy.read(grouped, self._reading(index, lengths)) if self.policy.selects else None
         longest = min(self._longest(index), layer.keys.shape[2])
         output, lse = self.attention(
@@ -163,8 +131,6 @@ class KVCache:
         """Close steps of a row on the host."""
         self.clocks[row].step(steps)
 
-    # eviction
-
     def due(self) -> list[int]:
         return [row for row, clock in enumerate(self.clocks) if clock and clock.due]
 
@@ -185,7 +151,7 @@ class KVCache:
         """
         policy = cast(Eviction, self.policy)  # of no other is a row ever due
         plain = type(policy).keep is Eviction.keep  # its rule in one kernel
-        facts = self.facts_of(slice(None) if len(at) == self.batch_size else at, numbers)
+        facts = Facts.of(slice(None) if len(at) == self.batch_size else at, numbers, self.noise)
         for index, layer in enumerate(self.layers):
             view = self.view(index, facts)
             # a policy with a rule of its own scores for itself
@@ -195,76 +161,24 @@ class KVCache:
                 due = view.excess[:, None, None] > 0
                 layer.rank[facts.at] = torch.where(due, policy.place(view, score), view.rank)
             if plain:
-                evict.drop(
-                    layer.columns,
-                    layer.lengths,
-                    at,
-                    score=score,
-                    positions=view.positions,
-                    evictable=view.evictable,
-                    excess=view.excess,
-                )
+                seen = dict(positions=view.positions, evictable=view.evictable, excess=view.excess)
+                evict.drop(layer.columns, layer.lengths, at, score=score, **seen)
             else:
                 evict.compact(layer.columns, layer.lengths, at, keep)
 
     def numbers(self, rows: Sequence[int]) -> Tensor:
         """[R, 3 + 2 L] int32, on the host: what a round needs to know of these rows."""
-        budget, layers = self.policy.budget if self.policy.evicts else None, range(self.shape.layers)
         idle = Clock(policy=self.policy, num_layers=self.shape.layers, prompt=0)
-        clocks = [self.clocks[row] or idle for row in rows]
-        return torch.tensor(
-            [
-                (
-                    clock.round,
-                    clock.position - budget.recent if budget else clock.position,
-                    clock.position,
-                    *(clock.protected(layer) for layer in layers),
-                    *(clock.excess(layer) for layer in layers),
-                )
-                for clock in clocks
-            ],
-            dtype=torch.int32,
-        )
+        return torch.tensor([(self.clocks[row] or idle).numbers for row in rows], dtype=torch.int32)
 
     def facts(self, rows: Sequence[int] | None = None) -> Facts:
         """What views of these rows, or of all, have in common over the layers."""
         rows = range(self.batch_size) if rows is None else rows
-        return self.facts_of(torch.tensor(list(rows), device=self.device), self.numbers(rows).to(self.device))
-
-    def facts_of(self, at: slice | Tensor, numbers: Tensor) -> Facts:
-        round, recent, position, *rest = numbers.unbind(1)
-        protected, excess = rest[: self.shape.layers], rest[self.shape.layers :]
-        return Facts(at, Noise(keys=self.noise.keys[at]), round, recent, position, protected, excess)
+        return Facts.of(torch.tensor(list(rows), device=self.device), self.numbers(rows).to(self.device), self.noise)
 
     def view(self, index: int, facts: Facts) -> LayerView:
         """What a policy sees of a layer."""
-        layer, at = self.layers[index], facts.at
-        live = torch.arange(layer.keys.shape[2], device=self.device) < layer.lengths[at][..., None]
-        positions = layer.positions[at].masked_fill(~live, -1)
-        candidates = live & (positions < facts.recent[:, None, None])
-        evictable = candidates & (positions >= facts.protected[index][:, None, None])
-        keys, values = layer.keys[at], layer.values[at]
-        return LayerView(
-            layer=index,
-            num_layers=self.shape.layers,
-            keys=keys,
-            values=values,
-            positions=positions,
-            live=live,
-            candidates=candidates,
-            evictable=evictable,
-            excess=facts.excess[index],
-            round=facts.round,
-            queries=layer.newest_queries(at, facts.position),
-            mass=layer.mass[at],
-            rank=layer.rank[at],
-            constants=self.policy.constants(keys, values),
-            page_min=layer.page_min[at],
-            page_max=layer.page_max[at],
-            noise=facts.noise,
-        )
-
-    # end
+        return view_of(self.layers[index], index, self.policy, facts)
 
     def release(self, row: int) -> Usage:
         """The row is done: its account, and the row free for the next prompt."""
@@ -272,15 +186,9 @@ class KVCache:
         read = clock.mean_slots
         if self.policy.selects and clock.steps:
             read = self._read[row].item() / (clock.steps * self.shape.layers * self.shape.heads)
-        slot_bytes = sum(layer.slot_bytes for layer in self.layers)
         self.clocks[row] = None
         self.positions[row] = self.active[row] = 0
         for layer in self.layers:
             layer.lengths[row] = 0
-        return Usage(
-            num_evictions=clock.round,
-            peak_slots=clock.peak_slots,
-            mean_slots=clock.mean_slots,
-            tokens_read=read,
-            resident_bytes=round(clock.peak_slots * slot_bytes) + sum(layer.row_bytes for layer in self.layers),
-        )
+        slot_bytes = sum(layer.slot_bytes for layer in self.layers)
+        return clock.usage(read, slot_bytes, sum(layer.row_bytes for layer in self.layers))

@@ -5,9 +5,20 @@ together; just after the prompt only where the budget says so.
 """
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from ..methods.budget import Budget
 from ..methods.policy import Policy
+
+
+class Usage(NamedTuple):
+    """What a row has cost."""
+
+    num_evictions: int
+    peak_slots: float  # per KV head, mean over layers
+    mean_slots: float  # the same, mean over steps
+    tokens_read: float  # slots that a step attends to: mean over steps, layers and heads
+    resident_bytes: int  # at the peak
 
 
 @dataclass(kw_only=True)
@@ -78,6 +89,13 @@ class Clock:
     def _tokens(self, layer: int) -> int | None:
         return self.policy.tokens_at(layer, self.num_layers, self.position)
 
+    @property
+    def numbers(self) -> list[int]:
+        """[3 + 2 L]: round, first recent position, position of the next token; then of each layer protected, excess."""
+        recent, layers = self._budget.recent if self._budget else 0, range(self.num_layers)
+        protected, excess = map(self.protected, layers), map(self.excess, layers)
+        return [self.round, self.position - recent, self.position, *protected, *excess]
+
     def evicted(self) -> None:
         self.resident = [slots - self.excess(layer) for layer, slots in enumerate(self.resident)]
         self._since = self.policy.budget.tokens
@@ -86,3 +104,13 @@ class Clock:
     @property
     def mean_slots(self) -> float:
         return self.slot_steps / self.steps if self.steps else self.peak_slots
+
+    def usage(self, tokens_read: float, slot_bytes: int, row_bytes: int) -> Usage:
+        """Bytes of a slot, all layers and heads together, and of what does not depend on the slots."""
+        return Usage(
+            num_evictions=self.round,
+            peak_slots=self.peak_slots,
+            mean_slots=self.mean_slots,
+            tokens_read=tokens_read,
+            resident_bytes=round(self.peak_slots * slot_bytes) + row_bytes,
+        )

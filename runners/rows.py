@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
-from .cache import Usage
+from .clock import Usage
 
 Stop = Literal["eos", "length", "error"]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from kvarena.analysis import load
 from kvarena.analysis.tables import results
-from kvarena.runners.cache import Usage
+from kvarena.runners.clock import Usage
 from kvarena.runners.evaluate import main
 from kvarena.runners.generate import Generation
 from kvarena.runners.judge import judge

@@ -2,7 +2,7 @@ import subprocess
 import time
 
 import pytest
-from kvarena.runners.cache import Usage
+from kvarena.runners.clock import Usage
 from kvarena.runners.generate import Generation
 from kvarena.runners.judge import deadline, judge
 from kvarena.tasks.task import Grade, Sample, Task
