@@ -192,3 +192,8 @@ class KVCache:
             layer.lengths[row] = 0
         slot_bytes = sum(layer.slot_bytes for layer in self.layers)
         return clock.usage(read, slot_bytes, sum(layer.row_bytes for layer in self.layers))
+
+    def clear(self) -> None:
+        for row, clock in enumerate(self.clocks):
+            if clock:
+                self.release(row)

@@ -38,11 +38,11 @@ def compare(engine: Decoder, witness: Witness, position: int, *, steps: int, sta
         for _ in range(steps):
             for decoder in (witness, engine):
                 decoder.advance(1)
-            chosen = engine.tokens[:, None]
-            same.append((chosen == witness.tokens[:, None]).float().mean().item())
+            chosen = engine.chosen.last[:, None]
+            same.append((chosen == witness.chosen.last[:, None]).float().mean().item())
             gap = witness.logits.amax(-1, keepdim=True) - witness.logits.gather(1, chosen)
             regret = max(regret, (gap / witness.logits.std(-1, keepdim=True)).max().item())
-            witness.tokens.copy_(engine.tokens)
+            witness.chosen.last.copy_(engine.chosen.last)
             if due := engine.cache.due():
                 for decoder in (witness, engine):
                     decoder.evict(due)

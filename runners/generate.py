@@ -17,9 +17,10 @@ from ..kernels.noise import Noise
 from ..methods.policy import Policy
 from .attention import Attention, Own
 from .cache import KVCache
+from .chosen import Chosen
 from .layer import Shape
 from .model import Model, Tokenizer, eos_ids, forward, own_attention, shape_of
-from .prefill import Prefill
+from .prefill import prefill
 from .rows import Generation, Request, Row
 from .sampler import Greedy, Sampler
 from .trace import Trace
@@ -48,28 +49,21 @@ class Decoder:
         attend.check(shape.dim, device)
 
     def __post_init__(self) -> None:
-        if self.trace and self.output_dir is None:
-            raise ValueError(f"trace={self.trace} needs an output_dir")
-        self.tracing = Trace(folder=(self.output_dir or Path()) / "trace", num_rows=self.trace)
-        parameter = next(self.model.parameters())
-        self.device, shape = parameter.device, shape_of(self.model.config)
+        self.tracing = Trace(output_dir=self.output_dir, num_rows=self.trace)
+        self.device, shape = self.model.device, shape_of(self.model.config)
         self.check(shape, self.device)
-        self.attention.check(self.policy, parameter.dtype, self.device)
+        self.attention.check(self.policy, self.model.dtype, self.device)
         self.rows: list[Row | None] = [None] * self.batch_size
         self.ends = eos_ids(self.model)
         self.eos = torch.tensor(sorted(self.ends), device=self.device)
-        # what a step reads and writes, always in the same place
-        self.tokens = torch.zeros(self.batch_size, dtype=torch.int64, device=self.device)  # the last of each row
-        self.num_chosen = torch.zeros_like(self.tokens)
-        self.chosen = torch.zeros(self.batch_size, self.look, dtype=torch.int64, device=self.device)  # since the look
-        self.cursor = torch.zeros(1, dtype=torch.int64, device=self.device)  # the column of `chosen` that is next
+        self.chosen = Chosen(self.batch_size, self.look, self.device)
         self.cache = KVCache(
             policy=self.policy,
             shape=shape,
             batch_size=self.batch_size,
             longest_prompt=self.longest_prompt,
             longest=self.longest_prompt + self.max_tokens,
-            dtype=parameter.dtype,
+            dtype=self.model.dtype,
             device=self.device,
             attention=self.attention,
         )
@@ -100,21 +94,17 @@ class Decoder:
 
     def admit(self, index: int, request: Request) -> None:
         """Prefill a prompt into an idle row and choose its first token."""
-        length = len(request.prompt)
-        if not 0 < length <= self.longest_prompt:
-            raise ValueError(f"sample {request.sample}: prompt of {length} tokens, not 1 to {self.longest_prompt}")
+        request.check(self.longest_prompt)
         start = time.perf_counter()
-        prompt = torch.tensor([list(request.prompt)], device=self.device)
-        self.cache.admit(index, prompt.shape[1], Noise.key(self.seed, request.sample, request.draw))
-        positions = torch.arange(prompt.shape[1], device=self.device)[None]
-        logits = forward(self.model, prompt, positions, Prefill(cache=self.cache, row=index))
+        self.cache.admit(index, len(request.prompt), Noise.key(self.seed, request.sample, request.draw))
+        logits = prefill(self.model, request.prompt, self.cache, index)
         at = torch.tensor([index], device=self.device)
         token = self.choose(logits, self.cache.noise.rows(at), torch.zeros_like(at))
-        self.tokens[index], self.num_chosen[index] = token[0].clamp(min=0), 1
+        self.chosen.first(index, token[0])
         now = time.perf_counter()
         self.tracing.admitted(self.cache, index, f"{request.sample}-{request.draw}")
         row = self.rows[index] = Row(request=request, prefill_s=now - start, started=now)
-        self.read(row, int(token))
+        row.take([int(token)], self.ends, self.max_tokens)
         if row.stop is None and index in self.cache.due():
             self.evict([index])
 
@@ -142,76 +132,41 @@ class Decoder:
         for _ in range(count):
             self.step()
         self.steps += count
-        for index, (row, tokens) in enumerate(zip(self.rows, self.chosen[:, :count].tolist(), strict=True)):
+        for index, (row, tokens) in enumerate(zip(self.rows, self.chosen.look(count), strict=True)):
             if row:
-                taken = 0
-                while row.stop is None and taken < count:
-                    self.read(row, tokens[taken])
-                    taken += 1
-                self.cache.count(index, taken)
-        self.restart()
+                self.cache.count(index, row.take(tokens, self.ends, self.max_tokens))
 
     def moved(self) -> None:
         """The cache has taken new memory."""
 
     def step(self) -> None:
         """One token for every row, on the device alone."""
-        logits = forward(self.model, self.tokens[:, None], self.cache.positions[:, None], self.cache)
-        token = self.choose(logits, self.cache.noise, self.num_chosen)
-        self.chosen.index_copy_(1, self.cursor, token[:, None])
-        self.tokens.copy_(token.clamp(min=0))
-        self.num_chosen += 1
-        self.cursor.add_(1).remainder_(self.look)
+        logits = forward(self.model, self.chosen.last[:, None], self.cache.positions[:, None], self.cache)
+        token = self.choose(logits, self.cache.noise, self.chosen.count)
+        self.chosen.add(token)
         self.cache.advance((token >= 0) & (token[:, None] != self.eos).all(-1))
 
     def choose(self, logits: Tensor, noise: Noise, num_chosen: Tensor) -> Tensor:
         """Next tokens [B] of rows with logits [B, V]; -1 where these are not finite."""
         return self.sampler(logits, noise, num_chosen).masked_fill(~logits.sum(-1, dtype=torch.float32).isfinite(), -1)
 
-    def read(self, row: Row, token: int) -> None:
-        """Take a token that was chosen for a row."""
-        if token < 0:
-            row.stop = "error"
-            return
-        row.token_ids.append(token)
-        if token in self.ends:
-            row.stop = "eos"
-        elif len(row.token_ids) == self.max_tokens:
-            row.stop = "length"
-
     def lengths(self) -> list[int]:
         """Tokens so far of each row under way."""
         return [len(row.token_ids) for row in self.rows if row]
 
-    def restart(self) -> None:
-        """No token was chosen since the last look."""
-        self.cursor.zero_()
-
     def abandon(self) -> None:
         """Forget the rows that have not ended, so that a later run starts afresh."""
         self.rows = [None] * self.batch_size
-        self.restart()
-        for index, clock in enumerate(self.cache.clocks):
-            if clock:
-                self.cache.release(index)
+        self.chosen.restart()
+        self.cache.clear()
 
     def collect(self) -> Iterator[Generation]:
         """Hand over the rows that have stopped and free their places."""
         for index, row in enumerate(self.rows):
-            if row is None or row.stop is None:
-                continue
-            self.rows[index] = None
-            self.tracing.released(index)
-            yield Generation(
-                sample=row.request.sample,
-                draw=row.request.draw,
-                token_ids=row.token_ids,
-                stop=row.stop,
-                prompt_tokens=len(row.request.prompt),
-                usage=self.cache.release(index),
-                prefill_s=row.prefill_s,
-                decode_s=time.perf_counter() - row.started,
-            )
+            if row and row.stop:
+                self.rows[index] = None
+                self.tracing.released(index)
+                yield row.ended(self.cache.release(index))
 
 
 def generate(

@@ -76,7 +76,7 @@ class GraphDecoder(Decoder):
         """Capture the step while no row is live, so that warming up changes nothing that counts."""
         if self._step is None:
             self._capture_step(warm_up=WARM_UP)
-            self.restart()
+            self.chosen.restart()
 
     def _capture_step(self, warm_up: int) -> None:
         with forwards(self._layers):

@@ -14,7 +14,7 @@ def place(decoder: Decoder, position: int, stagger: bool) -> None:
     """Fill all rows as if they had decoded up to `position`; staggered ones are due one after the other."""
     cache, policy = decoder.cache, decoder.policy
     interval = policy.budget.interval if policy.evicts else 0
-    decoder.tokens.zero_()
+    decoder.chosen.last.zero_()
     for row in range(cache.batch_size):
         cache.admit(row, position, Noise.key(decoder.seed, row, 0))
         clock = cache.clocks[row]

@@ -1,8 +1,9 @@
 """The prompt's pass through the model: dense causal attention, and the first filling of a cache row.
 
-H KV heads, Hq query heads, G = Hq / H, S tokens of the prompt, D head dim, W window.
+H KV heads, Hq query heads, G = Hq / H, S tokens of the prompt, D head dim, W window, V tokens of the vocabulary.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -11,6 +12,7 @@ from torch.nn.functional import scaled_dot_product_attention
 
 from ..kernels import pages
 from .cache import KVCache
+from .model import Model, forward
 
 QUERIES = 128  # prompt queries at a time where their probabilities are needed
 
@@ -41,6 +43,13 @@ class Prefill:
             layer.page_max[row, :, : high.shape[2]] = high[0]
         output = scaled_dot_product_attention(query, key, value, is_causal=True, scale=scale, enable_gqa=True)
         return output.transpose(1, 2)
+
+
+def prefill(model: Model, prompt: Sequence[int], cache: KVCache, row: int) -> Tensor:
+    """Logits [1, V] after a prompt, whose row of the cache has been admitted."""
+    tokens = torch.tensor([list(prompt)], device=cache.device)
+    positions = torch.arange(len(prompt), device=cache.device)[None]
+    return forward(model, tokens, positions, Prefill(cache=cache, row=row))
 
 
 def prompt_mass(query: Tensor, key: Tensor, scale: float) -> Tensor:
