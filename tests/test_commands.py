@@ -190,6 +190,7 @@ class Shell:
             compile(Path(path).read_text(), path, "exec")  # it times a GPU
             return
         rest += instead([file]) or SHORT_SCRIPTS[file]
+        self.patch.syspath_prepend(str(Path(path).resolve().parent))
         self.patch.setattr(sys, "argv", [path, *rest])
         with exiting():
             runpy.run_path(path, run_name="__main__")
