@@ -1,0 +1,38 @@
+"""Every kernel compiles for a Hopper GPU as it is launched there, on a machine that has none."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SHARED = 227 * 1024  # bytes that a program may have on sm_90
+OVERLAPPING = {"append_token", "attend_split", "join_splits", "norm_row", "product", "rotate_head"}
+ALONE = {
+    *("add_listed_slots", "add_probabilities", "choose_top", "score_pages"),
+    *("choose_lowest", "close_ranks", "drop_lowest", "draw_block"),
+    *("mean_of_cosines", "norms", "projected_norms", "ranges", "shares", "sum_units"),
+}
+
+
+@pytest.fixture(scope="module")
+def launches(tmp_path_factory):
+    """[name, launched to overlap, waits for the kernel before it, shared bytes] of each."""
+    environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
+    environment["TRITON_CACHE_DIR"] = str(tmp_path_factory.mktemp("triton"))
+    program = Path(__file__).with_name("hopper.py")
+    done = subprocess.run([sys.executable, program], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_every_kernel_compiles(launches):
+    assert {name for name, *_ in launches} == OVERLAPPING | ALONE
+    assert max(shared for *_, shared in launches) <= SHARED
+
+
+def test_what_is_set_up_early_waits(launches):
+    assert {name for name, overlaps, _, _ in launches if overlaps} == OVERLAPPING
+    assert [name for name, overlaps, waits, _ in launches if overlaps != waits] == []
