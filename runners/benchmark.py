@@ -6,7 +6,6 @@ a long sequence with random keys and values instead of being decoded up to there
 leaves out a position whose cache does not fit; `resume=true` leaves out what `output` already holds.
 """
 
-import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache, partial
@@ -22,7 +21,7 @@ from omegaconf import DictConfig, OmegaConf
 from ..methods.policy import Policy
 from . import estimate, memory, provenance
 from .cache import GROWTH
-from .errors import one_line_errors
+from .errors import one_line_errors, run_command
 from .gate import Witness, compare
 from .generate import Decoder
 from .measure import measure, weight_bytes
@@ -180,9 +179,7 @@ def application(config: DictConfig) -> None:
 
 
 def main() -> None:
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # hydra would print lines of its own and exit with 1
-    with one_line_errors():
-        application()  # type: ignore[call-arg]
+    run_command(application)  # type: ignore[arg-type]
 
 
 if __name__ == "__main__":

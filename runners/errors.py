@@ -1,7 +1,8 @@
 """What the user or the machine got wrong, in one line."""
 
+import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from hydra.errors import HydraException, InstantiationException
@@ -27,3 +28,10 @@ def one_line_errors() -> Iterator[None]:
     except USER_ERRORS as error:
         print(f"kvarena: {one_line(error)}", file=sys.stderr)
         sys.exit(2)
+
+
+def run_command(application: Callable[[], object]) -> None:
+    """Run one that Hydra has decorated."""
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # hydra would print lines of its own and exit with 1
+    with one_line_errors():
+        application()

@@ -1,6 +1,5 @@
 """kvarena: decode one combination of method, model, task and budget, grade each row, go on where it stopped."""
 
-import os
 import sys
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,7 +15,7 @@ from omegaconf import DictConfig
 
 from . import estimate, provenance
 from .batches import Batches
-from .errors import USER_ERRORS, one_line, one_line_errors
+from .errors import USER_ERRORS, one_line, one_line_errors, run_command
 from .job import Job, build
 from .lock import Locked, locked
 from .model import Tokenizer
@@ -24,7 +23,7 @@ from .progress import Progress, Tally
 from .record import RunFolder, append_line
 from .rows import Request
 from .stop import Stop
-from .sweep import Outcome, cost
+from .sweep import Outcome, cost, in_share
 from .workers import Workers
 
 
@@ -188,19 +187,8 @@ def application(config: DictConfig) -> Outcome | None:
         return Outcome(status="failed", name=name, reason=one_line(error))
 
 
-def in_share(number: int, index: int, of: int) -> bool:
-    """Whether a combination is for this one of the processes that split a sweep.
-
-    Each takes one of every `of` in a row, and the next time its neighbour: what one of them has seldom is a method,
-    task or ratio of its own.
-    """
-    return (number + number // of) % of == index
-
-
 def main() -> None:
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # hydra would print lines of its own and exit with 1
-    with one_line_errors():
-        application()  # type: ignore[call-arg]
+    run_command(application)  # type: ignore[arg-type]
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A sweep goes on past a combination that fails, and ends with what became of each.
+"""A sweep goes on past a combination that fails, and ends with what became of each; several processes can share it.
 
 Each job writes its outcome as a line of one file, wherever its launcher ran it; the end of the sweep reads them.
 """
@@ -63,6 +63,15 @@ class Summary(Callback):
         outcomes = [Outcome(**json.loads(line)) for line in lines]
         print(summary(outcomes), flush=True)
         return outcomes
+
+
+def in_share(number: int, index: int, of: int) -> bool:
+    """Whether a combination is for this one of the processes that split a sweep.
+
+    Each takes one of every `of` in a row, and the next time its neighbour: what one of them has seldom is a method,
+    task or ratio of its own.
+    """
+    return (number + number // of) % of == index
 
 
 def summary(outcomes: Sequence[Outcome]) -> str:

@@ -11,7 +11,6 @@ B rows, V tokens of the vocabulary.
 """
 
 import csv
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,7 +24,7 @@ from hydra.utils import instantiate
 from kvarena.kernels import noise
 from kvarena.kernels.noise import Noise
 from kvarena.runners import provenance
-from kvarena.runners.errors import one_line_errors
+from kvarena.runners.errors import one_line_errors, run_command
 from kvarena.runners.generate import Decoder, Generation, Request
 from kvarena.runners.model import DTYPES, own_attention, random_model, shape_of
 from omegaconf import DictConfig
@@ -179,9 +178,7 @@ def application(config: DictConfig) -> None:
 
 
 def main() -> None:
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # hydra would print lines of its own and exit with 1
-    with one_line_errors():
-        application()  # type: ignore[call-arg]
+    run_command(application)  # type: ignore[arg-type]
 
 
 if __name__ == "__main__":

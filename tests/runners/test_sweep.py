@@ -4,9 +4,9 @@ import signal
 import sys
 
 import pytest
-from kvarena.runners.evaluate import in_share, main
+from kvarena.runners.evaluate import main
 from kvarena.runners.record import RunFolder
-from kvarena.runners.sweep import Outcome, cost, summary
+from kvarena.runners.sweep import Outcome, cost, in_share, summary
 
 SMALL = ["difficulty=easy", "num_samples=2", "max_tokens=8", "engine.batch_size=2", "device=cpu"]
 TOO_SMALL = "budget of 2 tokens is not above recent + sinks = 16 + 0"
