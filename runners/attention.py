@@ -43,19 +43,7 @@ class Own:
     def check(self, policy: Policy, dtype: torch.dtype, device: torch.device) -> None:
         pass
 
-    def __call__(
-        self,
-        query: Tensor,
-        keys: Tensor,
-        values: Tensor,
-        lengths: Tensor,
-        *,
-        longest: int,
-        scale: float,
-        pages: Tensor | None = None,
-        page: int = 0,
-    ) -> Attended:
-        return attend.attend(query, keys, values, lengths, longest=longest, scale=scale, pages=pages, page=page)
+    __call__ = staticmethod(attend.attend)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -111,21 +111,9 @@ def build(config: DictConfig, method: str) -> Job:
     num_samples = plain["num_samples"] or len(samples)
     if num_samples > len(samples):
         raise ValueError(f"num_samples={num_samples}: {task.path or f'task {task.name}'} has {len(samples)}")
-    tokens = plain["compression"]["tokens"]
-    labels = {
-        "task": task.name,
-        "difficulty": plain["difficulty"] if plain["levels"] else None,
-        "model": checkpoint.name,
-        "method": method,
-        "ratio": task.dense_length / tokens if plain["compression"]["ratio"] is None else plain["compression"]["ratio"],
-        "tokens": tokens,
-        "evicts": policy.evicts,
-        "selects": policy.selects,
-        "protects_prompt": policy.evicts and policy.budget.protect_prompt,
-    }
     return Job(
         config=plain,
-        labels=labels,
+        labels=labels_of(plain, method, task, policy, checkpoint.name),
         task=task,
         policy=policy,
         checkpoint=checkpoint,
@@ -137,6 +125,23 @@ def build(config: DictConfig, method: str) -> Job:
         logger=instantiate(config.logger),
         device=workers.device(plain["device"]),
     )
+
+
+def labels_of(
+    config: Mapping[str, Any], method: str, task: Task, policy: Policy, model: str
+) -> dict[str, str | float | bool | None]:
+    tokens, ratio = config["compression"]["tokens"], config["compression"]["ratio"]
+    return {
+        "task": task.name,
+        "difficulty": config["difficulty"] if config["levels"] else None,
+        "model": model,
+        "method": method,
+        "ratio": task.dense_length / tokens if ratio is None else ratio,
+        "tokens": tokens,
+        "evicts": policy.evicts,
+        "selects": policy.selects,
+        "protects_prompt": policy.evicts and policy.budget.protect_prompt,
+    }
 
 
 def resolve(config: DictConfig) -> DictConfig:
