@@ -19,7 +19,6 @@ from ..runners.record import Record
 LEVEL = 0.95
 RESAMPLES = 10_000
 SEED = 0
-ROUNDING = 1e-6  # what single precision leaves of a mean that is zero
 BOUNDS = (0.0, 1.0)  # of a score or a rate
 
 Problem = tuple[str, str]  # sample and target: two runs share a problem where both agree
@@ -29,10 +28,6 @@ class Estimate(NamedTuple):
     value: float
     low: float
     high: float
-
-    @property
-    def excludes_zero(self) -> bool:
-        return self.low > ROUNDING or self.high < -ROUNDING
 
 
 class Difference(NamedTuple):
