@@ -6,8 +6,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 SHARED = 227 * 1024  # bytes that a program may have on sm_90
 OVERLAPPING = {"append_token", "attend_split", "join_splits", "norm_row", "product", "rotate_head"}
 ALONE = {
@@ -17,22 +15,15 @@ ALONE = {
 }
 
 
-@pytest.fixture(scope="module")
-def launches(tmp_path_factory):
-    """[name, launched to overlap, waits for the kernel before it, shared bytes] of each."""
+def test_every_kernel_compiles_and_one_that_is_set_up_early_waits(tmp_path):
+    """Of each launch: its kernel, whether it may overlap the one before it, whether it waits for it, shared bytes."""
     environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
-    environment["TRITON_CACHE_DIR"] = str(tmp_path_factory.mktemp("triton"))
+    environment["TRITON_CACHE_DIR"] = str(tmp_path)
     program = Path(__file__).with_name("hopper.py")
     done = subprocess.run([sys.executable, program], env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
-
-
-def test_every_kernel_compiles(launches):
-    assert {name for name, *_ in launches} == OVERLAPPING | ALONE
-    assert max(shared for *_, shared in launches) <= SHARED
-
-
-def test_what_is_set_up_early_waits(launches):
+    launches = json.loads(done.stdout)
     assert {name for name, overlaps, _, _ in launches if overlaps} == OVERLAPPING
+    assert {name for name, overlaps, _, _ in launches if not overlaps} == ALONE
     assert [name for name, overlaps, waits, _ in launches if overlaps != waits] == []
+    assert max(shared for *_, shared in launches) <= SHARED
