@@ -58,6 +58,7 @@ def test_no_other_set_of_that_size_has_more_mass(oracle, view_of, rng):
 @pytest.mark.parametrize("per_query_head", [False, True])
 def test_tokens_read_are_accounted_per_kv_head(model, per_query_head):
     """Two query heads a KV head: one set of 5, or the union of two, above 5 and at most 10."""
+
     class Letters:
         def __call__(self, text, add_special_tokens):
             return type("Ids", (), {"input_ids": [ord(letter) % 64 for letter in text]})

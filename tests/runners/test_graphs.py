@@ -40,9 +40,7 @@ POLICIES = {
 
 def test_without_a_gpu_it_says_so(tiny_model):
     with pytest.raises(ValueError, match="needs a CUDA device"):
-        GraphDecoder(
-            model=tiny_model(), policy=Full(), sampler=Greedy(), max_tokens=8, longest_prompt=4, batch_size=2
-        )
+        GraphDecoder(model=tiny_model(), policy=Full(), sampler=Greedy(), max_tokens=8, longest_prompt=4, batch_size=2)
 
 
 CUDA = torch.device("cuda")  # named, not used
@@ -108,8 +106,6 @@ def test_a_dense_layer_that_grows_is_captured_anew(requests, monkeypatch):
     done = []
     for engine in Decoder, GraphDecoder:
         model, _ = model_on_gpu()
-        decoder = engine(
-            model=model, policy=Full(), sampler=Greedy(), max_tokens=240, longest_prompt=100, batch_size=4
-        )
+        decoder = engine(model=model, policy=Full(), sampler=Greedy(), max_tokens=240, longest_prompt=100, batch_size=4)
         done.append({generation.sample: generation.token_ids for generation in decoder.run(requests[:4])})
     assert done[0] == done[1]

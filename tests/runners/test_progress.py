@@ -39,9 +39,7 @@ def test_before_a_row_is_done_rows_are_taken_to_be_typical(make, clock):
     progress = make(lengths=[30, 30])
     clock.now += 2
     assert progress.left([30, 30]) == 8 * 50 + 50 + 50
-    assert progress.line() == (
-        "snapkv on sums: 0/10 rows, 30 tokens/s, 0:00:17 left, right -, loops 0, truncated 0"
-    )
+    assert progress.line() == ("snapkv on sums: 0/10 rows, 30 tokens/s, 0:00:17 left, right -, loops 0, truncated 0")
 
 
 def test_time_left_goes_by_tokens_and_counts_the_rows_under_way(make, clock, record):
@@ -50,9 +48,7 @@ def test_time_left_goes_by_tokens_and_counts_the_rows_under_way(make, clock, rec
     progress.add([record(num_tokens=20, score=1.0), record(num_tokens=30, score=0.0, stop="length", loop_onset=4)])
     # 200 tokens over 2 rows done: 100 a row; 6 rows wait, one has at most 10 tokens to go and one at most 40
     assert progress.left([90, 60]) == 6 * 100 + 10 + 40
-    assert progress.line() == (
-        "snapkv on sums: 2/10 rows, 20 tokens/s, 0:00:32 left, right 0.50, loops 1, truncated 1"
-    )
+    assert progress.line() == ("snapkv on sums: 2/10 rows, 20 tokens/s, 0:00:32 left, right 0.50, loops 1, truncated 1")
 
 
 def test_rows_of_earlier_sessions_count_as_done_but_not_as_speed(make, clock, record):
