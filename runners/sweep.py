@@ -93,7 +93,9 @@ def total(planned: Collection[Outcome]) -> str:
 def cost(tokens: int, hours: Sequence[float | None], num_bytes: int) -> str:
     known = [each for each in hours if each is not None]
     rest = f" (without {len(hours) - len(known)} of unknown speed)" if known and len(known) < len(hours) else ""
-    took = f"{sum(known):.2g} GPU-hours{rest}" if known else "GPU-hours unknown: no speed was measured yet"
-    megabytes = num_bytes / 1e6
-    disk = f"{megabytes:,.0f} MB" if megabytes >= 10 else f"{megabytes:.1g} MB"
-    return f"about {tokens:,} tokens, {disk}, {took}"
+    took = f"{short(sum(known))} GPU-hours{rest}" if known else "GPU-hours unknown: no speed was measured yet"
+    return f"about {tokens:,} tokens, {short(num_bytes / 1e6)} MB, {took}"
+
+
+def short(number: float) -> str:
+    return f"{number:,.0f}" if number >= 10 else f"{number:.2g}"

@@ -125,7 +125,8 @@ def test_a_folder_planned_twice_counts_once():
 
 
 def test_without_a_measured_speed_no_hours_are_claimed():
-    assert cost(7, [None], 84_000) == "about 7 tokens, 0.08 MB, GPU-hours unknown: no speed was measured yet"
+    assert cost(7, [None], 84_000) == "about 7 tokens, 0.084 MB, GPU-hours unknown: no speed was measured yet"
+    assert cost(7, [100.4, 10], 12e6) == "about 7 tokens, 12 MB, 110 GPU-hours"
 
 
 def test_a_sweep_that_is_stopped_says_what_it_did(start, until, tmp_path):
