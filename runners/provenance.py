@@ -43,7 +43,9 @@ def commit() -> tuple[str | None, bool | None]:
 
     def git(*arguments: str) -> str:
         folder = Path(__file__).resolve().parent
-        command = subprocess.run(["git", "--no-optional-locks", *arguments], cwd=folder, capture_output=True, text=True, check=True)
+        command = subprocess.run(
+            ["git", "--no-optional-locks", *arguments], cwd=folder, capture_output=True, text=True, check=True
+        )
         return command.stdout.strip()
 
     try:
