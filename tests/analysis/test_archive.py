@@ -1,4 +1,4 @@
-import tarfile
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -17,8 +17,7 @@ def runs(write, record, dense):
 
 
 def unpacked(file, folder):
-    with tarfile.open(file) as archive:
-        archive.extractall(folder, filter="data")
+    shutil.unpack_archive(file, folder)
     return folder
 
 
