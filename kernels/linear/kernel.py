@@ -61,9 +61,9 @@ def launch(
         GATED=gated,
         TILE=tile,
         BLOCK=BLOCK,
-        STEP=STEP * 2 // x.element_size() if tile <= 64 else STEP // x.element_size(),
+        STEP=STEP * 2 // x.element_size(),
         num_warps=4,
-        num_stages=STAGES if tile <= 32 else 4,
+        num_stages=STAGES,
         **OVERLAP,
     )
 
