@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from .layout import piped, write
 from .load import Run
 from .pairs import against
 from .published import published
@@ -60,3 +61,9 @@ def row(claim: Claim, gain: float, found: Sequence[dict[str, Any]]) -> dict[str,
         "gain": float(np.mean([cell["gain"] for cell in found])),
         "loop_gain": float(np.mean([cell["loop_gain"] for cell in found])),
     }
+
+
+def markdown(table: pd.DataFrame) -> str:
+    gains = {name: write(table[name], "{:+.2f}") for name in ("published", "gain", "loop_gain")}
+    counts = {name: write(table[name], "{}") for name in ("cells", "above", "below")}
+    return piped(table.assign(**gains, **counts))

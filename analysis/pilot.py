@@ -18,7 +18,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from ..runners.record import replace
-from .claims import claims
+from . import claims
 from .figures import against_ratio
 from .layout import piped
 from .load import DENSE, Runs, load
@@ -102,11 +102,11 @@ def markdown(table: pd.DataFrame) -> str:
 
 def write(runs: Runs, output: Path) -> list[str]:
     """The names of the files."""
-    table, counted = results(runs), claims(runs)
+    table, counted = results(runs), claims.claims(runs)
     output.mkdir(parents=True, exist_ok=True)
     rounded = table[list(COLUMNS)].round(4)
     replace(output / "pilot_embedded.csv", rounded.to_csv(index=False))
-    replace(output / "pilot_embedded.md", f"{markdown(table)}\n{piped(counted.round(2))}\n")
+    replace(output / "pilot_embedded.md", f"{markdown(table)}\n{claims.markdown(counted)}\n")
     replace(output / "pilot_claims.csv", counted.round(4).to_csv(index=False))
     with house_style():
         drawn = table[table["method"].isin(MAIN)]

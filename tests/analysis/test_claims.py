@@ -1,7 +1,7 @@
 """What VaSE says is better than what, on made-up runs."""
 
 import pytest
-from kvarena.analysis.claims import claims
+from kvarena.analysis.claims import claims, markdown
 from kvarena.analysis.load import load
 
 
@@ -38,6 +38,8 @@ def test_cells_are_counted_by_the_interval_of_their_paired_gain(run, tmp_path):
     assert table.loc["evict_random", ["cells", "above", "below"]].tolist() == [1, 1, 0]
     assert table.loc["evict_random", "gain"] == pytest.approx(0.5)
     assert table.loc["evict_random", "loop_gain"] == pytest.approx(-5 / 40)
+    last = markdown(claims(load(tmp_path))).splitlines()[-1]
+    assert " ".join(last.split()).endswith("| evict_random | evict_large | +0.39 | 1 | 1 | 0 | +0.50 | -0.12 |")
 
 
 def test_a_study_without_the_pairs_has_no_rows(run, tmp_path):
