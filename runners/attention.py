@@ -5,7 +5,7 @@ H KV heads.
 
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -72,10 +72,8 @@ class FlashAttention:
         values: Tensor,
         lengths: Tensor,
         *,
-        longest: int,
         scale: float,
-        pages: Tensor | None = None,
-        page: int = 0,
+        **unused: Any,  # it reads all slots, as far as a row's length
     ) -> Attended:
         from ..kernels.attend import flash
 

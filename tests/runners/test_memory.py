@@ -1,5 +1,6 @@
 """What happens where memory runs out: at set-up a number of rows that fits, in a run half as many rows."""
 
+import gc
 import re
 import sys
 from pathlib import Path
@@ -68,6 +69,23 @@ def test_a_row_that_does_not_fit_alone_ends_the_run_in_one_line(start, tmp_path)
     )
     assert len(outcome(tmp_path / "run")) == 2
     assert halvings(tmp_path / "run") == [(2, 0, 2, 1)]
+
+
+def test_a_run_that_has_ended_holds_no_cache(monkeypatch, tmp_path):
+    """The next run of a sweep, and other processes, find the memory free."""
+    held = []
+
+    def reclaim() -> None:
+        gc.collect()
+        held.append(sum(type(one) is cache.KVCache for one in gc.get_objects()))
+
+    gc.collect()
+    before = sum(type(one) is cache.KVCache for one in gc.get_objects())
+    monkeypatch.setattr(memory, "reclaim", reclaim)
+    few = [*SMALL, "num_samples=1", "max_tokens=2", "engine.batch_size=1", f"output_dir={tmp_path}"]
+    monkeypatch.setattr(sys, "argv", ["kvarena", *few])
+    main()
+    assert held == [before]
 
 
 def test_set_up_names_the_largest_batch_by_its_bytes(start):
