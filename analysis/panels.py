@@ -26,15 +26,17 @@ def house_style() -> Iterator[None]:
 
 
 class Look:
-    """One colour and marker for each method, the same in every figure of a report."""
+    """A colour and a marker of each method, the same in every figure of a report; hollow where a colour comes again."""
 
     def __init__(self, methods: Iterable[str]) -> None:
         colours = mpl.rcParams["axes.prop_cycle"].by_key()["color"]
         self.of: dict[str, dict[str, Any]] = {DENSE: {"color": DENSE_COLOUR, "marker": "*"}}
         for i, method in enumerate(sorted(set(methods) - {DENSE})):
+            colour, again = colours[i % len(colours)], i // len(colours)
             self.of[method] = {
-                "color": colours[i % len(colours)],
-                "marker": MARKERS[(i + i // len(colours)) % len(MARKERS)],
+                "color": colour,
+                "markerfacecolor": "white" if again % 2 else colour,
+                "marker": MARKERS[(i + again) % len(MARKERS)],
                 "label": method,
             }
 

@@ -89,7 +89,10 @@ class Worker:
 
     def _set_up(self) -> str | None:
         """Build the decoder for a batch; returns why memory did not suffice, None if it did."""
-        job = self.job
+        job, needed = self.job, self.batch_size * self._row_bytes()
+        # Linux may promise more than there is, and kill the process that uses it
+        if self.device.type == "cpu" and needed > (free := memory.free_bytes(self.device)):
+            return f"the cache takes {needed / 2**30:.1f} GiB, {free / 2**30:.1f} GiB are free"
         try:
             self.decoder = job.engine(
                 model=self.model,
@@ -110,6 +113,15 @@ class Worker:
             return reason
         return None
 
+    def _row_bytes(self) -> int:
+        return memory.row_bytes(
+            self.job.policy,
+            shape_of(self.model.config),
+            self.model.dtype,
+            longest_prompt=self.longest_prompt,
+            longest=self.longest_prompt + self.job.config["max_tokens"],
+        )
+
     def _halve(self, reason: str | None) -> None:
         """Go on with half as many rows, or half of them again where not even these can be set up."""
         while reason is not None:
@@ -128,14 +140,7 @@ class Worker:
 
     def _advice(self) -> str:
         """The largest batch that would have been set up."""
-        longest = self.longest_prompt + self.job.config["max_tokens"]
-        row = memory.row_bytes(
-            self.job.policy,
-            shape_of(self.model.config),
-            self.model.dtype,
-            longest_prompt=self.longest_prompt,
-            longest=longest,
-        )
+        row = self._row_bytes()
         fitting = memory.largest_batch(row, self.device)
         if not fitting:
             return f"a row takes {row / 2**30:.1f} GiB and not one fits: lower max_tokens, or use a smaller model"

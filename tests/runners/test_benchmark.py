@@ -70,6 +70,20 @@ def test_resuming_times_what_is_missing(bench):
     assert len(bench("method=full", "positions=[40]", "steps=9", "gate=0")) == 7
 
 
+@pytest.mark.parametrize(("stagger", "due"), [("false", [0, 1, 2]), ("true", [0])])
+def test_a_round_is_captured_before_the_first_step_even_if_none_is_due_for_long(bench, monkeypatch, stagger, due):
+    rounds, step = [], Decoder.round
+
+    def round_of(decoder, rows):
+        rounds.append((list(rows), decoder.steps, any(decoder.rows)))
+        step(decoder, rows)
+
+    monkeypatch.setattr(Decoder, "round", round_of)
+    (line,) = bench("method=streaming", "positions=[10]", "steps=8", "gate=0", f"stagger={stagger}")
+    assert rounds == [(due, 0, False)]
+    assert float(line["evict_share"]) == 0
+
+
 def test_a_file_of_another_version_is_left_alone(bench, tmp_path, capsys):
     (tmp_path / "benchmark.csv").write_text("model,method\ntiny,full\n")
     with pytest.raises(SystemExit):
