@@ -12,19 +12,13 @@ import torch
 from bench_round import eviction, randomness, scores
 from bench_selection import selection
 from bench_step import attention, layers, step_writes
+from kvarena.runners.stopwatch import copy_bandwidth
 from triton.testing import do_bench_cudagraph
-
-
-def copy_bandwidth() -> float:
-    """GB/s, bytes read and written."""
-    source = torch.empty(2**30, dtype=torch.uint8, device="cuda")
-    target = torch.empty_like(source)
-    return 2 * source.nbytes / do_bench_cudagraph(lambda: target.copy_(source), return_mode="median") / 1e6
 
 
 def main(names: list[str]) -> None:
     torch.manual_seed(0)
-    copy = copy_bandwidth()
+    copy = copy_bandwidth(torch.device("cuda")) / 1e9
     print(f"{torch.cuda.get_device_name()}, torch {torch.__version__}: copy {copy:.0f} GB/s")
     times = {}
     for cases in (layers, step_writes, attention, selection, eviction, scores, randomness):
