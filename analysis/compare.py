@@ -1,12 +1,11 @@
 """`kvarena-report --compare A B`: two runs, paired by problem, and the problems that flipped."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
-from ..runners.record import Record
 from .load import Run, load
 from .setting import title
-from .stats import Estimate, Problem, difference, estimate, loops, problem_means, score
+from .stats import Estimate, Problem, difference, estimate
 
 SOLVED = 0.5  # a problem counts as solved from this share of its draws on
 
@@ -14,9 +13,9 @@ SOLVED = 0.5  # a problem counts as solved from this share of its draws on
 def compare(a: Path, b: Path) -> str:
     one, other = only(a), only(b)
     lines = [f"A  {describe(one)}", f"B  {describe(other)}", ""]
-    lines += side_by_side("pass@1", one, other, score)
-    lines += ["", *side_by_side("loop rate", one, other, loops), ""]
-    return "\n".join([*lines, *flips(problem_means(one.outcomes, score), problem_means(other.outcomes, score))]) + "\n"
+    lines += side_by_side("pass@1", one.scores, other.scores)
+    lines += ["", *side_by_side("loop rate", one.loops, other.loops), ""]
+    return "\n".join([*lines, *flips(one.scores, other.scores)]) + "\n"
 
 
 def only(path: Path) -> Run:
@@ -33,8 +32,7 @@ def describe(run: Run) -> str:
     return f"{labels['method']} on {title(*run.setting)}{budget}{state}"
 
 
-def side_by_side(name: str, a: Run, b: Run, measure: Callable[[Record], float | None]) -> list[str]:
-    one, other = problem_means(a.outcomes, measure), problem_means(b.outcomes, measure)
+def side_by_side(name: str, one: Mapping[Problem, float], other: Mapping[Problem, float]) -> list[str]:
     pair = difference(one, other)
     if not pair.num_common:
         return [f"{name}: no problem in common (A has {len(one)}, B has {len(other)})"]

@@ -1,4 +1,4 @@
-"""index.html: one file that needs no network, and the completions beside it, each in a script loaded when it is read.
+"""index.html: one file that needs no network, and the completions beside it, in scripts loaded when one is read.
 
 A page opened from the disk may not fetch files, but it may load scripts; so each completion is a call of `receive`.
 """
@@ -19,9 +19,10 @@ from ..runners.record import Record, replace
 from .load import DENSE, Run
 from .rounds import evictions, loop_onsets
 from .setting import title
-from .stats import loops, problem_means, score
+from .stats import score
 
 TEXTS = "texts"
+SCRIPT = 2**20  # characters after which a script takes no further completion
 FIGURES = "figures"
 WORD = 20  # characters that a mark is moved back by at most, to the beginning of a word
 
@@ -31,10 +32,12 @@ def write(
 ) -> Path:
     """`results` has a row for each run, in any order; `missing` says why a figure is not there."""
     places = {run.name: place for place, run in enumerate(runs)}
+    shutil.rmtree(output / TEXTS, ignore_errors=True)
+    names = [write_texts(run, output / TEXTS / str(place)) for place, run in enumerate(runs)]
     data = {
         "dense": DENSE,
         "rows": records(results.assign(place=results["run"].map(places))),
-        "settings": settings(runs),
+        "settings": settings(runs, names),
         "onsets": [[[x["evictions"], x["onset"]] for x in loop_onsets([run])] for run in runs],
         "figures": sorted(path.stem for path in (output / FIGURES).glob("*.svg")),
         "missing": missing,
@@ -49,9 +52,6 @@ def write(
         ("/* data */", script_safe(data)),
     ):
         html = html.replace(mark, text, 1)
-    shutil.rmtree(output / TEXTS, ignore_errors=True)
-    for place, run in enumerate(runs):
-        write_texts(run, output / TEXTS / str(place))
     path = output / "index.html"
     replace(path, html)
     return path
@@ -67,15 +67,13 @@ def script_safe(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
 
 
-def settings(runs: Sequence[Run]) -> list[dict[str, Any]]:
-    """For each task, difficulty and model: its problems, and what each run made of them."""
+def settings(runs: Sequence[Run], names: Sequence[Sequence[str]]) -> list[dict[str, Any]]:
+    """For each task, difficulty and model: its problems, and what each run made of them; names by `write_texts`."""
     found = []
     for setting in dict.fromkeys(run.setting for run in runs):
         places = [place for place, run in enumerate(runs) if run.setting == setting]
         problems = list(dict.fromkeys(key for place in places for key in problem_keys(runs[place].outcomes)))
-        means = {place: problem_means(runs[place].outcomes, score) for place in places}
-        looping = {place: problem_means(runs[place].outcomes, loops) for place in places}
-        problems.sort(key=lambda problem: -sum(means[place].get(problem, 0) for place in places))
+        problems.sort(key=lambda problem: -sum(runs[place].scores.get(problem, 0) for place in places))
         found.append(
             {
                 "title": title(*setting),
@@ -83,10 +81,10 @@ def settings(runs: Sequence[Run]) -> list[dict[str, Any]]:
                 "runs": [
                     {
                         "place": place,
-                        "draws": draws(runs[place].outcomes, problems),
+                        "draws": draws(runs[place].outcomes, names[place], problems),
                         "first_loops": first_loops(runs[place].outcomes, problems),
-                        "scores": [rounded(means[place].get(problem)) for problem in problems],
-                        "loops": [rounded(looping[place].get(problem)) for problem in problems],
+                        "scores": [rounded(runs[place].scores.get(problem)) for problem in problems],
+                        "loops": [rounded(runs[place].loops.get(problem)) for problem in problems],
                     }
                     for place in places
                 ],
@@ -99,12 +97,12 @@ def problem_keys(outcomes: Iterable[Record]) -> Iterable[tuple[str, str]]:
     return ((record.sample, record.target) for record in outcomes)
 
 
-def draws(outcomes: Iterable[Record], problems: Sequence[tuple[str, str]]) -> list[list[str]]:
-    """The names of the files of each problem's completions."""
-    names: dict[tuple[str, str], list[str]] = {problem: [] for problem in problems}
-    for place, record in enumerate(outcomes):
-        names[record.sample, record.target].append(str(place))
-    return list(names.values())
+def draws(outcomes: Sequence[Record], names: Sequence[str], problems: Sequence[tuple[str, str]]) -> list[list[str]]:
+    """The names of each problem's completions."""
+    found: dict[tuple[str, str], list[str]] = {problem: [] for problem in problems}
+    for record, name in zip(outcomes, names, strict=True):
+        found[record.sample, record.target].append(name)
+    return list(found.values())
 
 
 def first_loops(outcomes: Iterable[Record], problems: Sequence[tuple[str, str]]) -> list[int]:
@@ -119,36 +117,47 @@ def rounded(value: float | None) -> float | None:
     return None if value is None else round(value, 4)
 
 
-def write_texts(run: Run, folder: Path) -> None:
-    """One script a completion, named by the place of its record among the sorted ones."""
+def write_texts(run: Run, folder: Path) -> list[str]:
+    """Scripts of several completions; returns the name of each, as its record is sorted: SCRIPT-PLACE."""
     folder.mkdir(parents=True, exist_ok=True)
     places = {record.key: place for place, record in enumerate(run.outcomes)}
     budget = run.config.get("method", {}).get("budget", {})
+    names, number, calls, size = [""] * len(places), 0, [], 0
     for record in run.records():
         place = places[record.key]
-        call = f"receive({script_safe(f'{folder.name}/{place}')},{script_safe(text(record, budget))})"
-        folder.joinpath(f"{place}.js").write_text(call, encoding="utf-8")
+        names[place] = f"{number}-{place}"
+        calls.append(f"receive({script_safe(f'{folder.name}/{names[place]}')},{script_safe(text(record, budget))})")
+        size += len(calls[-1])
+        if size > SCRIPT:
+            folder.joinpath(f"{number}.js").write_text(";".join(calls), encoding="utf-8")
+            number, calls, size = number + 1, [], 0
+    if calls:
+        folder.joinpath(f"{number}.js").write_text(";".join(calls), encoding="utf-8")
+    return names
 
 
 def text(record: Record, budget: dict[str, Any]) -> dict[str, Any]:
     names = ("draw", "completion", "answer", "target", "note", "stop", "prompt_tokens", "num_tokens")
     names += ("num_evictions", "peak_slots", "loop_onset", "loop_period")
+    after = evictions(record, budget)
     return {name: getattr(record, name) for name in names} | {
         "score": score(record),
         "budget": budget.get("tokens"),
         "loop_character": None if record.loop_onset is None else units(record.completion, loop_character(record)),
-        "evictions": [[step, units(record.completion, character(record, step))] for step in evictions(record, budget)],
+        "evictions": [
+            [step, units(record.completion, at)] for step, at in zip(after, characters(record, after), strict=True)
+        ],
     }
 
 
-def character(record: Record, token: int) -> int:
-    """About where a token begins in the text: by proportion between both ends and the loop, moved back to a word."""
+def characters(record: Record, tokens: Sequence[int]) -> list[int]:
+    """About where tokens begin in the text: by proportion between both ends and the loop, moved back to a word."""
     known = [(0, 0), (record.num_tokens, len(record.completion))]
     if record.loop_onset:
         known.insert(1, (record.loop_onset, loop_character(record)))
-    tokens, characters = zip(*known, strict=True)
-    place = int(np.interp(token, tokens, characters))
-    return record.completion.rfind(" ", max(place - WORD, 0), place) + 1 or place
+    at, places = zip(*known, strict=True)
+    found = np.interp(tokens, at, places).astype(int).tolist()
+    return [record.completion.rfind(" ", max(place - WORD, 0), place) + 1 or place for place in found]
 
 
 def loop_character(record: Record) -> int:

@@ -14,6 +14,7 @@ import pandas as pd
 
 from ..runners.loops import Repetition, repetition
 from ..runners.record import Record, RunFolder
+from .stats import Problem, loops, problem_means, score
 
 DENSE = "full"
 REPORT = "report"  # what the report itself writes below RUNS_DIR
@@ -65,6 +66,16 @@ class Run:
             path = self.folder.records_file
             raise ValueError(f"{path} has two records of one sample and draw: delete the later one")
         return outcomes
+
+    @cached_property
+    def scores(self) -> dict[Problem, float]:
+        """The mean score of each problem that has a verdict."""
+        return problem_means(self.outcomes, score)
+
+    @cached_property
+    def loops(self) -> dict[Problem, float]:
+        """The share of each problem's completions that end in a loop."""
+        return problem_means(self.outcomes, loops)
 
     def sessions(self) -> list[dict[str, Any]]:
         """One for each process that worked on the run; a torn last line is left out."""

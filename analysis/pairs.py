@@ -1,15 +1,14 @@
 """Two runs, paired by problem: every compressed run against dense, and any two methods at one ratio."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from ..runners.record import Record
 from .load import DENSE, Run
-from .stats import Difference, Estimate, difference, holm, loops, problem_means, score
+from .stats import Estimate, difference, holm
 
 GAINS = ("gain", "loop_gain")  # of pass@1 and of the loop rate
 
@@ -32,15 +31,11 @@ def dense_runs(runs: Iterable[Run]) -> dict[tuple[str, str, str], Run]:
 
 def against(run: Run, dense: Run) -> dict[str, Any]:
     """Gains over dense, paired by problem."""
-    pairs = {"gain": paired(run, dense, score), "loop_gain": paired(run, dense, loops)}
+    pairs = {"gain": difference(run.scores, dense.scores), "loop_gain": difference(run.loops, dense.loops)}
     found: dict[str, Any] = {"common": pairs["gain"].num_common}
     for name, pair in pairs.items():
         found |= spread(name, pair.estimate) | {f"{name}_p": pair.p if pair.num_common else np.nan}
     return found
-
-
-def paired(run: Run, other: Run, measure: Callable[[Record], float | None]) -> Difference:
-    return difference(problem_means(run.outcomes, measure), problem_means(other.outcomes, measure))
 
 
 def spread(name: str, estimate: Estimate) -> dict[str, float]:

@@ -62,7 +62,7 @@ def problem_means(records: Iterable[Record], measure: Callable[[Record], float |
     for record in records:
         if (value := measure(record)) is not None:
             values[record.sample, record.target].append(value)
-    return {problem: float(np.mean(draws)) for problem, draws in values.items()}
+    return {problem: sum(draws) / len(draws) for problem, draws in values.items()}
 
 
 def estimate(means: Mapping[Problem, float]) -> Estimate:
@@ -108,16 +108,20 @@ def sign_flip(gaps: np.ndarray) -> float:
     if not len(gaps):
         return 1.0
     exact = 2 ** len(gaps) <= RESAMPLES
-    sums = np.abs(signs(len(gaps), exact) @ gaps)
+    signs = all_signs(len(gaps)) if exact else random_signs(1 << (len(gaps) - 1).bit_length())[:, : len(gaps)]
+    sums = np.abs(signs @ gaps)
     as_large = int((sums >= abs(gaps.sum()) - 1e-9).sum())
     return as_large / len(sums) if exact else (as_large + 1) / (len(sums) + 1)
 
 
-@lru_cache(maxsize=8)
-def signs(n: int, exact: bool) -> np.ndarray:
-    """Signs [flips, n]: all 2^n of them, or RESAMPLES at random."""
-    if exact:
-        return 1.0 - 2.0 * (np.arange(2**n)[:, None] >> np.arange(n) & 1)
+def all_signs(n: int) -> np.ndarray:
+    """[2^n, n]"""
+    return 1.0 - 2.0 * (np.arange(2**n)[:, None] >> np.arange(n) & 1)
+
+
+@lru_cache(maxsize=4)
+def random_signs(n: int) -> np.ndarray:
+    """[RESAMPLES, n]; asked for powers of two, so that few are made."""
     return 1.0 - 2.0 * np.random.default_rng(SEED).integers(2, size=(RESAMPLES, n))
 
 

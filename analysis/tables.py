@@ -8,9 +8,9 @@ import pandas as pd
 
 from ..runners.record import Record
 from .load import DENSE, Run
-from .pairs import GAINS, against, dense_runs, paired, place, spread
+from .pairs import GAINS, against, dense_runs, place, spread
 from .setting import SETTING
-from .stats import holm, loop_rate, loops, pass_at_1, problem_means, score
+from .stats import holm, loop_rate, pass_at_1, score
 
 COLUMNS = (
     *("task", "difficulty", "model", "method", "ratio", "tokens", "samples", "draws"),
@@ -154,8 +154,8 @@ def flags(run: Run, dense: Run | None) -> list[str]:
     if compressed and dense is None:
         found.append("no dense run")
     if compressed and dense is not None and records and dense.outcomes:
-        common = paired(run, dense, loops).num_common
-        problems = len(problem_means(run.outcomes, loops))
+        common = len(run.loops.keys() & dense.loops.keys())
+        problems = len(run.loops)
         if common < problems:
             found.append(f"{common} of {problems} problems in common with dense")
     return found

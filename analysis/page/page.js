@@ -279,7 +279,8 @@ function fetchText(key, then, failed) {
   const there = texts.get(key);
   if (there && there.text) return then(there.text);
   texts.set(key, { then });
-  const script = element("script", { src: `texts/${key}.js`, onerror: () => { texts.delete(key); failed(`texts/${key}.js is not beside this page`); } });
+  const file = `texts/${key.split("-")[0]}.js`;
+  const script = element("script", { src: file, onerror: () => { texts.delete(key); failed(`${file} is not beside this page`); } });
   script.addEventListener("load", () => script.remove());
   return document.head.append(script);
 }

@@ -1,7 +1,9 @@
 import json
+import re
 
 import pytest
-from kvarena.analysis.html import character, loop_character, script_safe, settings, text, units
+from kvarena.analysis import html
+from kvarena.analysis.html import characters, loop_character, script_safe, settings, text, units
 from kvarena.analysis.load import load
 
 
@@ -15,13 +17,28 @@ def test_a_script_is_not_ended_by_what_a_model_wrote():
 def test_the_problems_of_a_setting_are_sorted_by_how_many_runs_solve_them(write, tmp_path, record):
     write("a", [record(sample="x", score=0.0, loop_onset=1), record(sample="y")], samples=2)
     write("b", [record(sample="y", draw=1, score=0.0, loop_onset=1), record(sample="y", score=1.0)], samples=2, draws=2)
-    (found,) = settings(load(tmp_path))
+    (found,) = settings(load(tmp_path), [["0-0", "0-1"], ["1-0", "0-1"]])
     assert found["title"] == "graph_search (hard), reasoner"
     assert [problem["sample"] for problem in found["problems"]] == ["y", "x"]
     a, b = found["runs"]
-    assert (a["scores"], a["loops"], a["draws"], a["first_loops"]) == ([1.0, 0.0], [0.0, 1.0], [["1"], ["0"]], [0, 0])
+    assert (a["scores"], a["loops"], a["first_loops"]) == ([1.0, 0.0], [0.0, 1.0], [0, 0])
     assert (b["scores"], b["loops"], b["first_loops"]) == ([0.5, None], [0.5, None], [1, 0])
-    assert b["draws"] == [["0", "1"], []]
+    assert a["draws"] == [["0-1"], ["0-0"]]
+    assert b["draws"] == [["1-0", "0-1"], []]
+
+
+def test_scripts_hold_several_completions_and_names_say_which(write, tmp_path, record, monkeypatch):
+    """In the order in which they ended, named as they are sorted; a script ends with the one that fills it."""
+    monkeypatch.setattr(html, "SCRIPT", 1000)
+    write("a", [record(sample=name, completion=name * 500) for name in "cbad"], samples=4)
+    (run,) = load(tmp_path)
+    names = html.write_texts(run, tmp_path / "texts/7")
+    assert names == ["1-0", "0-1", "0-2", "1-3"]
+    for script, held in (("0", ["0-2", "0-1"]), ("1", ["1-0", "1-3"])):
+        calls = (tmp_path / f"texts/7/{script}.js").read_text()
+        assert re.findall(r'receive\("7/([-0-9]+)"', calls) == held
+    assert not (tmp_path / "texts/7/2.js").exists()
+    assert f'"completion":"{"b" * 500}"' in (tmp_path / "texts/7/0.js").read_text()
 
 
 def test_a_text_and_its_marks(record):
@@ -33,7 +50,7 @@ def test_a_text_and_its_marks(record):
 
 def test_marks_stand_before_words(record):
     row = record(completion="seven letters at least", num_tokens=22)
-    assert character(row, 10) == 6  # before "letters"
+    assert characters(row, [10]) == [6]  # before "letters"
 
 
 def test_where_a_loop_begins_in_the_text(record):
