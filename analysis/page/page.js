@@ -371,8 +371,9 @@ function display(body, text) {
     back.disabled = page === 0;
     on.disabled = page === pages - 1;
   };
+  if (!length && text.num_tokens) return body.replaceChildren(facts(text), element("p", { class: "hint" }, "This completion was packed without its text."));
   body.replaceChildren(facts(text), strip, element("div", { class: "bar" }, back, number, on, toLoop), paper);
-  turn(0);
+  return turn(0);
 }
 
 /* the characters from..to with a mark at each eviction and at the loop's onset */

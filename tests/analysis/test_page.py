@@ -67,7 +67,7 @@ def folder(writer, tmp_path_factory, record, dense, config):
     halves = [record(sample=p, **(looped if i >= 4 else right)) for i, p in enumerate(problems)]
     write("snap", halves, samples=6, config=config(128))
     write("vase", [record(sample=p, **right) for p in problems[:3]], samples=6, method="vase_dkv", ratio=2.0)
-    write("aime", [record(sample="p9", **right)], samples=1, task="aime25", difficulty=None)
+    write("aime", [record(sample="p9", **right | {"completion": ""})], samples=1, task="aime25", difficulty=None)
     report(root, root / "report")
     return root / "report"
 
@@ -142,6 +142,13 @@ def test_a_missing_text_is_said(chromium, folder, tmp_path):
     chromium.get(f"file://{tmp_path}/index.html")
     page = Page(chromium)
     page.wait(lambda: any("is not beside this page" in text for text in page.texts(".facts")))
+
+
+def test_a_text_that_was_left_out_of_an_archive_is_said(opened):
+    opened.driver.execute_script("choose(0)")
+    opened.wait(lambda: "This completion was packed without its text." in opened.texts(".side .hint"))
+    assert opened.all(".text-page") == []
+    assert opened.texts(".side .facts")[0].startswith("score 1 · 2,000 tokens")
 
 
 def test_methods_can_be_hidden_in_the_charts(opened):
