@@ -9,7 +9,8 @@ from pathlib import Path
 import pandas as pd
 
 from ..runners.record import replace
-from . import html, layout, wide
+from . import html, wide
+from . import narrow as layout
 from .archive import pack
 from .compare import compare
 from .figures import draw_all

@@ -1,7 +1,7 @@
 """Watched: another method's decisions, with queries and mass kept beside whether it asks for them or not.
 
 Not a method of its own: a trace of it (`engine.trace`) can be shown to every method, the ones that score by queries or
-by mass too. `scripts/compare_methods.py` reads such traces.
+by mass too. `scripts/traces/compare_methods.py` reads such traces.
 """
 
 from dataclasses import dataclass, replace

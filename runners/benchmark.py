@@ -19,17 +19,15 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from ..methods.policy import Policy
-from . import estimate, memory, provenance
-from .cache import GROWTH
-from .errors import one_line_errors, run_command
-from .gate import Witness, compare
+from .cache import memory
+from .cache.cache import GROWTH
 from .generate import Decoder
-from .measure import measure, weight_bytes
+from .job import estimate, provenance
+from .job.errors import one_line_errors, run_command
+from .job.sweep import cost
 from .model import DTYPES, Model, own_attention, random_model, shape_of
-from .placement import place
-from .stopwatch import copy_bandwidth
-from .sweep import cost
-from .timing import Timing, key, timed
+from .speed import Timing, Witness, compare, copy_bandwidth, measure, place, weight_bytes
+from .speed.timing import key, timed
 
 ROOM = 128  # steps beside the timed ones and an interval that a row has room for: the gate, looks
 

@@ -13,18 +13,16 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from . import estimate, provenance
-from .batches import Batches
-from .errors import USER_ERRORS, one_line, one_line_errors, run_command
-from .job import Job, build
-from .lock import Locked, locked
+from .generate import Request
+from .job import Job, build, estimate, provenance
+from .job.errors import USER_ERRORS, one_line, one_line_errors, run_command
+from .job.halvings import Batches
+from .job.interrupt import Stop
+from .job.progress import Progress, Tally
+from .job.sweep import Outcome, cost, in_share
+from .job.workers import Workers
 from .model import Tokenizer
-from .progress import Progress, Tally
-from .record import RunFolder, append_line
-from .rows import Request
-from .stop import Stop
-from .sweep import Outcome, cost, in_share
-from .workers import Workers
+from .record import Locked, RunFolder, append_line, locked
 
 
 def evaluate(job: Job) -> Outcome:

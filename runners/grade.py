@@ -17,8 +17,7 @@ from omegaconf import OmegaConf
 
 from ..tasks.sample import Sample
 from ..tasks.task import Task
-from .lock import locked
-from .record import Record, RunFolder
+from .record import Record, RunFolder, locked
 
 
 def grade(folder: RunFolder, pool: Executor, ungraded: bool = False) -> str:

@@ -10,17 +10,16 @@ from typing import Any
 from hydra.errors import InstantiationException
 from omegaconf import DictConfig
 
-from . import provenance
-from .job import Job, build
+from .generate import Request
+from .job import Job, build, provenance
 from .model import Tokenizer
 from .record import Record, RunFolder
-from .rows import Request
 
 # nothing of these is needed to read a run
 HERE = {
-    "workers": {"_target_": "kvarena.runners.worker.Local"},
+    "workers": {"_target_": "kvarena.runners.workers.local.Local"},
     "attention": {"_target_": "kvarena.runners.attention.Own"},
-    "logger": {"_target_": "kvarena.runners.logger.Silent"},
+    "logger": {"_target_": "kvarena.runners.job.logger.Silent"},
     "num_workers": 1,
     "device": "cpu",
 }

@@ -88,14 +88,14 @@ case $name in
         whole=(kvarena-benchmark "${whole[@]}" method=vase_attnv compression.tokens=4096 'positions=[256]' steps=16384)
         run "${timed[@]}" dry_run="$dry_run"
         run "${whole[@]}" dry_run="$dry_run"
-        if [[ $dry_run == false ]]; then python3 -m kvarena.analysis.throughput "$runs_dir/benchmark.csv"; fi
+        if [[ $dry_run == false ]]; then python3 -m kvarena.analysis.studies.throughput "$runs_dir/benchmark.csv"; fi
         ;;
     *)
         if ((jobs == 1)); then share 0 || status=1; else share_all || status=1; fi
         if [[ $dry_run == false ]]; then
             kvarena-grade "$runs_dir" --ungraded
             kvarena-report "$runs_dir" --archive "$runs_dir/report/runs.tar.xz"
-            if [[ $name == pilot_embedded ]]; then python3 -m kvarena.analysis.pilot "$runs_dir"; fi
+            if [[ $name == pilot_embedded ]]; then python3 -m kvarena.analysis.studies.pilot "$runs_dir"; fi
         fi
         ;;
 esac

@@ -51,12 +51,12 @@ SHORT_BENCHMARK = {
 }
 # scripts: arguments that are added, and the last of two counts
 SHORT_SCRIPTS = {
-    "benchmark_eviction.py": ["--turns=1", "--rounds=1", "--batch-size=2", "--tokens=64", "--methods=full,knorm"],
-    "compare_methods.py": ["--methods=snapkv,knorm"],
-    "compare_precision.py": ["--methods=snapkv,knorm"],
+    "speed/eviction.py": ["--turns=1", "--rounds=1", "--batch-size=2", "--tokens=64", "--methods=full,knorm"],
+    "traces/compare_methods.py": ["--methods=snapkv,knorm"],
+    "traces/compare_precision.py": ["--methods=snapkv,knorm"],
     "method_table.py": ["--page=methods.md"],
     "standin_model.py": [],
-    "bench_kernels.py": [],
+    "speed/kernels.py": [],
 }
 
 
@@ -67,11 +67,11 @@ class Instead(NamedTuple):
 
 DRY, COMPOSED = ("dry_run=true",), ("--cfg", "hydra")  # builds all but the weights; builds the config
 ELSEWHERE = {
-    "engine=graphs": Instead(("engine=eager",), "it needs a GPU: tests/runners/test_graphs.py there"),
-    "workers=ray": Instead(DRY, "eight workers: tests/runners/test_shard.py starts two"),
-    "logger=wandb": Instead(DRY, "its service takes seconds: tests/runners/test_wandb_logger.py logs offline"),
+    "engine=graphs": Instead(("engine=eager",), "it needs a GPU: tests/runners/graphs/test_decoder.py there"),
+    "workers=ray": Instead(DRY, "eight workers: tests/runners/workers/test_ray_pool.py starts two"),
+    "logger=wandb": Instead(DRY, "its service takes seconds: tests/runners/job/test_wandb_logger.py logs offline"),
     "hydra/launcher=submitit_slurm": Instead(COMPOSED, "it needs a cluster"),
-    "hydra/launcher=submitit_local": Instead(COMPOSED, "a process a job: tests/runners/test_sweep.py starts them"),
+    "hydra/launcher=submitit_local": Instead(COMPOSED, "a process a job: tests/runners/job/test_sweep.py starts them"),
     "hydra/launcher=ray": Instead(COMPOSED, "it needs a GPU"),
     "push_dashboard.py": Instead(("--help",), "it needs an account: tests/scripts/test_push_dashboard.py"),
 }
@@ -184,9 +184,9 @@ class Shell:
             self.script(*arguments)
 
     def script(self, path: str, *arguments: str) -> None:
-        file, rest = Path(path).name, list(arguments)
+        file, rest = path.removeprefix("scripts/"), list(arguments)
         assert Path(path).is_file()
-        if file == "bench_kernels.py" and not torch.cuda.is_available():
+        if file == "speed/kernels.py" and not torch.cuda.is_available():
             compile(Path(path).read_text(), path, "exec")  # it times a GPU
             return
         rest += instead([file]) or SHORT_SCRIPTS[file]

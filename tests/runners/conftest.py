@@ -14,9 +14,8 @@ from pathlib import Path
 import pytest
 import torch
 from kvarena.kernels.noise import Noise
-from kvarena.runners.cache import KVCache
-from kvarena.runners.layer import Shape
-from kvarena.runners.prefill import Prefill
+from kvarena.runners.cache import KVCache, Shape
+from kvarena.runners.generate.prefill import Prefill
 from kvarena.runners.record import Record
 
 RECORD = Record(

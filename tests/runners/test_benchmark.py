@@ -12,12 +12,10 @@ from kvarena.methods.h2o import H2O
 from kvarena.methods.quest import Quest
 from kvarena.methods.streaming import StreamingLLM
 from kvarena.runners.benchmark import main
-from kvarena.runners.gate import Witness, compare
 from kvarena.runners.generate import Decoder
-from kvarena.runners.measure import measure, weight_bytes
 from kvarena.runners.model import own_attention
-from kvarena.runners.placement import place
 from kvarena.runners.sampler import Greedy
+from kvarena.runners.speed import Witness, compare, measure, place, weight_bytes
 
 TINY = ["shape=tiny", "engine=eager", "device=cpu", "dtype=float32", "batch_size=3", "compression.tokens=96"]
 BUDGET = Budget(tokens=32, recent=8, sinks=2, interval=8)
@@ -122,7 +120,7 @@ def test_a_position_that_does_not_fit_is_left_out(bench, capsys, monkeypatch):
 @pytest.mark.parametrize("steps", [8, 1100])
 def test_nothing_moves_while_it_is_timed(bench, monkeypatch, name, steps):
     """Room is made once, or a new capture would count as steps."""
-    monkeypatch.setattr("kvarena.runners.layer.Layer.grow", None)
+    monkeypatch.setattr("kvarena.runners.cache.layer.Layer.grow", None)
     bench(f"method={name}", "positions=[200]", f"steps={steps}", "gate=8", "batch_size=1")
 
 

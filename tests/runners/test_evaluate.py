@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 from kvarena.analysis import load
 from kvarena.analysis.tables import results
-from kvarena.runners.clock import Usage
+from kvarena.runners.cache import Usage
 from kvarena.runners.evaluate import main
-from kvarena.runners.generate import Generation
-from kvarena.runners.judge import judge
+from kvarena.runners.generate.decoder import Generation
 from kvarena.runners.model import Checkpoint
 from kvarena.runners.record import Record, RunFolder
+from kvarena.runners.workers import judge
 from kvarena.tasks.task import Grade, Sample, Task
 
 REASONER = str(files("kvarena.models") / "reasoner")
@@ -86,7 +86,7 @@ def test_dense_solves_the_problems(kvarena, tmp_path):
 
 def test_a_row_that_breaks_is_counted_and_not_graded(kvarena, tmp_path, monkeypatch):
     """Every other row stops at its third token; the others are right, and so is the accuracy."""
-    monkeypatch.syspath_prepend(Path(__file__).parent)
+    monkeypatch.syspath_prepend(Path(__file__).parents[1])
     kvarena("output_dir=run", "method=full", "max_tokens=326", "num_samples=6", "sampler._target_=fragile.Poisoned")
     records = RunFolder(path=tmp_path / "run").records()
     broken = [record for record in records if record.stop == "error"]

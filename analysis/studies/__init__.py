@@ -1,0 +1,1 @@
+"""Studies of ours: the pilot on the embedded suite, VaSE's claims, throughput."""

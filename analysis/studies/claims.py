@@ -1,0 +1,71 @@
+"""What VaSE's pilot study says is better than what, counted over the tasks and ratios of another study.
+
+Each claim is a pair of methods. A cell is one task at one ratio; in it the two are paired by problem, and a gain counts
+where its 95 % interval excludes zero.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from ..load import Run
+from ..narrow import piped, write
+from ..pairs import against
+from ..published import published
+
+
+class Claim(NamedTuple):
+    what: str
+    better: str
+    than: str
+
+
+CLAIMS = (
+    Claim("an eighth of the slots for large values helps", "snapkv_values_eighth", "snapkv"),
+    Claim("a quarter helps", "snapkv_values", "snapkv"),
+    Claim("half of them helps", "snapkv_values_half", "snapkv"),
+    Claim("sampling helps", "snapkv_sample", "snapkv"),
+    Claim("a quarter and sampling help", "vase_attnv", "snapkv"),
+    Claim("half and sampling help", "vase_attnv_half", "snapkv"),
+    Claim("a projection drawn anew helps", "vase_dkv", "curdkv_vase"),
+    Claim("large values matter more than any", "evict_random", "evict_large"),
+    Claim("eviction beats selection", "vase_attnv", "quest"),
+    Claim("eviction beats selection", "vase_dkv", "quest"),
+)
+COLUMNS = ("claim", "better", "than", "published", "cells", "above", "below", "gain", "loop_gain")
+
+
+def claims(runs: Sequence[Run]) -> pd.DataFrame:
+    """A row a claim: the published gain on GSM8K (nan: none), cells above and below zero, the mean gain of all."""
+    cells = {(run.setting, run.labels["ratio"], run.labels["method"]): run for run in runs if run.outcomes}
+    theirs = published().query("task == 'gsm8k' and metric == 'accuracy'").set_index("method")["value"] / 100
+    rows = []
+    for claim in CLAIMS:
+        found = [
+            against(run, other)
+            for (setting, ratio, method), run in cells.items()
+            if method == claim.better and (other := cells.get((setting, ratio, claim.than)))
+        ]
+        if found:
+            gain = theirs.get(claim.better, np.nan) - theirs.get(claim.than, np.nan)
+            rows.append(row(claim, float(gain), found))
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def row(claim: Claim, gain: float, found: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        **dict(zip(COLUMNS, (*claim, gain), strict=False)),
+        "cells": len(found),
+        "above": sum(cell["gain_low"] > 0 for cell in found),
+        "below": sum(cell["gain_high"] < 0 for cell in found),
+        "gain": float(np.mean([cell["gain"] for cell in found])),
+        "loop_gain": float(np.mean([cell["loop_gain"] for cell in found])),
+    }
+
+
+def markdown(table: pd.DataFrame) -> str:
+    gains = {name: write(table[name], "{:+.2f}") for name in ("published", "gain", "loop_gain")}
+    counts = {name: write(table[name], "{}") for name in ("cells", "above", "below")}
+    return piped(table.assign(**gains, **counts))

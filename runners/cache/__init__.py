@@ -1,0 +1,15 @@
+"""The KV cache: the only memory of a run, and its only writer.
+
+`KVCache` holds a `Layer` of columns for each layer of a model and a `Clock` for each row: the host counts, the device
+computes. A policy sees a layer through a view. `memory` says what fits, `Trace` writes what was kept, `replay` plays it
+again. Nothing here knows of prompts, tokens or requests.
+"""
+
+from . import memory
+from .cache import KVCache
+from .clock import Clock, Usage
+from .layer import Layer, Shape
+from .trace import Trace
+from .view import Facts, view_of
+
+__all__ = ["Clock", "Facts", "KVCache", "Layer", "Shape", "Trace", "Usage", "memory", "view_of"]

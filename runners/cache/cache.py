@@ -1,0 +1,199 @@
+"""The KV cache: the only memory, and its only writer.
+
+A layer is a set of preallocated columns [B, H, N, ...]; an eviction permutes them in place. Rows are independent: each
+has its own prompt, lengths and clock, and leaves when it ends.
+
+B rows, R rows of a round, L layers, H KV heads, Hq query heads, N slots (the capacity), D head dim.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import cast
+
+import torch
+from torch import Tensor
+
+from ...kernels import attend, evict
+from ...kernels.append import append
+from ...kernels.noise import Noise
+from ...methods.policy import Eviction, LayerView, Policy
+from ..attention import Attention, Own
+from .clock import Clock, Usage
+from .layer import Layer, Shape
+from .reading import Reading
+from .view import Facts, view_of
+
+GROWTH = 1024  # slots that a layer without a bound has room for beside the prompt, before it grows
+
+
+@dataclass(kw_only=True)
+class KVCache:
+    """Memory for `batch_size` rows of one model under one policy; `longest` counts prompt and completion.
+
+    The host counts (`clocks`), the device computes: a step asks the host nothing, so it can be captured in a CUDA graph
+    and replayed several times before the clocks follow (`advance`, then `count`).
+    """
+
+    policy: Policy
+    shape: Shape
+    batch_size: int
+    longest_prompt: int
+    longest: int
+    dtype: torch.dtype
+    device: torch.device
+    attention: Attention = field(default_factory=Own)
+    layers: list[Layer] = field(init=False)
+    clocks: list[Clock | None] = field(init=False)  # None: idle
+    ahead: int = field(init=False, default=1)  # steps that may be taken before the clocks follow
+
+    def __post_init__(self) -> None:
+        slots = min(self.longest, max(self.longest_prompt + GROWTH, GROWTH))
+        self.layers = [
+            Layer.empty(self.policy, self.shape, self.batch_size, self.room(layer, slots), self.dtype, self.device)
+            for layer in range(self.shape.layers)
+        ]
+        self.clocks = [None] * self.batch_size
+        self.positions = torch.zeros(self.batch_size, dtype=torch.int64, device=self.device)  # of the next token
+        self.active = torch.zeros(self.batch_size, dtype=torch.int32, device=self.device)  # 1: the row grows
+        self.noise = Noise(keys=torch.zeros(self.batch_size, 2, dtype=torch.int64, device=self.device))
+        self._read = torch.zeros(self.batch_size, dtype=torch.int64, device=self.device)  # slots, by a selection
+
+    def capacity(self, layer: int) -> int:
+        """Slots per KV head that a layer may fill."""
+        return self.room(layer, self.longest)
+
+    def room(self, layer: int, slots: int) -> int:
+        """Slots of a layer of which so many can be filled: fewer where the policy is bounded."""
+        bound = self.policy.capacity(layer, self.shape.layers, self.longest_prompt)
+        return slots if bound is None else min(bound, self.longest)
+
+    def reserve(self) -> bool:
+        """Make room for the steps ahead where layers grow with the sequence; says whether memory has moved."""
+        moved = False
+        for index, layer in enumerate(self.layers):
+            slots, most = layer.keys.shape[2], self.capacity(index)
+            if slots < most and (needed := min(self._longest(index), most)) > slots:
+                layer.grow(min(most, max(needed, 2 * slots)), self.policy.needs)
+                moved = True
+        return moved
+
+    def _longest(self, index: int) -> int:
+        """Slots that no head of the layer exceeds in the steps ahead."""
+        return max(clock.longest(index) if clock else 0 for clock in self.clocks) + self.ahead
+
+    def admit(self, row: int, prompt: int, key: tuple[int, int]) -> None:
+        """Give an idle row to a prompt of so many tokens; `Prefill` then fills it."""
+        assert self.clocks[row] is None
+        self.clocks[row] = Clock(policy=self.policy, num_layers=self.shape.layers, prompt=prompt)
+        self.noise.keys[row] = torch.tensor(key, device=self.device)
+        self.positions[row], self.active[row], self._read[row] = prompt, 1, 0
+        for layer in self.layers:
+            layer.lengths[row] = prompt
+            layer.positions[row] = -1
+            layer.values[row] = 0  # a row that broke leaves NaN, and 0 weight times NaN is NaN
+
+    def attend(self, index: int, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
+        """Append one new token a row, then attend. query [B, Hq, 1, D], key, value [B, H, 1, D] -> [B, 1, Hq, D]."""
+        layer, grouped, page = self.layers[index], query.reshape(self.batch_size, *self.shape[1:]), self.policy.page
+        new = dict(query=grouped, key=key.squeeze(2), value=value.squeeze(2))
+        lengths = append(layer, **new, position=self.positions, active=self.active, page=page)
+        chosen = self.policy.read(grouped, self._reading(index, lengths)) if self.policy.selects else None
+        longest = min(self._longest(index), layer.keys.shape[2])
+        output, lse = self.attention(
+            grouped, layer.keys, layer.values, lengths, longest=longest, scale=scale, pages=chosen, page=page
+        )
+        if layer.mass.numel():
+            attend.add_mass(layer.mass, grouped, layer.keys, lengths, lse, scale=scale)
+        if self.policy.selects:
+            slots = layer.keys.shape[2]
+            attend.add_reads(self._read, lengths, self.active, pages=chosen, page=page, num_slots=slots)
+        return output.view(self.batch_size, 1, -1, self.shape.dim)
+
+    def _reading(self, index: int, lengths: Tensor) -> Reading:
+        """What a selection sees, its new token included."""
+        return Reading(
+            memory=self.layers[index],
+            policy=self.policy,
+            layer=index,
+            num_layers=self.shape.layers,
+            lengths=lengths,
+            position=self.positions,
+            noise=self.noise,
+        )
+
+    def advance(self, going: Tensor | None = None) -> None:
+        """Close a step on the device: every active row is one token longer; it stays active where `going` [B]."""
+        self.positions += self.active
+        if going is not None:
+            self.active *= going
+
+    def count(self, row: int, steps: int = 1) -> None:
+        """Close steps of a row on the host."""
+        self.clocks[row].step(steps)
+
+    def due(self) -> list[int]:
+        return [row for row, clock in enumerate(self.clocks) if clock and clock.due]
+
+    def evict(self, rows: Sequence[int]) -> None:
+        """One round for these rows, in all layers."""
+        self.drop(torch.tensor(rows, device=self.device), self.numbers(rows).to(self.device))
+        self.evicted(rows)
+
+    def evicted(self, rows: Sequence[int]) -> None:
+        """Close a round on the host."""
+        for row in rows:
+            self.clocks[row].evicted()
+
+    def drop(self, at: Tensor, numbers: Tensor) -> None:
+        """A round on the device for rows `at` [R], whose `numbers` [R, ...] the host has written.
+
+        All rows, in their order, are seen in place; fewer are copied.
+        """
+        policy = cast(Eviction, self.policy)  # of no other is a row ever due
+        plain = type(policy).keep is Eviction.keep  # its rule in one kernel
+        facts = Facts.of(slice(None) if len(at) == self.batch_size else at, numbers, self.noise)
+        for index, layer in enumerate(self.layers):
+            view = self.view(index, facts)
+            # a policy with a rule of its own scores for itself
+            score = policy.score(view) if plain or policy.needs.rank else torch.empty(0)
+            keep = torch.empty(0) if plain else policy.keep(view)
+            if policy.needs.rank:
+                due = view.excess[:, None, None] > 0
+                layer.rank[facts.at] = torch.where(due, policy.place(view, score), view.rank)
+            if plain:
+                seen = dict(positions=view.positions, evictable=view.evictable, excess=view.excess)
+                evict.drop(layer.columns, layer.lengths, at, score=score, **seen)
+            else:
+                evict.compact(layer.columns, layer.lengths, at, keep)
+
+    def numbers(self, rows: Sequence[int]) -> Tensor:
+        """[R, 3 + 2 L] int32, on the host: what a round needs to know of these rows."""
+        idle = Clock(policy=self.policy, num_layers=self.shape.layers, prompt=0)
+        return torch.tensor([(self.clocks[row] or idle).numbers for row in rows], dtype=torch.int32)
+
+    def facts(self, rows: Sequence[int] | None = None) -> Facts:
+        """What views of these rows, or of all, have in common over the layers."""
+        rows = range(self.batch_size) if rows is None else rows
+        return Facts.of(torch.tensor(list(rows), device=self.device), self.numbers(rows).to(self.device), self.noise)
+
+    def view(self, index: int, facts: Facts) -> LayerView:
+        """What a policy sees of a layer."""
+        return view_of(self.layers[index], index, self.policy, facts)
+
+    def release(self, row: int) -> Usage:
+        """The row is done: its account, and the row free for the next prompt."""
+        clock = self.clocks[row]
+        read = clock.mean_slots
+        if self.policy.selects and clock.steps:
+            read = self._read[row].item() / (clock.steps * self.shape.layers * self.shape.heads)
+        self.clocks[row] = None
+        self.positions[row] = self.active[row] = 0
+        for layer in self.layers:
+            layer.lengths[row] = 0
+        slot_bytes = sum(layer.slot_bytes for layer in self.layers)
+        return clock.usage(read, slot_bytes, sum(layer.row_bytes for layer in self.layers))
+
+    def clear(self) -> None:
+        for row, clock in enumerate(self.clocks):
+            if clock:
+                self.release(row)

@@ -1,0 +1,116 @@
+"""The host's account of one row: when it is due, and what it has cost so far. No tensor, no question to the device.
+
+L layers. A row is due when resident > tokens and (resident - tokens) mod interval = 0, after the step, for all layers
+together; just after the prompt only where the budget says so.
+"""
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from ...methods.budget import Budget
+from ...methods.policy import Policy
+
+
+class Usage(NamedTuple):
+    """What a row has cost."""
+
+    num_evictions: int
+    peak_slots: float  # per KV head, mean over layers
+    mean_slots: float  # the same, mean over steps
+    tokens_read: float  # slots that a step attends to: mean over steps, layers and heads
+    resident_bytes: int  # at the peak
+
+
+@dataclass(kw_only=True)
+class Clock:
+    policy: Policy
+    num_layers: int
+    prompt: int  # tokens
+    position: int = field(init=False)  # tokens appended so far: the position of the next one
+    resident: list[int] = field(init=False)  # [L] live slots per KV head, the mean where heads differ
+    round: int = 0  # evictions so far
+    steps: int = 0
+    peak_slots: float = field(init=False)  # largest mean of `resident` over layers
+    slot_steps: float = 0.0  # sum over steps of that mean, the new slot counted
+    _since: int = field(init=False)  # resident slots of a layer whose budget is `tokens`
+
+    def __post_init__(self) -> None:
+        self.position = self._since = self.prompt
+        self.resident = [self.prompt] * self.num_layers
+        self.peak_slots = float(self.prompt)
+
+    def step(self, count: int = 1) -> None:
+        """So many steps, none of them due but the last."""
+        mean = sum(self.resident) / self.num_layers
+        self.position += count
+        self.steps += count
+        self._since += count
+        self.resident = [slots + count for slots in self.resident]
+        self.peak_slots = max(self.peak_slots, mean + count)
+        self.slot_steps += count * mean + count * (count + 1) / 2
+
+    @property
+    def _budget(self) -> Budget | None:
+        return self.policy.budget if self.policy.evicts else None
+
+    @property
+    def due(self) -> bool:
+        budget = self._budget
+        if budget is None:
+            return False
+        over = self._since - budget.tokens
+        if not self.steps:
+            return over > 0 and budget.prefill
+        return over > 0 and budget.interval > 0 and over % budget.interval == 0
+
+    @property
+    def steps_to_due(self) -> int | None:
+        """How many steps from here the row is due next, at least 1; None: never."""
+        budget = self._budget
+        if budget is None or budget.interval == 0:
+            return None
+        over = self._since - budget.tokens
+        return budget.interval - (over % budget.interval if over > 0 else over)
+
+    def excess(self, layer: int) -> int:
+        """Slots that the layer drops per head if it evicts now."""
+        tokens = self._tokens(layer)
+        return 0 if tokens is None else max(0, self.resident[layer] - tokens)
+
+    def longest(self, layer: int) -> int:
+        """Slots that no head of the layer exceeds."""
+        return self.position if self.policy.uneven else self.resident[layer]
+
+    def protected(self, layer: int) -> int:
+        """Positions of the layer below this are never dropped."""
+        budget = self._budget
+        return budget.protected(self.prompt, self._tokens(layer)) if budget else 0
+
+    def _tokens(self, layer: int) -> int | None:
+        return self.policy.tokens_at(layer, self.num_layers, self.position)
+
+    @property
+    def numbers(self) -> list[int]:
+        """[3 + 2 L]: round, first recent position, position of the next token; then of each layer protected, excess."""
+        recent, layers = self._budget.recent if self._budget else 0, range(self.num_layers)
+        protected, excess = map(self.protected, layers), map(self.excess, layers)
+        return [self.round, self.position - recent, self.position, *protected, *excess]
+
+    def evicted(self) -> None:
+        self.resident = [slots - self.excess(layer) for layer, slots in enumerate(self.resident)]
+        self._since = self.policy.budget.tokens
+        self.round += 1
+
+    @property
+    def mean_slots(self) -> float:
+        return self.slot_steps / self.steps if self.steps else self.peak_slots
+
+    def usage(self, tokens_read: float, slot_bytes: int, row_bytes: int) -> Usage:
+        """Bytes of a slot, all layers and heads together, and of what does not depend on the slots."""
+        return Usage(
+            num_evictions=self.round,
+            peak_slots=self.peak_slots,
+            mean_slots=self.mean_slots,
+            tokens_read=tokens_read,
+            resident_bytes=round(self.peak_slots * slot_bytes) + row_bytes,
+        )

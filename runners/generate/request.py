@@ -1,0 +1,71 @@
+"""What goes into the decode loop, what it keeps of a row under way, and what comes out."""
+
+import time
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
+
+from ..cache import Usage
+
+Stop = Literal["eos", "length", "error"]
+
+
+class Request(NamedTuple):
+    sample: str
+    draw: int
+    prompt: Sequence[int]  # token ids, at least one
+
+    def check(self, longest: int) -> None:
+        if not 0 < (length := len(self.prompt)) <= longest:
+            raise ValueError(f"sample {self.sample}: prompt of {length} tokens, not 1 to {longest}")
+
+
+class Generation(NamedTuple):
+    sample: str
+    draw: int
+    token_ids: list[int]  # without the prompt; the eos token, where there is one, included
+    stop: Stop
+    prompt_tokens: int
+    usage: Usage
+    prefill_s: float
+    decode_s: float  # from the prefill to the end, neighbours' work included
+
+
+@dataclass(kw_only=True)
+class Row:
+    """A request under way."""
+
+    request: Request
+    prefill_s: float
+    started: float
+    token_ids: list[int] = field(default_factory=list)
+    stop: Stop | None = None
+
+    def take(self, tokens: Sequence[int], ends: Collection[int], max_tokens: int) -> int:
+        """Take tokens that were chosen, -1 for none, up to the one that stops the row; says how many these are."""
+        taken = 0
+        while self.stop is None and taken < len(tokens):
+            token = tokens[taken]
+            taken += 1
+            if token < 0:
+                self.stop = "error"
+                break
+            self.token_ids.append(token)
+            if token in ends:
+                self.stop = "eos"
+            elif len(self.token_ids) == max_tokens:
+                self.stop = "length"
+        return taken
+
+    def ended(self, usage: Usage) -> Generation:
+        assert self.stop
+        return Generation(
+            sample=self.request.sample,
+            draw=self.request.draw,
+            token_ids=self.token_ids,
+            stop=self.stop,
+            prompt_tokens=len(self.request.prompt),
+            usage=usage,
+            prefill_s=self.prefill_s,
+            decode_s=time.perf_counter() - self.started,
+        )

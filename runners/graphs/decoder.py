@@ -1,0 +1,127 @@
+"""The decode loop with its step and its rounds captured in CUDA graphs: the same tokens, without the host in between.
+
+Single tokens take fused layers (`fused.py`), or the model's own, compiled one by one; prompts take the model as it is.
+A step is captured before the first prompt, and again where a dense layer has moved; a round is captured for 1, 2, 4,
+... rows as they come, padded with rows that have nothing to drop.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..cache import Shape
+from ..generate import Decoder
+from .fused import FusedLayer, fuse
+
+WARM_UP = 3  # calls before a capture: compilation, and what libraries allocate on first use
+
+
+class Program:
+    """Work on tensors that stay in place, captured once and replayed."""
+
+    def __init__(self, work: Callable[[], None], pool: Any, warm_up: int) -> None:
+        self.graph = torch.cuda.CUDAGraph()
+        side = torch.cuda.Stream()
+        side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side):
+            for _ in range(warm_up):
+                work()
+        torch.cuda.current_stream().wait_stream(side)
+        # relaxed: a kernel that meets a new size may have to be loaded
+        with torch.cuda.graph(self.graph, pool=pool, capture_error_mode="relaxed"):
+            work()
+
+    def __call__(self) -> None:
+        self.graph.replay()
+
+
+@dataclass(kw_only=True)
+class Round:
+    """Evictions of so many rows."""
+
+    at: Tensor  # [R] int64, which rows
+    numbers: Tensor  # [R, 3 + 2 L] int32, what the host says of them
+    program: Program
+
+
+@dataclass(kw_only=True)
+class GraphDecoder(Decoder):
+    """Needs a CUDA device and Triton."""
+
+    look: int = 8
+    _layers: dict[nn.Module, Callable] = field(init=False)
+    _step: Program | None = field(init=False, default=None)
+    _rounds: dict[int, Round] = field(init=False, default_factory=dict)
+
+    @classmethod
+    def check(cls, shape: Shape, device: torch.device) -> None:
+        if device.type != "cuda":
+            raise ValueError(f"engine=graphs needs a CUDA device, and the model is on {device}: use engine=eager")
+        super().check(shape, device)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        fuse(self.model)
+        self._layers = {
+            layer: FusedLayer.of(layer) or torch.compile(layer.forward, dynamic=False)
+            for layer in self.model.model.layers
+        }
+        self._pool = torch.cuda.graph_pool_handle()
+
+    def prepare(self) -> None:
+        """Capture the step while no row is live, so that warming up changes nothing that counts."""
+        if self._step is None:
+            self._capture_step(warm_up=WARM_UP)
+            self.chosen.restart()
+
+    def _capture_step(self, warm_up: int) -> None:
+        with forwards(self._layers):
+            self._step = Program(super().step, self._pool, warm_up)
+
+    def moved(self) -> None:
+        """The programs point to memory that is gone. A capture alone runs nothing, so live rows stay as they are."""
+        self._rounds.clear()
+        self._capture_step(warm_up=0)
+
+    def step(self) -> None:
+        assert self._step
+        self._step()
+
+    def round(self, rows: Sequence[int]) -> None:
+        size = min(1 << (len(rows) - 1).bit_length(), self.batch_size)
+        if size not in self._rounds:
+            self._rounds[size] = self._capture_round(size)
+        program = self._rounds[size]
+        due = set(rows)
+        others = [row for row in range(self.batch_size) if row not in due]
+        padded = sorted([*rows, *others[: size - len(rows)]])
+        numbers = self.cache.numbers(padded)
+        for place, row in enumerate(padded):
+            if row not in due:
+                numbers[place, -self.cache.shape.layers :] = 0  # nothing to drop
+        program.at.copy_(torch.tensor(padded), non_blocking=True)
+        program.numbers.copy_(numbers, non_blocking=True)
+        program.program()
+
+    def _capture_round(self, size: int) -> Round:
+        """Warmed up on rows that have nothing to drop."""
+        at = torch.arange(size, device=self.device)
+        numbers = self.cache.numbers(range(size)).to(self.device)
+        numbers[:, -self.cache.shape.layers :] = 0
+        return Round(at=at, numbers=numbers, program=Program(lambda: self.cache.drop(at, numbers), self._pool, WARM_UP))
+
+
+@contextmanager
+def forwards(layers: Mapping[nn.Module, Callable]) -> Iterator[None]:
+    """Layers run so inside, and as before outside."""
+    for layer, forward in layers.items():
+        layer.forward = forward
+    try:
+        yield
+    finally:
+        for layer in layers:
+            del layer.forward

@@ -1,0 +1,172 @@
+"""A config made real: everything it names, built and checked before any weight is loaded."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from ...methods.policy import Policy
+from ...tasks.task import Sample, Task
+from ..attention import Attention
+from ..generate import Decoder, Request
+from ..model import DTYPES, Checkpoint, Tokenizer, shape_of
+from ..sampler import Sampler
+from .logger import Logger
+from .provenance import identity
+from .workers import Staff
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    config: Mapping[str, Any]  # resolved
+    labels: Mapping[str, Any]  # how tables call it
+    task: Task
+    policy: Policy
+    checkpoint: Checkpoint
+    sampler: Sampler
+    engine: partial[Decoder]
+    attention: Attention
+    samples: Sequence[Sample]
+    workers: Staff
+    logger: Logger
+    device: torch.device | None  # None: this process computes nothing
+
+    @property
+    def identity(self) -> str:
+        return identity(self.labels, self.config)
+
+    @property
+    def folder(self) -> Path:
+        if self.config["output_dir"]:
+            return Path(self.config["output_dir"])
+        labels = self.labels
+        task = "-".join(filter(None, (labels["task"], labels["difficulty"])))
+        budget = f"-{labels['tokens']}" if labels["tokens"] else ""
+        name = f"{labels['method']}{budget}-{self.identity[:6]}"
+        return Path(self.config["runs_dir"]) / task / labels["model"] / name
+
+    def check(self) -> None:
+        """Refuse a model that cannot be read or run, before any weight is loaded."""
+        shape = shape_of(self.checkpoint.config())
+        if self.device:
+            engine = cast(type[Decoder], self.engine.func)
+            engine.check(shape, self.device)
+            self.attention.check(self.policy, DTYPES[self.checkpoint.dtype], self.device)
+
+    def requests(self, tokenizer: Tokenizer) -> list[Request]:
+        """Every sample and draw, as token ids by the model's chat template; what the model cannot read is refused."""
+        config = self.checkpoint.config().get_text_config()
+        limit = config.max_position_embeddings
+        requests = []
+        for sample in self.samples:
+            message = [{"role": "user", "content": self.task.prompt(sample)}]
+            text = cast(str, tokenizer.apply_chat_template(message, add_generation_prompt=True, tokenize=False))
+            ids = tokenizer(text, add_special_tokens=False).input_ids
+            self._refuse_foreign(ids, message[0]["content"], tokenizer, config.vocab_size)
+            if len(ids) + self.config["max_tokens"] > limit:
+                raise ValueError(
+                    f"sample {sample.id}: prompt of {len(ids)} tokens and max_tokens={self.config['max_tokens']} "
+                    f"exceed the {limit} positions of model {self.checkpoint.name}: lower max_tokens"
+                )
+            requests += [Request(sample.id, draw, ids) for draw in range(self.config["num_draws"])]
+        return requests
+
+    def _refuse_foreign(self, ids: Sequence[int], text: str, tokenizer: Tokenizer, vocab_size: int) -> None:
+        """A tokenizer that cannot write this task, or is not this model's."""
+        unknown = tokenizer.unk_token_id
+        if unknown is not None and unknown in ids:
+            word = next((word for word in text.split() if unknown in tokenizer(word).input_ids), "its chat template")
+            raise ValueError(
+                f"model {self.checkpoint.name} cannot read task {self.task.name}: its tokenizer has no token for "
+                f"{word!r}; use another model or task"
+            )
+        if max(ids) >= vocab_size:
+            raise ValueError(
+                f"model {self.checkpoint.name}: its tokenizer gives token {max(ids)}, but the model has {vocab_size}; "
+                f"put the tokenizer it was trained with in {self.checkpoint.source}"
+            )
+
+
+def build(config: DictConfig, method: str) -> Job:
+    """Instantiate what a composed config names; `method` is the name of its method file."""
+    config = resolve(config)
+    plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
+    task, policy, checkpoint = instantiate(config.task), instantiate(config.method), instantiate(config.model)
+    sampler: Sampler = instantiate(config.sampler)
+    workers: Staff = instantiate(config.workers)
+    for key in ("num_samples", "num_draws", "max_tokens", "num_workers"):
+        if plain[key] is not None and plain[key] < 1:
+            raise ValueError(f"{key}={plain[key]}: use 1 or more")
+    if not (policy.stochastic or sampler.stochastic):
+        plain["num_draws"] = 1  # all would be the same
+    if plain["engine"]["batch_size"] < 1:
+        raise ValueError(f"engine.batch_size={plain['engine']['batch_size']}: use 1 or more")
+    samples = task.samples
+    num_samples = plain["num_samples"] or len(samples)
+    if num_samples > len(samples):
+        raise ValueError(f"num_samples={num_samples}: {task.path or f'task {task.name}'} has {len(samples)}")
+    return Job(
+        config=plain,
+        labels=labels_of(plain, method, task, policy, checkpoint.name),
+        task=task,
+        policy=policy,
+        checkpoint=checkpoint,
+        sampler=sampler,
+        engine=instantiate(config.engine),
+        attention=instantiate(config.attention),
+        samples=[samples[i] for i in range(num_samples)],
+        workers=workers,
+        logger=instantiate(config.logger),
+        device=workers.device(plain["device"]),
+    )
+
+
+def labels_of(
+    config: Mapping[str, Any], method: str, task: Task, policy: Policy, model: str
+) -> dict[str, str | float | bool | None]:
+    tokens, ratio = config["compression"]["tokens"], config["compression"]["ratio"]
+    return {
+        "task": task.name,
+        "difficulty": config["difficulty"] if config["levels"] else None,
+        "model": model,
+        "method": method,
+        "ratio": task.dense_length / tokens if ratio is None else ratio,
+        "tokens": tokens,
+        "evicts": policy.evicts,
+        "selects": policy.selects,
+        "protects_prompt": policy.evicts and policy.budget.protect_prompt,
+    }
+
+
+def resolve(config: DictConfig) -> DictConfig:
+    """Turn the compression asked for into a budget in tokens; a dense method has none, so one run serves all ratios."""
+    config = config.copy()
+    if config.levels and config.difficulty not in config.levels:
+        raise ValueError(f"difficulty={config.difficulty}: task {config.task.name} has {', '.join(config.levels)}")
+    compression = config.compression
+    if "budget" not in config.method:
+        config.compression = {"ratio": 1.0, "tokens": None, "recent": None, "interval": None}
+    elif compression.tokens is not None:
+        compression.ratio = None
+    elif compression.ratio is None or compression.ratio < 1:
+        raise ValueError(f"compression.ratio={compression.ratio}: use 1 or more, or give compression.tokens")
+    else:
+        compression.tokens = round(config.task.dense_length / compression.ratio)
+    return config
+
+
+def find_device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ValueError(f"device={name}: use auto, cpu, cuda or cuda:N") from error
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ValueError(f"device={name}: torch sees {torch.cuda.device_count()} CUDA devices; use device=cpu")
+    return device

@@ -1,0 +1,101 @@
+"""A sweep goes on past a combination that fails, and ends with what became of each; several processes can share it.
+
+Each job writes its outcome as a line of one file, wherever its launcher ran it; the end of the sweep reads them.
+"""
+
+import atexit
+import json
+import sys
+from collections import Counter
+from collections.abc import Collection, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from hydra.core.utils import JobReturn
+from hydra.experimental.callback import Callback
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from ..record import append_line
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What became of one combination."""
+
+    status: Literal["done", "skipped", "planned", "failed"]
+    name: str
+    reason: str = ""
+    folder: str = ""
+    tokens: int = 0  # still to come, where planned
+    hours: float | None = None  # of one GPU (or CPU worker) for them; None: no speed was measured yet
+    num_bytes: int = 0  # on the disk for them
+
+
+class Summary(Callback):
+    """Hydra's callback: collects outcomes in `file`, prints them at the end; exit status 1 if one failed.
+
+    Also at the end of a sweep that is stopped, or whose launcher lost a job.
+    """
+
+    def __init__(self, file: str) -> None:
+        self.file = Path(file)
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        atexit.register(self.show)
+
+    def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
+        if config.hydra.mode == RunMode.MULTIRUN and isinstance(job_return.return_value, Outcome):
+            self.file.parent.mkdir(parents=True, exist_ok=True)
+            append_line(self.file, asdict(job_return.return_value))
+
+    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
+        atexit.unregister(self.show)
+        outcomes = self.show()
+        if config.dry_run:
+            self.file.unlink(missing_ok=True)
+        if any(outcome.status == "failed" for outcome in outcomes):
+            sys.exit(1)
+
+    def show(self) -> list[Outcome]:
+        lines = self.file.read_text().splitlines() if self.file.exists() else []
+        outcomes = [Outcome(**json.loads(line)) for line in lines]
+        print(summary(outcomes), flush=True)
+        return outcomes
+
+
+def in_share(number: int, index: int, of: int) -> bool:
+    """Whether a combination is for this one of the processes that split a sweep.
+
+    Each takes one of every `of` in a row, and the next time its neighbour: what one of them has seldom is a method,
+    task or ratio of its own.
+    """
+    return (number + number // of) % of == index
+
+
+def summary(outcomes: Sequence[Outcome]) -> str:
+    counts = Counter(outcome.status for outcome in outcomes)
+    lines = [f"sweep of {len(outcomes)}: " + ", ".join(f"{count} {status}" for status, count in counts.items())]
+    lines += [f"  {outcome.status:8}{outcome.name}: {outcome.reason}".removesuffix(": ") for outcome in outcomes]
+    # one dense run serves all ratios, and is counted once
+    planned = {outcome.folder: outcome for outcome in outcomes if outcome.status == "planned"}.values()
+    if planned:
+        lines.append("  " + total(planned))
+    return "\n".join(lines)
+
+
+def total(planned: Collection[Outcome]) -> str:
+    hours, num_bytes = [each.hours for each in planned], sum(each.num_bytes for each in planned)
+    return f"{len(planned)} runs, {cost(sum(each.tokens for each in planned), hours, num_bytes)} in all"
+
+
+def cost(tokens: int, hours: Sequence[float | None], num_bytes: int) -> str:
+    known = [each for each in hours if each is not None]
+    rest = f" (without {len(hours) - len(known)} of unknown speed)" if known and len(known) < len(hours) else ""
+    took = f"{short(sum(known))} GPU-hours{rest}" if known else "GPU-hours unknown: no speed was measured yet"
+    return f"about {tokens:,} tokens, {short(num_bytes / 1e6)} MB, {took}"
+
+
+def short(number: float) -> str:
+    return f"{number:,.0f}" if number >= 10 else f"{number:.2g}"

@@ -1,0 +1,49 @@
+"""An engine against the eager one, step by step from the same state: before its time counts.
+
+B rows, V tokens of the vocabulary.
+"""
+
+import statistics
+
+import torch
+from torch import Tensor
+
+from ...kernels.noise import Noise
+from ..generate import Decoder
+from ..model import own_attention
+from .placement import place
+
+
+class Witness(Decoder):
+    """An eager decoder that shows its logits."""
+
+    def choose(self, logits: Tensor, noise: Noise, num_chosen: Tensor) -> Tensor:
+        self.logits = logits.float()
+        return super().choose(logits, noise, num_chosen)
+
+
+def compare(engine: Decoder, witness: Witness, position: int, *, steps: int, stagger: bool) -> tuple[float, float]:
+    """Share of the engine's tokens that eager decoding chooses from the same state, and the largest regret.
+
+    The regret is how far a chosen logit lies below the eager engine's best, in standard deviations of the logits.
+    """
+    same, regret = [], 0.0
+    with own_attention(engine.model), own_attention(witness.model), torch.inference_mode():
+        engine.prepare()
+        place(engine, position, stagger)
+        place(witness, position, stagger)
+        for ours, theirs in zip(engine.cache.layers, witness.cache.layers, strict=True):
+            for name in ("keys", "values", "queries", "page_min", "page_max"):
+                getattr(theirs, name).copy_(getattr(ours, name))
+        for _ in range(steps):
+            for decoder in (witness, engine):
+                decoder.advance(1)
+            chosen = engine.chosen.last[:, None]
+            same.append((chosen == witness.chosen.last[:, None]).float().mean().item())
+            gap = witness.logits.amax(-1, keepdim=True) - witness.logits.gather(1, chosen)
+            regret = max(regret, (gap / witness.logits.std(-1, keepdim=True)).max().item())
+            witness.chosen.last.copy_(engine.chosen.last)
+            if due := engine.cache.due():
+                for decoder in (witness, engine):
+                    decoder.evict(due)
+    return round(statistics.mean(same), 4), round(regret, 4)

@@ -1,0 +1,69 @@
+"""The time of a decoder's steps and rounds, and the bytes that a step has to read."""
+
+import statistics
+from functools import partial
+from typing import Any, NamedTuple, cast
+
+import torch
+from torch import nn
+
+from ...methods.policy import Policy
+from ..cache import Clock
+from ..generate import Decoder
+from ..model import Model
+from .stopwatch import seconds
+
+
+class Measured(NamedTuple):
+    bursts: list[tuple[int, float]]  # steps, seconds
+    rounds: list[float]  # seconds
+    kv_bytes: float  # live, mean over the steps
+
+    def columns(self, batch: int, weights: int, rate: float) -> dict[str, Any]:
+        """Of a `Timing`: what the steps of so many rows took beside the least; bytes of weights, bytes a second."""
+        total = sum(taken for _, taken in self.bursts) + sum(self.rounds)
+        ms, limit = 1e3 * total / sum(count for count, _ in self.bursts), 1e3 * (weights + self.kv_bytes) / rate
+        each = sorted(1e3 * taken / count for count, taken in self.bursts)
+        return {
+            "ms_p50": round(statistics.median(each), 4),
+            "ms_p95": round(each[int(0.95 * (len(each) - 1))], 4),
+            "ms": round(ms, 4),
+            "tokens_per_s": round(batch / ms * 1e3, 1),
+            "limit_ms": round(limit, 4),
+            "mbu": round(limit / ms, 4),
+            "evict_share": round(sum(self.rounds) / total, 4),
+            "weight_bytes": weights,
+            "kv_bytes": round(self.kv_bytes),
+            "copy_gb_per_s": round(rate / 1e9, 1),
+        }
+
+
+def measure(decoder: Decoder, steps: int) -> Measured:
+    cache = decoder.cache
+    bursts, rounds, kv = [], [], 0.0
+    pair = 2 * cache.shape.heads * cache.shape.dim * cache.layers[0].keys.element_size()
+    while (done := sum(count for count, _ in bursts)) < steps:
+        count = min(decoder.burst(), steps - done)
+        kv += pair * count * sum(slots_read(clock, decoder.policy, count) for clock in cache.clocks if clock)
+        bursts.append((count, seconds(partial(decoder.advance, count), decoder.device)))
+        if due := cache.due():
+            rounds.append(seconds(partial(decoder.round, due), decoder.device))
+            cache.evicted(due)
+    return Measured(bursts, rounds, kv / steps)
+
+
+def slots_read(clock: Clock, policy: Policy, count: int) -> float:
+    """Slots per KV head that a step reads in all layers, mean over the next `count` steps."""
+    total = 0.0
+    for layer, slots in enumerate(clock.resident):
+        most = policy.tokens(layer, clock.num_layers) if policy.selects else None
+        total += min(slots + (count + 1) / 2, most or torch.inf)
+    return total
+
+
+def weight_bytes(model: Model) -> int:
+    """Bytes of the parameters that a step reads: all but an embedding of its own, of which it takes a row a token."""
+    total = sum(p.numel() * p.element_size() for p in model.parameters())
+    table = cast(nn.Embedding, cast(Any, model).get_input_embeddings()).weight
+    tied = cast(nn.Linear, cast(Any, model).get_output_embeddings()).weight is table
+    return total if tied else total - table.numel() * table.element_size()

@@ -1,0 +1,6 @@
+"""Who decodes and grades: this process (`local`), or Ray actors, one a GPU (`ray_pool`, extra `ray`)."""
+
+from .judge import deadline, judge
+from .local import Local, Worker
+
+__all__ = ["Local", "Worker", "deadline", "judge"]

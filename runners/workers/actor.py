@@ -1,0 +1,73 @@
+"""A process that decodes for a driver elsewhere: it loads the model once and works on what it is handed.
+
+`shard.py` is the driver's end.
+"""
+
+import os
+from collections import deque
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import ray
+from omegaconf import DictConfig
+
+from ..generate import Request
+from ..job import build
+from ..record import Record
+from .local import Worker
+
+LOCAL = {"_target_": "kvarena.runners.workers.local.Local"}
+
+
+class Reply(NamedTuple):
+    """What an actor has to say after each piece of work."""
+
+    actor: str  # "pid on host"
+    device: str
+    records: list[Record]
+    lengths: list[int]  # tokens so far of the rows under way
+    steps: int
+    batch_size: int
+
+
+class Inbox:
+    """Requests for a decoder that takes the next one whenever a row has ended; more may come while it runs."""
+
+    def __init__(self) -> None:
+        self.waiting: deque[Request] = deque()
+
+    def __iter__(self) -> "Inbox":
+        return self
+
+    def __next__(self) -> Request:
+        if not self.waiting:
+            raise StopIteration
+        return self.waiting.popleft()
+
+
+class Actor:
+    """A worker in a process of its own."""
+
+    def load(self, config: dict[str, Any], method: str, longest_prompt: int, folder: str) -> Reply:
+        os.chdir(folder)  # paths of the config are relative to the driver's folder
+        job = build(DictConfig(config | {"workers": LOCAL, "num_workers": 1}), method)
+        job.check()
+        self.worker = Worker(job=job, longest_prompt=longest_prompt, output_dir=Path())
+        self.inbox = Inbox()
+        self.running: Iterator[list[Record]] = iter(())
+        return self.reply([])
+
+    def work(self, requests: Sequence[Request]) -> Reply:
+        """Decode until a row has ended, or the batch is halved."""
+        self.inbox.waiting.extend(requests)
+        records = next(self.running, None)
+        if records is None:  # all that there was had ended before these requests came
+            self.running = self.worker.run(self.inbox)
+            records = next(self.running)
+        return self.reply(records)
+
+    def reply(self, records: list[Record]) -> Reply:
+        name = f"{os.getpid()} on {ray.util.get_node_ip_address()}"
+        worker = self.worker
+        return Reply(name, worker.devices[0], records, worker.lengths(), worker.steps, worker.batch_size)

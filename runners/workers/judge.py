@@ -1,0 +1,68 @@
+"""From a generation to its record: the text, the verdict, the loop it ended in."""
+
+import signal
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
+from typing import cast
+
+from ...tasks.task import Grade, Sample, Task
+from ..generate import Generation
+from ..loops import repetition, terminal_loop
+from ..model import Tokenizer
+from ..record import Record
+
+
+def judge(task: Task, sample: Sample, generation: Generation, tokenizer: Tokenizer, seconds: float) -> Record:
+    """Decode and grade a completion, never the prompt; a grader that takes longer leaves it ungraded."""
+    completion = text(generation.token_ids, tokenizer)
+    if generation.stop == "error":
+        grade = Grade(score=None, answer="", note="logits were not finite")
+    else:
+        try:
+            with deadline(seconds):
+                grade = task.grader(completion, sample.target, sample.meta)
+        except TimeoutError:
+            grade = Grade(score=None, answer="", note="timeout")
+    loop = terminal_loop(generation.token_ids)
+    return Record(
+        sample=generation.sample,
+        draw=generation.draw,
+        token_ids=generation.token_ids,
+        completion=completion,
+        answer=grade.answer,
+        target=sample.target,
+        score=grade.score,
+        note=grade.note,
+        stop=generation.stop,
+        prompt_tokens=generation.prompt_tokens,
+        num_tokens=len(generation.token_ids),
+        loop_onset=loop.onset if loop else None,
+        loop_period=loop.period if loop else None,
+        loop_character=len(text(generation.token_ids[: loop.onset], tokenizer)) if loop else None,
+        prefill_s=round(generation.prefill_s, 6),
+        decode_s=round(generation.decode_s, 6),
+        second_opinion=grade.second_opinion,
+        **generation.usage._asdict(),
+        **repetition(generation.token_ids, completion)._asdict(),
+    )
+
+
+def text(token_ids: Sequence[int], tokenizer: Tokenizer) -> str:
+    return cast(str, tokenizer.decode(list(token_ids), skip_special_tokens=True))
+
+
+@contextmanager
+def deadline(seconds: float) -> Iterator[None]:
+    """TimeoutError in what runs longer, a process that it waits for included. Main thread only."""
+
+    def ring(number: int, frame: FrameType | None) -> None:
+        raise TimeoutError(f"longer than {seconds:g} s")
+
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)

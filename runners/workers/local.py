@@ -1,0 +1,171 @@
+"""What decodes and grades the rows of a run: one model on one device.
+
+Where memory runs out during a run, the rows under way begin anew in half as many places. What a row says does not
+depend on how many there are.
+"""
+
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+
+from ..cache import memory
+from ..generate import Decoder, Request
+from ..job import Job, provenance
+from ..job.job import find_device
+from ..job.workers import Workers
+from ..model import Model, own_attention, shape_of
+from ..record import Record
+from .judge import judge
+from .request_queue import Hand
+
+
+@dataclass(kw_only=True)
+class Worker:
+    job: Job
+    longest_prompt: int  # tokens
+    output_dir: Path
+    batch_size: int = field(init=False)  # rows at a time, now
+    decoder: Decoder | None = field(init=False, default=None)  # None: between two batch sizes
+    _steps: int = field(init=False, default=0)  # of decoders that are gone
+
+    def __post_init__(self) -> None:
+        job = self.job
+        self.tokenizer = job.checkpoint.tokenizer()
+        self.samples = {sample.id: sample for sample in job.samples}
+        assert job.device
+        self.device = job.device
+        self.devices = [provenance.device_name(self.device)]
+        self.batch_size = job.config["engine"]["batch_size"]
+        self.model = self._load()
+        if (reason := self._set_up()) is not None:
+            self.drop()
+            raise MemoryError(f"out of memory at engine.batch_size={self.batch_size}: {self._advice()} ({reason})")
+
+    @property
+    def steps(self) -> int:
+        return self._steps + (self.decoder.steps if self.decoder else 0)
+
+    @property
+    def batch_sizes(self) -> list[int]:
+        return [self.batch_size]
+
+    def lengths(self) -> list[int]:
+        decoder = self.decoder  # asked by another thread, while this one may drop it
+        return decoder.lengths() if decoder else []
+
+    def run(self, requests: Iterable[Request]) -> Iterator[list[Record]]:
+        """Records, and an empty list where the batch has just been halved."""
+        hand = Hand(requests)
+        while (reason := (yield from self._decode(hand))) is not None:
+            self._halve(reason)
+            hand.put_back()
+            yield []
+
+    def _decode(self, hand: Hand) -> Generator[list[Record], None, str | None]:
+        """Until the requests end, or memory does: then it returns why."""
+        assert self.decoder
+        try:
+            for generation in self.decoder.run(hand):
+                hand.ended(generation.sample, generation.draw)
+                sample = self.samples[generation.sample]
+                yield [judge(self.job.task, sample, generation, self.tokenizer, self.job.config["grading_s"])]
+        except RuntimeError as error:
+            if (reason := memory.shortage(error)) is None:
+                raise
+            return reason
+        return None
+
+    def _load(self) -> Model:
+        try:
+            return self.job.checkpoint.load(self.device)
+        except RuntimeError as error:
+            if (reason := memory.shortage(error)) is None:
+                raise
+            name = self.job.checkpoint.name
+            raise MemoryError(f"model {name} does not fit on {self.device}: use a smaller one ({reason})") from error
+
+    def _set_up(self) -> str | None:
+        """Build the decoder for a batch; returns why memory did not suffice, None if it did."""
+        job, needed = self.job, self.batch_size * self._row_bytes()
+        # Linux may promise more than there is, and kill the process that uses it
+        if self.device.type == "cpu" and needed > (free := memory.free_bytes(self.device)):
+            return f"the cache takes {needed / 2**30:.1f} GiB, {free / 2**30:.1f} GiB are free"
+        try:
+            self.decoder = job.engine(
+                model=self.model,
+                policy=job.policy,
+                sampler=job.sampler,
+                attention=job.attention,
+                max_tokens=job.config["max_tokens"],
+                longest_prompt=self.longest_prompt,
+                batch_size=self.batch_size,
+                seed=job.config["seed"],
+                output_dir=self.output_dir,
+            )
+            with own_attention(self.model), torch.inference_mode():
+                self.decoder.prepare()
+        except RuntimeError as error:
+            if (reason := memory.shortage(error)) is None:
+                raise
+            return reason
+        return None
+
+    def _row_bytes(self) -> int:
+        return memory.row_bytes(
+            self.job.policy,
+            shape_of(self.model.config),
+            self.model.dtype,
+            longest_prompt=self.longest_prompt,
+            longest=self.longest_prompt + self.job.config["max_tokens"],
+        )
+
+    def _halve(self, reason: str | None) -> None:
+        """Go on with half as many rows, or half of them again where not even these can be set up."""
+        while reason is not None:
+            if self.batch_size == 1:
+                less = "lower max_tokens or the budget, or use a smaller model"
+                raise MemoryError(f"out of memory at a batch of one row: {less} ({reason})")
+            self.drop()
+            self.batch_size //= 2
+            reason = self._set_up()
+
+    def drop(self) -> None:
+        """Free all that the decoder holds. Its error must be gone too: a traceback keeps what its frames hold."""
+        self._steps = self.steps
+        self.decoder = None
+        memory.reclaim()
+
+    def _advice(self) -> str:
+        """The largest batch that would have been set up."""
+        row = self._row_bytes()
+        fitting = memory.largest_batch(row, self.device)
+        if not fitting:
+            return f"a row takes {row / 2**30:.1f} GiB and not one fits: lower max_tokens, or use a smaller model"
+        # where more by their bytes fit than were asked for, something else took the memory
+        size = fitting if fitting < self.batch_size else max(1, self.batch_size // 2)
+        return f"use engine.batch_size={size}, the largest that fits"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Local:
+    """One worker: this process."""
+
+    num_workers: int = 1
+
+    def __post_init__(self) -> None:
+        if self.num_workers != 1:
+            raise ValueError(f"num_workers={self.num_workers}: workers=local is one process, use workers=ray")
+
+    def device(self, name: str) -> torch.device:
+        return find_device(name)
+
+    @contextmanager
+    def open(self, job: Job, longest_prompt: int, output_dir: Path) -> Iterator[Workers]:
+        worker = Worker(job=job, longest_prompt=longest_prompt, output_dir=output_dir)
+        try:
+            yield worker
+        finally:
+            worker.drop()  # for the next run of a sweep, and for other processes

@@ -1,0 +1,172 @@
+"""One run on many GPUs or nodes, by Ray (extra `ray`): an actor a GPU loads the model once and works on what it gets.
+
+The driver keeps the list of what is left and hands it out a few rows at a time: as many as an actor decodes at once and
+`SPARE` more, so that a place is never empty. It alone writes. An actor that dies is replaced and its rows go back
+to the list; noise is keyed by sample and draw, so they come out the same.
+"""
+
+import logging
+import os
+import signal
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.exceptions import RayActorError, RayTaskError
+
+from ..generate import Request
+from ..job import Job
+from ..job.workers import Workers
+from ..record import Record
+from .actor import Actor, Reply
+
+SPARE = 2  # rows that wait at an actor
+PATIENCE = 3  # deaths in a row, with no record between, that end the run
+Key = tuple[str, int]
+
+
+@dataclass(kw_only=True)
+class Place:
+    """Where an actor stands, and its successors."""
+
+    actor: Any
+    hand: dict[Key, Request] = field(default_factory=dict)  # what it was given and has not ended
+    reply: Reply | None = None  # the last one
+    steps: int = 0  # of its predecessors
+
+
+@dataclass(kw_only=True)
+class Pool:
+    """The actors, and the driver's end of the work."""
+
+    job: Job
+    longest_prompt: int
+    num_workers: int
+    num_gpus: int  # of an actor
+    deaths: int = 0  # since the last record
+    places: list[Place] = field(init=False)
+    busy: dict[Any, Place] = field(init=False, default_factory=dict)  # by the reply awaited
+    waiting: deque[Request] = field(init=False, default_factory=deque)
+
+    def __post_init__(self) -> None:
+        self.places = [Place(actor=None) for _ in range(self.num_workers)]
+        for place in self.places:
+            self.hire(place)
+        while any(place.reply is None for place in self.places):
+            self.collect()
+
+    @property
+    def devices(self) -> list[str]:
+        return [place.reply.device for place in self.places]
+
+    @property
+    def steps(self) -> int:
+        return sum(place.steps + place.reply.steps for place in self.places)
+
+    @property
+    def batch_sizes(self) -> list[int]:
+        return [place.reply.batch_size for place in self.places]
+
+    def lengths(self) -> list[int]:
+        return [length for place in self.places for length in place.reply.lengths]
+
+    def run(self, requests: Sequence[Request]) -> Iterator[list[Record]]:
+        self.waiting.extend(requests)
+        for place in self.places:
+            self.give(place)
+        while self.waiting or any(place.hand for place in self.places):
+            yield self.collect()
+
+    def hire(self, place: Place) -> None:
+        place.actor = ray.remote(num_cpus=1, num_gpus=self.num_gpus)(Actor).remote()
+        folder, method = os.getcwd(), self.job.labels["method"]
+        self.busy[place.actor.load.remote(dict(self.job.config), method, self.longest_prompt, folder)] = place
+
+    def give(self, place: Place) -> None:
+        """Fill its hand from the list; an actor with an empty hand rests."""
+        room = place.reply.batch_size + SPARE - len(place.hand)  # below 0 where it has just been halved
+        new = [self.waiting.popleft() for _ in range(min(room, len(self.waiting)))]
+        place.hand |= {(request.sample, request.draw): request for request in new}
+        if place.hand:
+            self.busy[place.actor.work.remote(new)] = place
+
+    def collect(self) -> list[Record]:
+        """The records of the replies that are there; waits for one, or a second."""
+        first, others = ray.wait(list(self.busy), num_returns=1, timeout=1)
+        ready = first + (ray.wait(others, num_returns=len(others), timeout=0)[0] if first and others else [])
+        records = []
+        for reference in ready:
+            place = self.busy.pop(reference)
+            try:
+                reply: Reply = ray.get(reference)
+            except RayActorError as error:
+                self.replace(place, error)
+                continue
+            except RayTaskError as error:
+                raise error.cause from error
+            if place.reply is None or place.reply.actor != reply.actor:
+                print(f"worker {self.places.index(place)}: {reply.actor}, {reply.device}", flush=True)
+            place.reply = reply
+            for record in reply.records:
+                del place.hand[record.key]
+            records += reply.records
+            if self.waiting or place.hand:
+                self.give(place)
+        self.deaths = 0 if records else self.deaths
+        return records
+
+    def replace(self, place: Place, error: RayActorError) -> None:
+        """Take back what a dead actor held and put another in its place."""
+        self.deaths += 1
+        number, reason = self.places.index(place), str(error).splitlines()[0]
+        print(f"worker {number} died with {len(place.hand)} rows in hand, hiring another: {reason}", flush=True)
+        if self.deaths > PATIENCE:
+            raise ValueError(f"{self.deaths} workers died with no record between, the last of: {reason}") from error
+        self.waiting.extendleft(reversed(place.hand.values()))
+        place.hand.clear()
+        if place.reply:
+            place.steps += place.reply.steps
+            place.reply = place.reply._replace(lengths=[], steps=0)
+        self.hire(place)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ray:
+    """Actors of a Ray cluster; `address` null: a cluster of its own on this machine, "auto": the one that runs here."""
+
+    num_workers: int
+    address: str | None
+
+    def device(self, name: str) -> None:
+        if name not in ("auto", "cpu", "cuda"):
+            raise ValueError(f"device={name}: with workers=ray use auto, cpu or cuda")
+
+    @contextmanager
+    def open(self, job: Job, longest_prompt: int, output_dir: Path) -> Iterator[Workers]:
+        if job.config["engine"]["trace"]:
+            raise ValueError("engine.trace counts the rows of one process: use workers=local")
+        self.connect()
+        try:
+            gpus = ray.cluster_resources().get("GPU", 0)
+            on_gpus = job.config["device"] == "cuda" or (job.config["device"] == "auto" and gpus > 0)
+            kind, there = ("GPU", gpus) if on_gpus else ("CPU", ray.cluster_resources().get("CPU", 0))
+            if there < self.num_workers:
+                raise ValueError(f"num_workers={self.num_workers}: the cluster has {there:g} {kind}s")
+            yield Pool(job=job, longest_prompt=longest_prompt, num_workers=self.num_workers, num_gpus=int(on_gpus))
+        finally:
+            ray.shutdown()
+
+    def connect(self) -> None:
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        before = signal.getsignal(signal.SIGTERM)
+        num_cpus = None if self.address else max(self.num_workers, os.cpu_count() or 1)
+        try:
+            ray.init(self.address or "local", num_cpus=num_cpus, log_to_driver=False, logging_level=logging.WARNING)
+        except ConnectionError as error:
+            advice = "does it run, and has it the RAY_AUTH_MODE and RAY_AUTH_TOKEN of this process? null starts one"
+            raise ValueError(f"ray.address={self.address}: {error}: {advice}") from error
+        signal.signal(signal.SIGTERM, before)  # ray puts its own in place

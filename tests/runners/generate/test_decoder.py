@@ -1,0 +1,216 @@
+from collections import Counter
+
+import pytest
+import torch
+from kvarena.methods.budget import Budget
+from kvarena.methods.full import Full
+from kvarena.methods.h2o import H2O
+from kvarena.methods.quest import Quest
+from kvarena.methods.random import Random
+from kvarena.methods.streaming import StreamingLLM
+from kvarena.runners.cache import cache
+from kvarena.runners.generate import Decoder, generate
+from kvarena.runners.generate.decoder import Request
+from kvarena.runners.sampler import Greedy, Sampling
+from scipy import stats
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import Whitespace
+from transformers import PreTrainedTokenizerFast
+
+SMALL = Budget(tokens=16, recent=4, sinks=2, interval=4)
+TEXTS = ["t1 t2 t3", "t9", "t60 t5 t5 t5 t7 t8 t30 t31 t32 t33 t34 t35 t36 t37 t38 t39 t40 t41", "t4 t4", "t11 t12"]
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    words = Tokenizer(WordLevel({f"t{i}": i for i in range(64)}, unk_token="t0"))
+    words.pre_tokenizer = Whitespace()
+    return PreTrainedTokenizerFast(tokenizer_object=words, unk_token="t0")
+
+
+@pytest.fixture
+def decoder(model):
+    def build(policy=None, **changes):
+        options = dict(sampler=Greedy(), max_tokens=20, longest_prompt=20, batch_size=3)
+        return Decoder(model=changes.pop("model", model), policy=policy or Full(), **(options | changes))
+
+    return build
+
+
+def tokens_of(generations):
+    return {(done.sample, done.draw): done.token_ids for done in generations}
+
+
+def greedy_of(model, prompt, num_tokens):
+    ids = torch.tensor([prompt])
+    whole = model.generate(
+        ids, attention_mask=torch.ones_like(ids), max_new_tokens=num_tokens, do_sample=False, pad_token_id=0
+    )
+    return whole[0, len(prompt) :].tolist()
+
+
+def test_generate_continues_each_prompt_in_order(model, tokenizer):
+    """Five prompts through two rows: when one ends, the next takes its place."""
+    done = generate(model, tokenizer, TEXTS, Full(), max_tokens=12, batch_size=2)
+    for text, generation in zip(TEXTS, done, strict=True):
+        prompt = [int(word[1:]) for word in text.split()]
+        assert generation.token_ids == greedy_of(model, prompt, 12)
+        assert (generation.stop, generation.prompt_tokens) == ("length", len(prompt))
+        # the last token is chosen and never appended
+        assert generation.usage.peak_slots == len(prompt) + 11
+        assert generation.usage.num_evictions == 0
+        assert generation.prefill_s > 0
+        assert generation.decode_s > 0
+
+
+def test_generate_of_nothing_is_nothing(model, tokenizer):
+    assert generate(model, tokenizer, [], Full(), max_tokens=5) == []
+
+
+def test_an_empty_prompt_is_refused(model, tokenizer):
+    with pytest.raises(ValueError, match="prompt of 0 tokens"):
+        generate(model, tokenizer, ["t1", ""], Full(), max_tokens=5)
+
+
+def test_one_token_needs_no_step(decoder):
+    run = decoder(max_tokens=1)
+    (done,) = run.run([Request("a", 0, [1, 2, 3])])
+    assert (len(done.token_ids), done.stop, run.steps) == (1, "length", 0)
+    assert (done.usage.peak_slots, done.usage.mean_slots) == (3, 3)
+
+
+def test_refill_wastes_no_step(decoder):
+    """Six requests of 20 tokens in 3 rows: the first token is the prefill's, so two times 19 steps."""
+    run = decoder()
+    assert len(list(run.run(Request(str(i), 0, [i + 1]) for i in range(6)))) == 6
+    assert run.steps == 38
+
+
+def test_stops_at_eos_and_keeps_it(model, decoder, monkeypatch):
+    prompt = [1, 2, 3]
+    whole = greedy_of(model, prompt, 20)
+    at = next(i for i in range(3, 20) if whole[i] not in whole[:i])
+    monkeypatch.setattr(model.generation_config, "eos_token_id", [whole[at], 999])
+    (done,) = decoder().run([Request("a", 0, prompt)])
+    assert (done.token_ids, done.stop) == (whole[: at + 1], "eos")
+
+
+def test_eos_as_the_first_token_frees_the_row_at_once(model, decoder, monkeypatch):
+    monkeypatch.setattr(model.generation_config, "eos_token_id", greedy_of(model, [1, 2, 3], 1)[0])
+    run = decoder(batch_size=1)
+    done = list(run.run([Request("a", 0, [1, 2, 3])] * 3))
+    assert [generation.stop for generation in done] == ["eos"] * 3
+    assert run.steps == 0
+
+
+def test_eos_on_the_last_allowed_token_is_eos(model, decoder, monkeypatch):
+    whole = greedy_of(model, [1, 2, 3], 20)
+    at = next(i for i in range(3, 20) if whole[i] not in whole[:i])
+    monkeypatch.setattr(model.generation_config, "eos_token_id", whole[at])
+    (done,) = decoder(max_tokens=at + 1).run([Request("a", 0, [1, 2, 3])])
+    assert done.stop == "eos"
+
+
+@pytest.fixture(scope="module")
+def broken_model(tiny_model):
+    """Token 63 has an embedding of NaN, and is never chosen."""
+    built = tiny_model()
+    with torch.no_grad():
+        built.model.embed_tokens.weight[63] = torch.nan
+        built.lm_head.weight[63] = 0
+    return built
+
+
+@pytest.mark.parametrize("policy", [Full(), StreamingLLM(budget=SMALL)], ids=["full", "evicting"])
+def test_nan_logits_end_their_row_alone(broken_model, decoder, policy):
+    """In one row: a broken prompt, then a healthy one; beside it another healthy one. Both as if alone."""
+    requests = [Request("broken", 0, [5] * 17 + [63]), Request("beside", 0, [1, 2, 3]), Request("after", 0, [7, 8])]
+    done = {d.sample: d for d in decoder(policy, model=broken_model, batch_size=2, max_tokens=30).run(requests)}
+    assert (done["broken"].stop, done["broken"].token_ids) == ("error", [])
+    for request in requests[1:]:
+        (alone,) = decoder(policy, model=broken_model, batch_size=2, max_tokens=30).run([request])
+        assert (done[request.sample].stop, done[request.sample].token_ids) == ("length", alone.token_ids)
+
+
+def test_nan_in_the_middle_keeps_what_came_before(tiny_model, decoder):
+    """The third token that is chosen breaks the model: it is kept, and the row ends."""
+    built = tiny_model()
+    whole = greedy_of(built, [1, 2, 3], 20)
+    at = next(i for i in range(2, 20) if whole[i] not in [1, 2, 3, *whole[:i]])
+    with torch.no_grad():
+        built.model.embed_tokens.weight[whole[at]] = torch.nan
+    (done,) = decoder(model=built).run([Request("a", 0, [1, 2, 3])])
+    assert (done.stop, done.token_ids) == ("error", whole[: at + 1])
+
+
+@pytest.mark.parametrize(
+    "policy", [Full(), StreamingLLM(budget=SMALL), H2O(budget=SMALL), Quest(budget=SMALL, page=4)], ids=str
+)
+@pytest.mark.parametrize("look", [3, 8, 64])
+def test_looking_seldom_changes_nothing_but_the_steps(model, decoder, monkeypatch, policy, look):
+    """Rows that end between two looks: at an eos, at the limit, broken. Tokens and accounts are those of every step."""
+    requests = [Request(str(i), 0, [i + 1] * (1 + 3 * i)) for i in range(6)]
+    whole = greedy_of(model, requests[2].prompt, 30)
+    monkeypatch.setattr(model.generation_config, "eos_token_id", whole[7])
+    often, seldom = (
+        {done.sample: done for done in decoder(policy, max_tokens=30, look=every).run(requests)} for every in (1, look)
+    )
+    assert {done.stop for done in often.values()} == {"eos", "length"}
+    for sample, done in often.items():
+        assert (seldom[sample].token_ids, seldom[sample].stop) == (done.token_ids, done.stop)
+        assert seldom[sample].usage == done.usage
+
+
+def test_a_dense_layer_grows_with_its_sequence(model, decoder, monkeypatch):
+    monkeypatch.setattr(cache, "GROWTH", 8)
+    run = decoder(max_tokens=150, longest_prompt=4)
+    slots = [run.cache.layers[0].keys.shape[2]]
+    (done,) = run.run([Request("a", 0, [1, 2, 3])])
+    slots.append(run.cache.layers[0].keys.shape[2])
+    assert slots == [64, 192]
+    assert done.token_ids == greedy_of(model, [1, 2, 3], 150)
+
+
+def test_sampling_is_a_function_of_seed_sample_and_draw(decoder):
+    requests = [Request(sample, draw, [1, 2, 3]) for sample in "ab" for draw in (0, 1)]
+    options = dict(sampler=Sampling(temperature=1.5), seed=3)
+    one = tokens_of(decoder(**options).run(requests))
+    assert len({tuple(tokens) for tokens in one.values()}) == 4
+    assert tokens_of(decoder(**options).run(reversed(requests))) == one
+    assert tokens_of(decoder(**options).run(requests[1:2])) == {("a", 1): one["a", 1]}
+    assert not set(map(tuple, tokens_of(decoder(**(options | {"seed": 4})).run(requests)).values())) & set(
+        map(tuple, one.values())
+    )
+
+
+def test_first_tokens_are_drawn_from_the_model(model, decoder):
+    draws = 600
+    logits = model(torch.tensor([[1, 2, 3]])).logits[0, -1].detach()
+    run = decoder(max_tokens=1, batch_size=1, sampler=Sampling(temperature=0.5, top_k=5))
+    counts = Counter(done.token_ids[0] for done in run.run(Request("a", draw, [1, 2, 3]) for draw in range(draws)))
+    best = logits.topk(5)
+    assert set(counts) <= set(best.indices.tolist())
+    expected = draws * (best.values / 0.5).softmax(-1)
+    assert (
+        stats.chisquare([counts[i] for i in best.indices.tolist()], expected.double().numpy(), sum_check=False).pvalue
+        > 1e-3
+    )
+
+
+def test_the_sampler_does_not_share_noise_with_the_method(decoder):
+    """Nothing is evicted here, so a stochastic method must leave the sampled tokens as they are."""
+    requests = [Request("a", 0, [1, 2, 3]), Request("b", 0, [4])]
+    roomy = Random(budget=Budget(tokens=200))
+    options = dict(sampler=Sampling(temperature=1.5))
+    assert tokens_of(decoder(**options).run(requests)) == tokens_of(decoder(roomy, **options).run(requests))
+
+
+def test_the_model_is_given_back_as_it_was(model, decoder):
+    before = model.config._attn_implementation
+    list(decoder().run([Request("a", 0, [1])]))
+    assert model.config._attn_implementation == before
+    run = decoder().run(Request(str(i), 0, [1]) for i in range(9))
+    next(run)
+    run.close()
+    assert model.config._attn_implementation == before

@@ -1,0 +1,112 @@
+"""The engine of CUDA graphs against the eager one: the same tokens and accounts."""
+
+import sys
+from importlib.resources import files
+
+import pytest
+import torch
+from kvarena.methods.adakv import AdaKV
+from kvarena.methods.budget import Budget
+from kvarena.methods.full import Full
+from kvarena.methods.h2o import H2O
+from kvarena.methods.oracle import Oracle
+from kvarena.methods.quest import Quest
+from kvarena.methods.rkv import RKVVaSE
+from kvarena.methods.snapkv import SnapKV
+from kvarena.methods.vase_attnv import VaSEAttnV
+from kvarena.methods.vase_dkv import VaSEDKV
+from kvarena.runners.cache import Shape
+from kvarena.runners.generate import Decoder
+from kvarena.runners.generate.decoder import Request
+from kvarena.runners.graphs import GraphDecoder
+from kvarena.runners.sampler import Greedy, Sampling
+from kvarena.tasks.procedural.graph_search import GraphSearch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="CUDA graphs need a GPU")
+GREEDY, SAMPLING = Greedy(), Sampling(temperature=0.6, top_k=20, top_p=0.95)
+BUDGET = Budget(tokens=116, recent=16, interval=16)
+POLICIES = {
+    "full": Full(),
+    "snapkv": SnapKV(budget=BUDGET),
+    "rkv_vase": RKVVaSE(budget=BUDGET),
+    "vase_attnv": VaSEAttnV(budget=BUDGET),
+    "vase_dkv": VaSEDKV(budget=BUDGET),
+    "h2o": H2O(budget=BUDGET),
+    "quest": Quest(budget=BUDGET),
+    "oracle": Oracle(budget=BUDGET),
+    "adakv": AdaKV(budget=BUDGET, of=SnapKV(budget=BUDGET)),
+}
+
+
+def test_without_a_gpu_it_says_so(tiny_model):
+    with pytest.raises(ValueError, match="needs a CUDA device"):
+        GraphDecoder(model=tiny_model(), policy=Full(), sampler=Greedy(), max_tokens=8, longest_prompt=4, batch_size=2)
+
+
+CUDA = torch.device("cuda")  # named, not used
+
+
+def test_without_triton_it_says_so(monkeypatch):
+    monkeypatch.setitem(sys.modules, "triton", None)
+    with pytest.raises(ValueError, match=r"device=cuda needs Triton for its kernels: pip install 'kvarena\[gpu\]'"):
+        GraphDecoder.check(Shape(layers=1, heads=1, groups=1, dim=64), CUDA)
+
+
+@pytest.mark.parametrize("engine", [Decoder, GraphDecoder])
+def test_a_head_size_that_the_kernels_do_not_take(engine):
+    with pytest.raises(ValueError, match="head size 80: the Triton kernels take 16, 32, 64, 128, 256; use device=cpu"):
+        engine.check(Shape(layers=1, heads=1, groups=1, dim=80), CUDA)
+    engine.check(Shape(layers=1, heads=1, groups=1, dim=128), CUDA)
+
+
+def model_on_gpu():
+    folder = str(files("kvarena.models") / "reasoner")
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).cuda().eval()
+    return model, AutoTokenizer.from_pretrained(folder)
+
+
+@pytest.fixture(scope="module")
+def requests():
+    _, tokenizer = model_on_gpu()
+    task = GraphSearch(num_nodes=12, num_edges=15, min_chain=80, max_chain=240)
+    chats = [[{"role": "user", "content": task.problem(seed=2**30 + i).question}] for i in range(16)]
+    prompts = [tokenizer.apply_chat_template(chat, add_generation_prompt=True, return_dict=False) for chat in chats]
+    return [Request(str(i), 0, prompt) for i, prompt in enumerate(prompts)]
+
+
+@gpu
+@pytest.mark.parametrize(("name", "sampler"), [*((name, GREEDY) for name in POLICIES), ("vase_attnv", SAMPLING)])
+def test_tokens_are_those_of_the_eager_engine(requests, name, sampler):
+    """16 problems through 10 rows, so rows are refilled and rounds come for few rows at a time."""
+    done = []
+    for engine in Decoder, GraphDecoder:
+        model, _ = model_on_gpu()
+        decoder = engine(
+            model=model,
+            policy=POLICIES[name],
+            sampler=sampler,
+            max_tokens=240,
+            longest_prompt=max(len(request.prompt) for request in requests),
+            batch_size=10,
+        )
+        done.append({generation.sample: generation for generation in decoder.run(requests)})
+    eager, graphs = done
+    same = [sample for sample in eager if eager[sample].token_ids == graphs[sample].token_ids]
+    assert len(same) >= 14  # a product in another order may tip a choice between two near-equal slots
+    for sample in same:
+        assert graphs[sample].usage == eager[sample].usage
+        assert graphs[sample].stop == eager[sample].stop
+
+
+@gpu
+def test_a_dense_layer_that_grows_is_captured_anew(requests, monkeypatch):
+    from kvarena.runners.cache import cache
+
+    monkeypatch.setattr(cache, "GROWTH", 16)
+    done = []
+    for engine in Decoder, GraphDecoder:
+        model, _ = model_on_gpu()
+        decoder = engine(model=model, policy=Full(), sampler=Greedy(), max_tokens=240, longest_prompt=100, batch_size=4)
+        done.append({generation.sample: generation.token_ids for generation in decoder.run(requests[:4])})
+    assert done[0] == done[1]

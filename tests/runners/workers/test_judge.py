@@ -1,0 +1,60 @@
+import subprocess
+import time
+
+import pytest
+from kvarena.runners.cache import Usage
+from kvarena.runners.generate.decoder import Generation
+from kvarena.runners.workers import deadline, judge
+from kvarena.tasks.task import Grade, Sample, Task
+
+
+class Tokenizer:
+    def decode(self, token_ids, skip_special_tokens):
+        return " ".join(map(str, token_ids))
+
+
+class Hangs:
+    """A grader that waits for a process that does not end."""
+
+    def __call__(self, completion, target, meta):
+        with subprocess.Popen(["sleep", "1000"]) as self.process:
+            try:
+                self.process.wait()
+            finally:
+                self.process.kill()
+
+
+def equal(completion, target, meta) -> Grade:
+    return Grade(score=float(completion == target), answer=completion)
+
+
+def judged(grader, stop="eos", seconds=60):
+    task = Task(name="t", samples=[], grader=grader, dense_length=10, max_tokens=10)
+    generation = Generation("a", 1, [5, 6], stop, 4, Usage(*[1] * len(Usage._fields)), 0.1, 0.2)
+    return judge(task, Sample(id="a", question="q", target="5 6"), generation, Tokenizer(), seconds)
+
+
+def test_the_completion_is_graded_in_time():
+    record = judged(equal)
+    assert (record.sample, record.draw, record.completion, record.score, record.note) == ("a", 1, "5 6", 1.0, "")
+
+
+def test_a_grader_process_that_hangs_leaves_the_record_ungraded():
+    grader, start = Hangs(), time.monotonic()
+    record = judged(grader, seconds=0.2)
+    assert time.monotonic() - start < 10
+    assert (record.score, record.note, record.completion) == (None, "timeout", "5 6")
+    assert grader.process.poll() is not None  # and it is gone
+
+
+def test_what_was_not_finite_is_not_graded():
+    record = judged(Hangs(), stop="error")
+    assert (record.score, record.note) == (None, "logits were not finite")
+
+
+def test_a_deadline_that_is_kept_rings_no_more():
+    with deadline(0.05):
+        pass
+    time.sleep(0.1)
+    with pytest.raises(TimeoutError, match=r"longer than 0\.05 s"), deadline(0.05):
+        time.sleep(5)
