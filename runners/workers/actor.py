@@ -1,6 +1,6 @@
 """A process that decodes for a driver elsewhere: it loads the model once and works on what it is handed.
 
-`shard.py` is the driver's end.
+`ray_pool.py` is the driver's end.
 """
 
 import os

@@ -20,7 +20,7 @@ import torch
 from kvarena.methods.policy import Policy
 from kvarena.runners.generate import Decoder
 from kvarena.runners.generate.decoder import Request
-from kvarena.runners.job.job.provenance import commit
+from kvarena.runners.job.provenance import commit
 from kvarena.runners.model import Checkpoint, Model
 from kvarena.runners.sampler import Greedy
 

@@ -26,7 +26,7 @@ from kvarena.kernels.noise import Noise
 from kvarena.runners.generate import Decoder
 from kvarena.runners.generate.decoder import Generation, Request
 from kvarena.runners.job import provenance
-from kvarena.runners.job.job.errors import one_line_errors, run_command
+from kvarena.runners.job.errors import one_line_errors, run_command
 from kvarena.runners.model import DTYPES, own_attention, random_model, shape_of
 from omegaconf import DictConfig
 from torch import Tensor

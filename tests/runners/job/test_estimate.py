@@ -1,5 +1,5 @@
 import pytest
-from kvarena.runners.job.job.estimate import Speed, benchmarked, expected_bytes, expected_tokens, speed
+from kvarena.runners.job.estimate import Speed, benchmarked, expected_bytes, expected_tokens, speed
 from kvarena.runners.record import RunFolder, append_line
 
 

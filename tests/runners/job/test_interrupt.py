@@ -2,7 +2,7 @@ import os
 import signal
 
 import pytest
-from kvarena.runners.job.job.interrupt import Stop
+from kvarena.runners.job.interrupt import Stop
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

@@ -3,7 +3,7 @@ import time
 
 import pytest
 from kvarena.runners.job import progress as module
-from kvarena.runners.job.job.progress import Progress, Tally
+from kvarena.runners.job.progress import Progress, Tally
 
 
 @pytest.fixture

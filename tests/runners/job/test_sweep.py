@@ -5,7 +5,7 @@ import sys
 
 import pytest
 from kvarena.runners.evaluate import main
-from kvarena.runners.job.job.sweep import Outcome, cost, in_share, summary
+from kvarena.runners.job.sweep import Outcome, cost, in_share, summary
 from kvarena.runners.record import RunFolder
 
 SMALL = ["difficulty=easy", "num_samples=2", "max_tokens=8", "engine.batch_size=2", "device=cpu"]

@@ -5,7 +5,7 @@ import struct
 
 import pytest
 import wandb
-from kvarena.runners.job.job.wandb_logger import COLUMNS, Wandb
+from kvarena.runners.job.wandb_logger import COLUMNS, Wandb
 from wandb.proto.wandb_internal_pb2 import Record as Entry
 
 COMMAND = ["difficulty=easy", "num_samples=3", "max_tokens=48", "engine.batch_size=2", "device=cpu"]

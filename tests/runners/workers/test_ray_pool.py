@@ -9,9 +9,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from kvarena.runners.job.workers.actor import Inbox
-from kvarena.runners.job.workers.ray_pool import Ray
 from kvarena.runners.record import RunFolder
+from kvarena.runners.workers.actor import Inbox
+from kvarena.runners.workers.ray_pool import Ray
 
 SMALL = ["difficulty=easy", "compression.tokens=40", "compression.interval=4", "device=cpu", "max_tokens=32"]
 SMALL += ["engine.batch_size=2", "num_samples=16", "num_draws=2"]
