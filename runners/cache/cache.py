@@ -1,7 +1,8 @@
 """The KV cache: the only memory, and its only writer.
 
-A layer is a set of preallocated columns [B, H, N, ...]; an eviction permutes them in place. Rows are independent: each
-has its own prompt, lengths and clock, and leaves when it ends.
+A layer is a set of preallocated columns [B, H, N, ...]: `Layer.fill` writes a row of them, a step appends to each row,
+an eviction permutes them in place. Rows are independent: each has its own prompt, lengths and clock, and leaves when it
+ends.
 
 B rows, R rows of a round, L layers, H KV heads, Hq query heads, N slots (the capacity), D head dim.
 """
@@ -73,7 +74,7 @@ class KVCache:
         for index, layer in enumerate(self.layers):
             slots, most = layer.keys.shape[2], self.capacity(index)
             if slots < most and (needed := min(self._longest(index), most)) > slots:
-                layer.grow(min(most, max(needed, 2 * slots)), self.policy.needs)
+                layer.grow(min(most, max(needed, 2 * slots)))
                 moved = True
         return moved
 
@@ -82,15 +83,11 @@ class KVCache:
         return max(clock.longest(index) if clock else 0 for clock in self.clocks) + self.ahead
 
     def admit(self, row: int, prompt: int, key: tuple[int, int]) -> None:
-        """Give an idle row to a prompt of so many tokens; `Prefill` then fills it."""
+        """Give an idle row to a prompt of so many tokens, which `Layer.fill` then writes into each layer."""
         assert self.clocks[row] is None
         self.clocks[row] = Clock(policy=self.policy, num_layers=self.shape.layers, prompt=prompt)
         self.noise.keys[row] = torch.tensor(key, device=self.device)
         self.positions[row], self.active[row], self._read[row] = prompt, 1, 0
-        for layer in self.layers:
-            layer.lengths[row] = prompt
-            layer.positions[row] = -1
-            layer.values[row] = 0  # a row that broke leaves NaN, and 0 weight times NaN is NaN
 
     def attend(self, index: int, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
         """Append one new token a row, then attend. query [B, Hq, 1, D], key, value [B, H, 1, D] -> [B, 1, Hq, D]."""

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ...kernels import attend
+from ...kernels import attend, pages
 from ...methods.policy import Needs, Policy
 
 
@@ -26,10 +26,16 @@ def whole(capacity: int, needs: Needs) -> tuple[int, int]:
     return slots, -(-slots // needs.page) if needs.page else 0
 
 
+def empty(name: str) -> int:
+    """What a column holds where no token ever stood."""
+    return -1 if name == "positions" else 0
+
+
 @dataclass(kw_only=True)
 class Layer:
     """Columns of one layer. What the policy does not need has no elements."""
 
+    needs: Needs
     keys: Tensor  # [B, H, N, D]
     values: Tensor  # [B, H, N, D]
     positions: Tensor  # [B, H, N] int32, -1 where no token ever stood
@@ -54,6 +60,7 @@ class Layer:
 
         keys = column(slots, dim)
         return cls(
+            needs=needs,
             keys=keys,
             values=column(slots, dim),
             positions=column(slots, dtype=torch.int32).fill_(-1),
@@ -65,14 +72,57 @@ class Layer:
             page_max=column(num_pages, dim),
         )
 
-    def grow(self, capacity: int, needs: Needs) -> None:
+    def fill(
+        self,
+        row: int,
+        position: int,
+        *,
+        keys: Tensor,
+        values: Tensor,
+        positions: Tensor,
+        queries: Tensor,
+        mass: Tensor | float = 0.0,
+        rank: Tensor | None = None,
+    ) -> None:
+        """Write a row anew, nothing of what it held is left; `position` is that of its next token.
+
+        keys, values [H, n, D]; positions [n] or [H, n], -1 at the end of a head that has fewer; queries [H, G, m, D] of
+        the newest m tokens, oldest first; mass, rank [H, n], the default of rank by position.
+        """
+        slots, page, window = keys.shape[1], self.needs.page, self.needs.queries
+        rank = positions if rank is None else rank
+        columns = dict(keys=keys, values=values, positions=positions, mass=mass, rank=rank)
+        for name, new in columns.items():
+            self._write(name, row, slots, new)
+        self.lengths[row] = (positions >= 0).sum(-1)
+        if page:
+            low, high = pages.bounds(keys[None], page)
+            self._write("page_min", row, low.shape[2], low[0])
+            self._write("page_max", row, high.shape[2], high[0])
+        if window:
+            newest = queries[:, :, -window:]
+            at = torch.arange(position - newest.shape[2], position, device=queries.device) % window
+            self.queries[row] = 0
+            self.queries[row][:, :, at] = newest
+
+    def _write(self, name: str, row: int, count: int, new: Tensor | float) -> None:
+        """The first `count` of a row's slots or pages; the others become as they were at first.
+
+        Values above all: a row that broke leaves NaN, and 0 weight times NaN is NaN.
+        """
+        column = getattr(self, name)
+        if column.numel():
+            column[row, :, :count] = new
+            column[row, :, count:] = empty(name)
+
+    def grow(self, capacity: int) -> None:
         """Move to columns of more room, one after the other."""
-        slots, num_pages = whole(capacity, needs)
+        slots, num_pages = whole(capacity, self.needs)
         for name in ("keys", "values", "positions", "mass", "rank", "page_min", "page_max"):
             old = getattr(self, name)
             if old.numel():
                 room = num_pages if name in ("page_min", "page_max") else slots
-                new = old.new_full((*old.shape[:2], room, *old.shape[3:]), -1 if name == "positions" else 0)
+                new = old.new_full((*old.shape[:2], room, *old.shape[3:]), empty(name))
                 new[:, :, : old.shape[2]] = old
                 setattr(self, name, new)
 

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
-from ...kernels import pages
 from ..cache import KVCache
 from ..model import Model, forward
 
@@ -24,23 +23,17 @@ class Prefill:
 
     def attend(self, index: int, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
         """query [1, Hq, S, D], key and value [1, H, S, D] -> [1, S, Hq, D]."""
-        layer, policy, row, length = self.cache.layers[index], self.cache.policy, self.row, key.shape[2]
-        layer.keys[row, :, :length] = key[0]
-        layer.values[row, :, :length] = value[0]
-        layer.positions[row, :, :length] = torch.arange(length, dtype=torch.int32, device=key.device)
+        layer, length = self.cache.layers[index], key.shape[2]
         grouped = query[0].unflatten(0, (key.shape[1], -1))
-        if layer.queries.numel():
-            newest = torch.arange(max(0, length - layer.queries.shape[3]), length, device=key.device)
-            layer.queries[row][:, :, newest % layer.queries.shape[3]] = grouped[:, :, newest]
-        if layer.mass.numel():
-            layer.mass[row] = 0
-            layer.mass[row, :, :length] = prompt_mass(grouped, key[0], scale)
-        if layer.rank.numel():
-            layer.rank[row, :, :length] = layer.positions[row, :, :length]
-        if layer.page_min.numel():
-            low, high = pages.bounds(key, policy.needs.page)
-            layer.page_min[row, :, : low.shape[2]] = low[0]
-            layer.page_max[row, :, : high.shape[2]] = high[0]
+        layer.fill(
+            self.row,
+            length,
+            keys=key[0],
+            values=value[0],
+            positions=torch.arange(length, dtype=torch.int32, device=key.device),
+            queries=grouped,
+            mass=prompt_mass(grouped, key[0], scale) if layer.needs.mass else 0.0,
+        )
         output = scaled_dot_product_attention(query, key, value, is_causal=True, scale=scale, enable_gqa=True)
         return output.transpose(1, 2)
 

@@ -7,6 +7,7 @@ from kvarena.methods.neighbours import ByRank
 from kvarena.methods.quest import Quest
 from kvarena.methods.snapkv import SnapKV
 from kvarena.methods.vase_attnv import VaSEAttnV
+from kvarena.methods.watched import Watched
 from kvarena.runners.cache import Layer, Shape
 
 BUDGET = Budget(tokens=32, recent=4, sinks=0)
@@ -32,3 +33,25 @@ def test_bytes_of_what_a_method_asks_for(policy, slot_bytes, row_bytes):
     assert layer.keys.shape == (5, 2, 128, 8)  # 100 slots in blocks of 64
     assert (layer.slot_bytes, layer.row_bytes) == (slot_bytes, row_bytes)
     assert all(column.shape[:3] == (5, 2, 128) for column in layer.columns)
+
+
+def test_a_row_that_is_filled_holds_nothing_of_the_one_before():
+    """Six tokens so far, three of them left in head 0 and two in head 1; the window is of four queries."""
+    shape = Shape(layers=1, heads=2, groups=1, dim=1)
+    watched = Watched(budget=BUDGET, of=SnapKV(budget=BUDGET, neighbours=ByRank()))
+    layer = Layer.empty(watched, shape, 2, 64, torch.float32, torch.device("cpu"))
+    for column in (*layer.columns, layer.queries):
+        column[1] = torch.nan if column.is_floating_point() else 7
+    keys = torch.arange(6.0).view(2, 3, 1)
+    positions = torch.tensor([[0, 2, 5], [4, 5, -1]], dtype=torch.int32)
+    queries = torch.arange(12.0).view(2, 1, 6, 1)
+    layer.fill(1, 6, keys=keys, values=-keys, positions=positions, queries=queries)
+    assert layer.lengths.tolist() == [[0, 0], [3, 2]]
+    assert layer.positions[1, :, :4].tolist() == [[0, 2, 5, -1], [4, 5, -1, -1]]
+    assert layer.keys[1, :, :4, 0].tolist() == [[0, 1, 2, 0], [3, 4, 5, 0]]
+    assert layer.values[1, :, :4, 0].tolist() == [[0, -1, -2, 0], [-3, -4, -5, 0]]
+    assert layer.rank[1, :, :2].tolist() == [[0, 2], [4, 5]]
+    assert not any(column[1, :, 3:].sum() for column in (layer.keys, layer.values, layer.mass, layer.rank))
+    # position p at p mod 4
+    assert layer.queries[1, :, 0, :, 0].tolist() == [[4, 5, 2, 3], [10, 11, 8, 9]]
+    assert not any(column[0].any() for column in (layer.keys, layer.values, layer.queries))
