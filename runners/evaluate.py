@@ -52,9 +52,9 @@ def rest(folder: RunFolder, run: Mapping[str, Any], requests: Sequence[Request])
     """What a folder lacks of the run; a folder of something else is refused."""
     folder.check(run)
     done = {record.key for record in folder.records()}
-    if unknown := done - {(request.sample, request.draw) for request in requests}:
+    if unknown := done - {request.key for request in requests}:
         raise ValueError(f"{folder.records_file} holds a sample that is not of this run: {min(unknown)}")
-    return [request for request in requests if (request.sample, request.draw) not in done]
+    return [request for request in requests if request.key not in done]
 
 
 def work(job: Job, folder: RunFolder, workers: Workers, missing: Sequence[Request], typical: float, stop: Stop) -> None:

@@ -67,7 +67,7 @@ def hashes(run: dict[str, Any], job: Job, tokenizer: Tokenizer, requests: list[R
 
 
 def texts(records: list[Record], job: Job, tokenizer: Tokenizer, requests: list[Request]) -> Iterator[str]:
-    prompts = {(request.sample, request.draw): len(request.prompt) for request in requests}
+    prompts = {request.key: len(request.prompt) for request in requests}
     targets = {sample.id: sample.target for sample in job.samples}
     for record in records:
         name = f"record {record.sample}, draw {record.draw}"

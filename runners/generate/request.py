@@ -15,6 +15,10 @@ class Request(NamedTuple):
     draw: int
     prompt: Sequence[int]  # token ids, at least one
 
+    @property
+    def key(self) -> tuple[str, int]:
+        return self.sample, self.draw
+
     def check(self, longest: int) -> None:
         if not 0 < (length := len(self.prompt)) <= longest:
             raise ValueError(f"sample {self.sample}: prompt of {length} tokens, not 1 to {longest}")

@@ -4,7 +4,6 @@
 """
 
 import os
-from collections import deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,6 +15,7 @@ from ..generate import Request
 from ..job import build
 from ..record import Record
 from .local import Worker
+from .request_queue import RequestQueue
 
 LOCAL = {"_target_": "kvarena.runners.workers.local.Local"}
 
@@ -31,21 +31,6 @@ class Reply(NamedTuple):
     batch_size: int
 
 
-class Inbox:
-    """Requests for a decoder that takes the next one whenever a row has ended; more may come while it runs."""
-
-    def __init__(self) -> None:
-        self.waiting: deque[Request] = deque()
-
-    def __iter__(self) -> "Inbox":
-        return self
-
-    def __next__(self) -> Request:
-        if not self.waiting:
-            raise StopIteration
-        return self.waiting.popleft()
-
-
 class Actor:
     """A worker in a process of its own."""
 
@@ -54,16 +39,16 @@ class Actor:
         job = build(DictConfig(config | {"workers": LOCAL, "num_workers": 1}), method)
         job.check()
         self.worker = Worker(job=job, longest_prompt=longest_prompt, output_dir=Path())
-        self.inbox = Inbox()
+        self.queue = RequestQueue()
         self.running: Iterator[list[Record]] = iter(())
         return self.reply([])
 
     def work(self, requests: Sequence[Request]) -> Reply:
         """Decode until a row has ended, or the batch is halved."""
-        self.inbox.waiting.extend(requests)
+        self.queue.extend(requests)
         records = next(self.running, None)
         if records is None:  # all that there was had ended before these requests came
-            self.running = self.worker.run(self.inbox)
+            self.running = self.worker.serve(self.queue)
             records = next(self.running)
         return self.reply(records)
 

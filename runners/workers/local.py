@@ -19,7 +19,7 @@ from ..job.workers import Workers
 from ..model import Model, own_attention, shape_of
 from ..record import Record
 from .judge import judge
-from .request_queue import Hand
+from .request_queue import RequestQueue
 
 
 @dataclass(kw_only=True)
@@ -58,18 +58,21 @@ class Worker:
 
     def run(self, requests: Iterable[Request]) -> Iterator[list[Record]]:
         """Records, and an empty list where the batch has just been halved."""
-        hand = Hand(requests)
-        while (reason := (yield from self._decode(hand))) is not None:
+        return self.serve(RequestQueue(requests))
+
+    def serve(self, queue: RequestQueue) -> Iterator[list[Record]]:
+        """The same for a queue that others may extend in the meantime."""
+        while (reason := (yield from self._decode(queue))) is not None:
             self._halve(reason)
-            hand.put_back()
+            queue.put_back(queue.running)
             yield []
 
-    def _decode(self, hand: Hand) -> Generator[list[Record], None, str | None]:
+    def _decode(self, queue: RequestQueue) -> Generator[list[Record], None, str | None]:
         """Until the requests end, or memory does: then it returns why."""
         assert self.decoder
         try:
-            for generation in self.decoder.run(hand):
-                hand.ended(generation.sample, generation.draw)
+            for generation in self.decoder.run(queue):
+                queue.ended((generation.sample, generation.draw))
                 sample = self.samples[generation.sample]
                 yield [judge(self.job.task, sample, generation, self.tokenizer, self.job.config["grading_s"])]
         except RuntimeError as error:

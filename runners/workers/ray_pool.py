@@ -1,17 +1,17 @@
 """One run on many GPUs or nodes, by Ray (extra `ray`): an actor a GPU loads the model once and works on what it gets.
 
-The driver keeps the list of what is left and hands it out a few rows at a time: as many as an actor decodes at once and
+The driver keeps the queue of what is left and hands it out a few rows at a time: as many as an actor decodes at once and
 `SPARE` more, so that a place is never empty. It alone writes. An actor that dies is replaced and its rows go back
-to the list; noise is keyed by sample and draw, so they come out the same.
+to the queue; noise is keyed by sample and draw, so they come out the same.
 """
 
 import logging
 import os
 import signal
-from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +23,10 @@ from ..job import Job
 from ..job.workers import Workers
 from ..record import Record
 from .actor import Actor, Reply
+from .request_queue import Key, RequestQueue
 
 SPARE = 2  # rows that wait at an actor
 PATIENCE = 3  # deaths in a row, with no record between, that end the run
-Key = tuple[str, int]
 
 
 @dataclass(kw_only=True)
@@ -34,7 +34,7 @@ class Place:
     """Where an actor stands, and its successors."""
 
     actor: Any
-    hand: dict[Key, Request] = field(default_factory=dict)  # what it was given and has not ended
+    running: set[Key] = field(default_factory=set)  # what it was given and has not ended
     reply: Reply | None = None  # the last one
     steps: int = 0  # of its predecessors
 
@@ -50,7 +50,7 @@ class Pool:
     deaths: int = 0  # since the last record
     places: list[Place] = field(init=False)
     busy: dict[Any, Place] = field(init=False, default_factory=dict)  # by the reply awaited
-    waiting: deque[Request] = field(init=False, default_factory=deque)
+    queue: RequestQueue = field(init=False, default_factory=RequestQueue)
 
     def __post_init__(self) -> None:
         self.places = [Place(actor=None) for _ in range(self.num_workers)]
@@ -75,10 +75,10 @@ class Pool:
         return [length for place in self.places for length in place.reply.lengths]
 
     def run(self, requests: Sequence[Request]) -> Iterator[list[Record]]:
-        self.waiting.extend(requests)
+        self.queue.extend(requests)
         for place in self.places:
             self.give(place)
-        while self.waiting or any(place.hand for place in self.places):
+        while self.queue.waiting or self.queue.running:
             yield self.collect()
 
     def hire(self, place: Place) -> None:
@@ -87,11 +87,11 @@ class Pool:
         self.busy[place.actor.load.remote(dict(self.job.config), method, self.longest_prompt, folder)] = place
 
     def give(self, place: Place) -> None:
-        """Fill its hand from the list; an actor with an empty hand rests."""
-        room = place.reply.batch_size + SPARE - len(place.hand)  # below 0 where it has just been halved
-        new = [self.waiting.popleft() for _ in range(min(room, len(self.waiting)))]
-        place.hand |= {(request.sample, request.draw): request for request in new}
-        if place.hand:
+        """Fill it up from the queue; an actor with nothing to do rests."""
+        room = place.reply.batch_size + SPARE - len(place.running)  # below 0 where it has just been halved
+        new = list(islice(self.queue, max(room, 0)))
+        place.running |= {request.key for request in new}
+        if place.running:
             self.busy[place.actor.work.remote(new)] = place
 
     def collect(self) -> list[Record]:
@@ -112,10 +112,10 @@ class Pool:
                 print(f"worker {self.places.index(place)}: {reply.actor}, {reply.device}", flush=True)
             place.reply = reply
             for record in reply.records:
-                del place.hand[record.key]
+                place.running.remove(record.key)
+                self.queue.ended(record.key)
             records += reply.records
-            if self.waiting or place.hand:
-                self.give(place)
+            self.give(place)
         self.deaths = 0 if records else self.deaths
         return records
 
@@ -123,11 +123,11 @@ class Pool:
         """Take back what a dead actor held and put another in its place."""
         self.deaths += 1
         number, reason = self.places.index(place), str(error).splitlines()[0]
-        print(f"worker {number} died with {len(place.hand)} rows in hand, hiring another: {reason}", flush=True)
+        print(f"worker {number} died with {len(place.running)} rows under way, hiring another: {reason}", flush=True)
         if self.deaths > PATIENCE:
             raise ValueError(f"{self.deaths} workers died with no record between, the last of: {reason}") from error
-        self.waiting.extendleft(reversed(place.hand.values()))
-        place.hand.clear()
+        self.queue.put_back(place.running)
+        place.running.clear()
         if place.reply:
             place.steps += place.reply.steps
             place.reply = place.reply._replace(lengths=[], steps=0)

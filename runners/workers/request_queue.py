@@ -1,31 +1,37 @@
-"""Requests that are being decoded, so that they can begin anew when the decoder is lost."""
+"""Requests on their way through a decoder, or through several, so that they can begin anew when one is lost."""
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from ..generate import Request
 
+Key = tuple[str, int]  # sample and draw
 
-class Hand:
-    """Requests one after the other; those taken and not ended can be put back. The source may have more later."""
 
-    def __init__(self, requests: Iterable[Request]) -> None:
-        self._source = iter(requests)
-        self._again: deque[Request] = deque()
-        self._taken: dict[tuple[str, int], Request] = {}
+class RequestQueue:
+    """An iterator over what waits; it ends where nothing does, and goes on when there is more."""
 
-    def __iter__(self) -> "Hand":
+    def __init__(self, requests: Iterable[Request] = ()) -> None:
+        self.waiting = deque(requests)
+        self.running: dict[Key, Request] = {}  # taken and not ended, in the order in which they were taken
+
+    def __iter__(self) -> "RequestQueue":
         return self
 
     def __next__(self) -> Request:
-        request = self._again.popleft() if self._again else next(self._source)
-        self._taken[request.sample, request.draw] = request
+        if not self.waiting:
+            raise StopIteration
+        request = self.waiting.popleft()
+        self.running[request.key] = request
         return request
 
-    def ended(self, sample: str, draw: int) -> None:
-        del self._taken[sample, draw]
+    def extend(self, requests: Iterable[Request]) -> None:
+        self.waiting.extend(requests)
 
-    def put_back(self) -> None:
-        """What was taken and has not ended comes first, in its order."""
-        self._again.extendleft(reversed(self._taken.values()))
-        self._taken.clear()
+    def ended(self, key: Key) -> None:
+        del self.running[key]
+
+    def put_back(self, keys: Collection[Key]) -> None:
+        """What is running of these comes first again, in its order."""
+        lost = [key for key in self.running if key in keys]
+        self.waiting.extendleft(self.running.pop(key) for key in reversed(lost))

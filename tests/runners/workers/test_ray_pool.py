@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 from kvarena.runners.record import RunFolder
-from kvarena.runners.workers.actor import Inbox
 from kvarena.runners.workers.ray_pool import Ray
 
 SMALL = ["difficulty=easy", "compression.tokens=40", "compression.interval=4", "device=cpu", "max_tokens=32"]
@@ -52,7 +51,7 @@ def test_a_worker_is_killed_and_the_records_are_those_of_one_process(start, unti
     assert sorted(workers) == ["0", "1"]
     os.kill(int(workers["0"]), signal.SIGKILL)
     assert run.wait() == 0
-    assert re.search(r"worker 0 died with \d rows in hand, hiring another: ", run.text)
+    assert re.search(r"worker 0 died with \d rows under way, hiring another: ", run.text)
     assert start(*SMALL, "output_dir=alone").wait() == 0
     assert outcome(tmp_path / "run") == outcome(tmp_path / "alone")
     assert lines() == 32
@@ -97,10 +96,3 @@ def test_a_trace_is_refused(start):
 def test_the_device_is_the_clusters_choice(name):
     with pytest.raises(ValueError, match=f"device={name}: with workers=ray use auto, cpu or cuda"):
         Ray(num_workers=1, address=None).device(name)
-
-
-def test_an_inbox_that_was_empty_gives_what_comes_later():
-    inbox = Inbox()
-    assert next(inbox, None) is None
-    inbox.waiting.extend("ab")
-    assert list(inbox) == ["a", "b"]
