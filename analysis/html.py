@@ -15,7 +15,7 @@ import pandas as pd
 from plotly.offline import get_plotlyjs
 
 from ..runners.loops import terminal_loop
-from ..runners.record import Record, replace
+from ..runners.record import Record, replace_file
 from .load import DENSE, Run
 from .rounds import evictions, loop_onsets
 from .setting import title
@@ -53,7 +53,7 @@ def write(
     ):
         html = html.replace(mark, text, 1)
     path = output / "index.html"
-    replace(path, html)
+    replace_file(path, html)
     return path
 
 

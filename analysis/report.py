@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ..runners.record import replace
+from ..runners.record import replace_file
 from . import html, wide
 from . import narrow as layout
 from .archive import pack
@@ -73,7 +73,7 @@ def report(runs_dir: Path, output: Path) -> None:
         "table.tex": wide.latex(table),
     }
     for name, text in texts.items():
-        replace(output / name, text)
+        replace_file(output / name, text)
     missing = draw_all(runs, table, benchmarks(), output / html.FIGURES)
     page = html.write(runs, table, published, missing, output)
     print(layout.terminal(table))

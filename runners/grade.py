@@ -37,17 +37,17 @@ def grade(folder: RunFolder, pool: Executor, ungraded: bool = False) -> str:
                 f"{folder.records_file}: sample {record.sample} has another target than when it was run: "
                 "give task.samples.revision or task.path of then in run.json"
             )
-    judged = partial(judge_due, task=task, samples=samples, due=due)
+    judged = partial(regrade_due, task=task, samples=samples, due=due)
     after = list(pool.map(judged, before))
     folder.rewrite(after)
     return summary(before, after)
 
 
-def judge_due(record: Record, task: Task, samples: Mapping[str, Sample], due: Set[tuple[str, int]]) -> Record:
-    return judge(record, task, samples[record.sample].meta) if record.key in due else record
+def regrade_due(record: Record, task: Task, samples: Mapping[str, Sample], due: Set[tuple[str, int]]) -> Record:
+    return regrade(record, task, samples[record.sample].meta) if record.key in due else record
 
 
-def judge(record: Record, task: Task, meta: Mapping[str, Any]) -> Record:
+def regrade(record: Record, task: Task, meta: Mapping[str, Any]) -> Record:
     if record.stop == "error":
         return record
     verdict = task.grader(record.completion, record.target, meta)

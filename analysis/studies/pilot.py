@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ...runners.record import replace
+from ...runners.record import replace_file
 from ..figures import against_ratio
 from ..load import DENSE, Runs, load
 from ..narrow import piped
@@ -105,9 +105,9 @@ def write(runs: Runs, output: Path) -> list[str]:
     table, counted = results(runs), claims.claims(runs)
     output.mkdir(parents=True, exist_ok=True)
     rounded = table[list(COLUMNS)].round(4)
-    replace(output / "pilot_embedded.csv", rounded.to_csv(index=False))
-    replace(output / "pilot_embedded.md", f"{markdown(table)}\n{claims.markdown(counted)}\n")
-    replace(output / "pilot_claims.csv", counted.round(4).to_csv(index=False))
+    replace_file(output / "pilot_embedded.csv", rounded.to_csv(index=False))
+    replace_file(output / "pilot_embedded.md", f"{markdown(table)}\n{claims.markdown(counted)}\n")
+    replace_file(output / "pilot_claims.csv", counted.round(4).to_csv(index=False))
     with house_style():
         drawn = table[table["method"].isin(MAIN)]
         look = Look(drawn["method"])

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ...runners.record import replace
+from ...runners.record import replace_file
 from ..narrow import piped, write
 from ..panels import PANEL, Look, house_style, legend, panels
 from ..published import key, published
@@ -178,8 +178,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     output = arguments.output or arguments.benchmark.parent
     output.mkdir(parents=True, exist_ok=True)
-    replace(output / "throughput.csv", table.to_csv(index=False))
-    replace(output / "throughput.md", markdown(table))
+    replace_file(output / "throughput.csv", table.to_csv(index=False))
+    replace_file(output / "throughput.md", markdown(table))
     with house_style():
         bars(table).savefig(output / "throughput.png")
     print(markdown(table), end="")

@@ -18,7 +18,7 @@ from ..model import DTYPES, Checkpoint, Tokenizer, shape_of
 from ..sampler import Sampler
 from .logger import Logger
 from .provenance import identity
-from .workers import Staff
+from .workers import Backend
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +32,7 @@ class Job:
     engine: partial[Decoder]
     attention: Attention
     samples: Sequence[Sample]
-    workers: Staff
+    workers: Backend
     logger: Logger
     device: torch.device | None  # None: this process computes nothing
 
@@ -98,7 +98,7 @@ def build(config: DictConfig, method: str) -> Job:
     plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
     task, policy, checkpoint = instantiate(config.task), instantiate(config.method), instantiate(config.model)
     sampler: Sampler = instantiate(config.sampler)
-    workers: Staff = instantiate(config.workers)
+    workers: Backend = instantiate(config.workers)
     for key in ("num_samples", "num_draws", "max_tokens", "num_workers"):
         if plain[key] is not None and plain[key] < 1:
             raise ValueError(f"{key}={plain[key]}: use 1 or more")

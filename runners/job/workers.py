@@ -34,7 +34,7 @@ class Workers(Protocol):
         ...
 
 
-class Staff(Protocol):
+class Backend(Protocol):
     """A file of conf/workers."""
 
     def device(self, name: str) -> torch.device | None:

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from .files import append_line, replace_file
 from .lock import NAME as LOCK
 
 # what the two must have in common for one call to go on with the run of another
@@ -106,7 +107,7 @@ class RunFolder:
         self._write(self.run() | facts)
 
     def _write(self, run: Mapping[str, Any]) -> None:
-        replace(self.run_file, json.dumps(run, indent=2, ensure_ascii=False) + "\n")
+        replace_file(self.run_file, json.dumps(run, indent=2, ensure_ascii=False) + "\n")
 
     def records(self) -> list[Record]:
         """All finished records; a torn last line is left out."""
@@ -138,44 +139,4 @@ class RunFolder:
 
     def rewrite(self, records: Sequence[Record]) -> None:
         """All records anew, in one step."""
-        replace(self.records_file, "".join(json.dumps(asdict(r), ensure_ascii=False) + "\n" for r in records))
-
-
-def append_line(path: Path, *values: Mapping[str, Any]) -> None:
-    """A line each, all on the disk when this returns, or none: what a full disk tears is cut off at once."""
-    data = "".join(json.dumps(value, ensure_ascii=False) + "\n" for value in values).encode()
-    new = not path.exists()
-    with path.open("ab", buffering=0) as file:
-        before = file.tell()
-        try:
-            write(file.fileno(), data)
-        except OSError as error:
-            os.ftruncate(file.fileno(), before)
-            advice = f"{error.strerror}, what was there is kept: make room and run the same again"
-            raise OSError(error.errno, advice, str(path)) from error
-    if new:
-        sync(path.parent)
-
-
-def write(descriptor: int, data: bytes) -> None:
-    while data:
-        data = data[os.write(descriptor, data) :]
-    os.fsync(descriptor)
-
-
-def replace(path: Path, text: str) -> None:
-    """Write a file by way of a temporary one beside it, so that it is never half there."""
-    temporary = path.with_suffix(path.suffix + ".tmp")
-    with temporary.open("wb", buffering=0) as file:
-        write(file.fileno(), text.encode())
-    temporary.replace(path)
-    sync(path.parent)
-
-
-def sync(folder: Path) -> None:
-    """A new name in a folder is on the disk only when the folder is."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        replace_file(self.records_file, "".join(json.dumps(asdict(r), ensure_ascii=False) + "\n" for r in records))

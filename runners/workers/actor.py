@@ -34,13 +34,17 @@ class Reply(NamedTuple):
 class Actor:
     """A worker in a process of its own."""
 
+    worker: Worker
+    queue: RequestQueue
+    running: Iterator[list[Record]]
+
     def load(self, config: dict[str, Any], method: str, longest_prompt: int, folder: str) -> Reply:
         os.chdir(folder)  # paths of the config are relative to the driver's folder
         job = build(DictConfig(config | {"workers": LOCAL, "num_workers": 1}), method)
         job.check()
         self.worker = Worker(job=job, longest_prompt=longest_prompt, output_dir=Path())
         self.queue = RequestQueue()
-        self.running: Iterator[list[Record]] = iter(())
+        self.running = iter(())
         return self.reply([])
 
     def work(self, requests: Sequence[Request]) -> Reply:

@@ -11,12 +11,13 @@ from pathlib import Path
 
 import torch
 
+from ...tasks.task import Sample
 from ..cache import memory
 from ..generate import Decoder, Request
 from ..job import Job, provenance
 from ..job.job import find_device
 from ..job.workers import Workers
-from ..model import Model, own_attention, shape_of
+from ..model import Model, Tokenizer, own_attention, shape_of
 from ..record import Record
 from .judge import judge
 from .request_queue import RequestQueue
@@ -27,6 +28,10 @@ class Worker:
     job: Job
     longest_prompt: int  # tokens
     output_dir: Path
+    device: torch.device = field(init=False)
+    tokenizer: Tokenizer = field(init=False)
+    model: Model = field(init=False)
+    samples: dict[str, Sample] = field(init=False)  # by id
     batch_size: int = field(init=False)  # rows at a time, now
     decoder: Decoder | None = field(init=False, default=None)  # None: between two batch sizes
     _steps: int = field(init=False, default=0)  # of decoders that are gone
@@ -37,7 +42,6 @@ class Worker:
         self.samples = {sample.id: sample for sample in job.samples}
         assert job.device
         self.device = job.device
-        self.devices = [provenance.device_name(self.device)]
         self.batch_size = job.config["engine"]["batch_size"]
         self.model = self._load()
         if (reason := self._set_up()) is not None:
@@ -47,6 +51,10 @@ class Worker:
     @property
     def steps(self) -> int:
         return self._steps + (self.decoder.steps if self.decoder else 0)
+
+    @property
+    def devices(self) -> list[str]:
+        return [provenance.device_name(self.device)]
 
     @property
     def batch_sizes(self) -> list[int]:

@@ -1,8 +1,8 @@
 """One run on many GPUs or nodes, by Ray (extra `ray`): an actor a GPU loads the model once and works on what it gets.
 
-The driver keeps the queue of what is left and hands it out a few rows at a time: as many as an actor decodes at once and
-`SPARE` more, so that a place is never empty. It alone writes. An actor that dies is replaced and its rows go back
-to the queue; noise is keyed by sample and draw, so they come out the same.
+The driver keeps the queue of what is left and hands it out a few rows at a time: as many as an actor decodes at once
+and `SPARE` more, so that no row is ever idle. It alone writes. An actor that dies is replaced and its rows go back to
+the queue; noise is keyed by sample and draw, so they come out the same.
 """
 
 import logging
@@ -30,8 +30,8 @@ PATIENCE = 3  # deaths in a row, with no record between, that end the run
 
 
 @dataclass(kw_only=True)
-class Place:
-    """Where an actor stands, and its successors."""
+class ActorSlot:
+    """An actor, and those that replaced it."""
 
     actor: Any
     running: set[Key] = field(default_factory=set)  # what it was given and has not ended
@@ -48,51 +48,51 @@ class Pool:
     num_workers: int
     num_gpus: int  # of an actor
     deaths: int = 0  # since the last record
-    places: list[Place] = field(init=False)
-    busy: dict[Any, Place] = field(init=False, default_factory=dict)  # by the reply awaited
+    slots: list[ActorSlot] = field(init=False)
+    busy: dict[Any, ActorSlot] = field(init=False, default_factory=dict)  # by the reply awaited
     queue: RequestQueue = field(init=False, default_factory=RequestQueue)
 
     def __post_init__(self) -> None:
-        self.places = [Place(actor=None) for _ in range(self.num_workers)]
-        for place in self.places:
-            self.hire(place)
-        while any(place.reply is None for place in self.places):
+        self.slots = [ActorSlot(actor=None) for _ in range(self.num_workers)]
+        for slot in self.slots:
+            self.hire(slot)
+        while any(slot.reply is None for slot in self.slots):
             self.collect()
 
     @property
     def devices(self) -> list[str]:
-        return [place.reply.device for place in self.places]
+        return [slot.reply.device for slot in self.slots]
 
     @property
     def steps(self) -> int:
-        return sum(place.steps + place.reply.steps for place in self.places)
+        return sum(slot.steps + slot.reply.steps for slot in self.slots)
 
     @property
     def batch_sizes(self) -> list[int]:
-        return [place.reply.batch_size for place in self.places]
+        return [slot.reply.batch_size for slot in self.slots]
 
     def lengths(self) -> list[int]:
-        return [length for place in self.places for length in place.reply.lengths]
+        return [length for slot in self.slots for length in slot.reply.lengths]
 
     def run(self, requests: Sequence[Request]) -> Iterator[list[Record]]:
         self.queue.extend(requests)
-        for place in self.places:
-            self.give(place)
+        for slot in self.slots:
+            self.give(slot)
         while self.queue.waiting or self.queue.running:
             yield self.collect()
 
-    def hire(self, place: Place) -> None:
-        place.actor = ray.remote(num_cpus=1, num_gpus=self.num_gpus)(Actor).remote()
+    def hire(self, slot: ActorSlot) -> None:
+        slot.actor = ray.remote(num_cpus=1, num_gpus=self.num_gpus)(Actor).remote()
         folder, method = os.getcwd(), self.job.labels["method"]
-        self.busy[place.actor.load.remote(dict(self.job.config), method, self.longest_prompt, folder)] = place
+        self.busy[slot.actor.load.remote(dict(self.job.config), method, self.longest_prompt, folder)] = slot
 
-    def give(self, place: Place) -> None:
+    def give(self, slot: ActorSlot) -> None:
         """Fill it up from the queue; an actor with nothing to do rests."""
-        room = place.reply.batch_size + SPARE - len(place.running)  # below 0 where it has just been halved
+        room = slot.reply.batch_size + SPARE - len(slot.running)  # below 0 where it has just been halved
         new = list(islice(self.queue, max(room, 0)))
-        place.running |= {request.key for request in new}
-        if place.running:
-            self.busy[place.actor.work.remote(new)] = place
+        slot.running |= {request.key for request in new}
+        if slot.running:
+            self.busy[slot.actor.work.remote(new)] = slot
 
     def collect(self) -> list[Record]:
         """The records of the replies that are there; waits for one, or a second."""
@@ -100,38 +100,38 @@ class Pool:
         ready = first + (ray.wait(others, num_returns=len(others), timeout=0)[0] if first and others else [])
         records = []
         for reference in ready:
-            place = self.busy.pop(reference)
+            slot = self.busy.pop(reference)
             try:
                 reply: Reply = ray.get(reference)
             except RayActorError as error:
-                self.replace(place, error)
+                self.replace(slot, error)
                 continue
             except RayTaskError as error:
                 raise error.cause from error
-            if place.reply is None or place.reply.actor != reply.actor:
-                print(f"worker {self.places.index(place)}: {reply.actor}, {reply.device}", flush=True)
-            place.reply = reply
+            if slot.reply is None or slot.reply.actor != reply.actor:
+                print(f"worker {self.slots.index(slot)}: {reply.actor}, {reply.device}", flush=True)
+            slot.reply = reply
             for record in reply.records:
-                place.running.remove(record.key)
+                slot.running.remove(record.key)
                 self.queue.ended(record.key)
             records += reply.records
-            self.give(place)
+            self.give(slot)
         self.deaths = 0 if records else self.deaths
         return records
 
-    def replace(self, place: Place, error: RayActorError) -> None:
-        """Take back what a dead actor held and put another in its place."""
+    def replace(self, slot: ActorSlot, error: RayActorError) -> None:
+        """Take back what a dead actor held and put another in its slot."""
         self.deaths += 1
-        number, reason = self.places.index(place), str(error).splitlines()[0]
-        print(f"worker {number} died with {len(place.running)} rows under way, hiring another: {reason}", flush=True)
+        number, reason = self.slots.index(slot), str(error).splitlines()[0]
+        print(f"worker {number} died with {len(slot.running)} rows under way, hiring another: {reason}", flush=True)
         if self.deaths > PATIENCE:
             raise ValueError(f"{self.deaths} workers died with no record between, the last of: {reason}") from error
-        self.queue.put_back(place.running)
-        place.running.clear()
-        if place.reply:
-            place.steps += place.reply.steps
-            place.reply = place.reply._replace(lengths=[], steps=0)
-        self.hire(place)
+        self.queue.put_back(slot.running)
+        slot.running.clear()
+        if slot.reply:
+            slot.steps += slot.reply.steps
+            slot.reply = slot.reply._replace(lengths=[], steps=0)
+        self.hire(slot)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,48 @@
+"""Writing that a crash or a full disk leaves whole: what returned is on the disk, what did not has changed nothing."""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+
+def append_line(path: Path, *values: Mapping[str, Any]) -> None:
+    """A line each, all on the disk when this returns, or none: what a full disk tears is cut off at once."""
+    data = "".join(json.dumps(value, ensure_ascii=False) + "\n" for value in values).encode()
+    new = not path.exists()
+    with path.open("ab", buffering=0) as file:
+        before = file.tell()
+        try:
+            write_all(file.fileno(), data)
+        except OSError as error:
+            os.ftruncate(file.fileno(), before)
+            advice = f"{error.strerror}, what was there is kept: make room and run the same again"
+            raise OSError(error.errno, advice, str(path)) from error
+    if new:
+        sync_folder(path.parent)
+
+
+def write_all(descriptor: int, data: bytes) -> None:
+    """Until the device has it."""
+    while data:
+        data = data[os.write(descriptor, data) :]
+    os.fsync(descriptor)
+
+
+def replace_file(path: Path, text: str) -> None:
+    """Write a file by way of a temporary one beside it, so that it is never half there."""
+    temporary = path.with_suffix(path.suffix + ".tmp")
+    with temporary.open("wb", buffering=0) as file:
+        write_all(file.fileno(), text.encode())
+    temporary.replace(path)
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """A new name in a folder is on the disk only when the folder is."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
