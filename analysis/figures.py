@@ -9,7 +9,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from .load import DENSE, Run
+from ..runners.record import DENSE
+from .load import Run
 from .panels import COLUMNS, DENSE_COLOUR, PANEL, Look, house_style, legend, panels
 from .rounds import loop_onsets
 from .setting import SETTING, settings

@@ -15,8 +15,8 @@ import pandas as pd
 from plotly.offline import get_plotlyjs
 
 from ..runners.loops import terminal_loop
-from ..runners.record import Record, replace_file
-from .load import DENSE, Run
+from ..runners.record import DENSE, Record, replace_file
+from .load import Run
 from .rounds import evictions, loop_onsets
 from .setting import title
 from .stats import score

@@ -13,12 +13,10 @@ from typing import Any
 import pandas as pd
 
 from ..runners.loops import Repetition, repetition
-from ..runners.record import Record, RunFolder
+from ..runners.record import Labels, Record, RunFolder
 from .stats import Problem, loops, problem_means, score
 
-DENSE = "full"
 REPORT = "report"  # what the report itself writes below RUNS_DIR
-LABELS = ("task", "difficulty", "model", "method", "ratio", "tokens", "evicts", "selects", "protects_prompt")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,16 +24,11 @@ class Run:
     name: str  # its folder, relative to RUNS_DIR
     folder: RunFolder
     header: dict[str, Any]  # run.json
+    labels: Labels
 
     def __post_init__(self) -> None:
-        missing = [name for name in ("labels", "num_samples", "num_draws") if name not in self.header]
-        missing += [f"labels.{name}" for name in LABELS if name not in self.header.get("labels", LABELS)]
-        if missing:
+        if missing := [name for name in ("num_samples", "num_draws") if name not in self.header]:
             raise ValueError(f"{self.folder.run_file} lacks {', '.join(missing)}: run it again, or move it away")
-
-    @property
-    def labels(self) -> dict[str, Any]:
-        return self.header["labels"]
 
     @property
     def num_planned(self) -> int:
@@ -44,7 +37,7 @@ class Run:
     @property
     def setting(self) -> tuple[str, str, str]:
         """What must be the same for two runs to be compared."""
-        return self.labels["task"], self.labels["difficulty"] or "", self.labels["model"]
+        return self.labels.task, self.labels.difficulty or "", self.labels.model
 
     @property
     def config(self) -> dict[str, Any]:
@@ -91,8 +84,8 @@ class Run:
 class Runs(list[Run]):
     def to_pandas(self) -> pd.DataFrame:
         """One row a record, the labels of its run in front; tokens and texts are left out."""
-        rows = [{"run": run.name, **run.labels, **asdict(record)} for run in self for record in run.outcomes]
-        columns = ["run", *LABELS, *(field.name for field in fields(Record))]
+        rows = [{"run": run.name, **asdict(run.labels), **asdict(record)} for run in self for record in run.outcomes]
+        columns = ["run", *(field.name for field in (*fields(Labels), *fields(Record)))]
         return pd.DataFrame(rows, columns=columns).drop(columns=["token_ids", "completion"])
 
 
@@ -120,4 +113,5 @@ def read(path: Path, runs_dir: Path) -> Run:
         header = folder.run()
     except json.JSONDecodeError as error:
         raise ValueError(f"{folder.run_file} is not JSON ({error}): move the run away") from error
-    return Run(name=path.relative_to(runs_dir).as_posix(), folder=folder, header=header)
+    labels = Labels.read(header, folder.run_file)
+    return Run(name=path.relative_to(runs_dir).as_posix(), folder=folder, header=header, labels=labels)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from .load import DENSE, Run
+from .load import Run
 from .stats import Estimate, difference, holm
 
 GAINS = ("gain", "loop_gain")  # of pass@1 and of the loop rate
@@ -15,14 +15,14 @@ GAINS = ("gain", "loop_gain")  # of pass@1 and of the loop rate
 
 def place(run: Run) -> tuple[Any, ...]:
     labels = run.labels
-    return *run.setting, labels["method"] != DENSE, labels["method"], labels["ratio"], run.name
+    return *run.setting, not labels.is_dense, labels.method, labels.ratio, run.name
 
 
 def dense_runs(runs: Iterable[Run]) -> dict[tuple[str, str, str], Run]:
     """What the compressed runs of a setting are compared to: the dense run with the most records."""
     found: dict[tuple[str, str, str], Run] = {}
     for run in runs:
-        if run.labels["method"] == DENSE:
+        if run.labels.is_dense:
             best = found.setdefault(run.setting, run)
             if len(run.outcomes) > len(best.outcomes):
                 found[run.setting] = run
@@ -46,8 +46,8 @@ def pairs(runs: Iterable[Run]) -> pd.DataFrame:
     """Any two methods of one setting at one ratio, paired by problem: a minus b."""
     groups: dict[tuple[Any, ...], list[Run]] = defaultdict(list)
     for run in sorted(runs, key=place):
-        if run.outcomes and run.labels["method"] != DENSE:
-            groups[*run.setting, run.labels["ratio"]].append(run)
+        if run.outcomes and not run.labels.is_dense:
+            groups[*run.setting, run.labels.ratio].append(run)
     rows = []
     for (task, level, model, ratio), group in groups.items():
         found = [duel(a, b) for i, a in enumerate(group) for b in group[i + 1 :]]
@@ -63,5 +63,5 @@ def pairs(runs: Iterable[Run]) -> pd.DataFrame:
 
 
 def duel(a: Run, b: Run) -> dict[str, Any]:
-    named = {"a": a.labels["method"], "b": b.labels["method"], "run_a": a.name, "run_b": b.name}
+    named = {"a": a.labels.method, "b": b.labels.method, "run_a": a.name, "run_b": b.name}
     return named | against(a, b)

@@ -11,7 +11,7 @@ from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from .load import DENSE
+from ..runners.record import DENSE
 
 DENSE_COLOUR = "black"
 MARKERS = "osD^vP"

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..runners.record import Record
-from .load import DENSE, Run
+from ..runners.record import DENSE, Record
+from .load import Run
 from .pairs import GAINS, against, dense_runs, place, spread
 from .setting import SETTING
 from .stats import holm, loop_rate, pass_at_1, score
@@ -41,8 +41,8 @@ def results(runs: Iterable[Run]) -> pd.DataFrame:
 
 
 def row(run: Run, dense: Run | None) -> dict[str, Any]:
-    compressed = run.labels["method"] != DENSE
-    labels = {name: run.labels[name] for name in ("task", "difficulty", "model", "method", "ratio", "tokens")}
+    compressed = not run.labels.is_dense
+    labels = {name: getattr(run.labels, name) for name in ("task", "difficulty", "model", "method", "ratio", "tokens")}
     compression = run.config.get("compression", {})
     return {
         **labels,
@@ -136,16 +136,16 @@ def cut_prompts(run: Run) -> str:
     recent = run.header.get("config", {}).get("method", {}).get("budget", {}).get("recent")
     if recent is None:
         return ""
-    cut = sum(record.prompt_tokens > run.labels["tokens"] - recent - 1 for record in run.outcomes)
+    cut = sum(record.prompt_tokens > run.labels.tokens - recent - 1 for record in run.outcomes)
     return f", {cut} of {len(run.outcomes)} in part" if cut else ""
 
 
 def flags(run: Run, dense: Run | None) -> list[str]:
     """What a reader must know before trusting the row, and why a number is missing."""
-    found, records, compressed = [], run.outcomes, run.labels["method"] != DENSE
-    if run.labels["evicts"] and records and not any(record.num_evictions for record in records):
+    found, records, compressed = [], run.outcomes, not run.labels.is_dense
+    if run.labels.evicts and records and not any(record.num_evictions for record in records):
         found.append("never evicted")
-    if run.labels["protects_prompt"]:
+    if run.labels.protects_prompt:
         found.append("prompt protected" + cut_prompts(run))
     if halvings := run.header.get("halvings"):
         found.append(f"out of memory: batch halved {len(halvings)} times")

@@ -40,7 +40,7 @@ def value_ranges(runs: Iterable[Run]) -> pd.DataFrame:
         for path in files(run):
             for round, layer, values in tensors(path, "values"):
                 if round == 0 and values.size:
-                    found[run.labels["model"], layer].append(np.ptp(values, axis=-1).ravel())
+                    found[run.labels.model, layer].append(np.ptp(values, axis=-1).ravel())
     rows = [
         {"model": model, "layer": layer, **dict(zip(map(str, QUANTILES), np.quantile(parts, QUANTILES), strict=True))}
         for (model, layer), parts in ((place, np.concatenate(list(parts))) for place, parts in sorted(found.items()))
@@ -59,7 +59,7 @@ def diversity(runs: Iterable[Run]) -> pd.DataFrame:
         draws = [pair for kept in by_sample.values() for a, b in combinations(kept, 2) for pair in between_draws(a, b)]
         for kind, found in (("heads", heads), ("draws", draws)):
             by_round = pd.DataFrame(found, columns=["round", "overlap"]).groupby("round")["overlap"].mean()
-            labels = {name: run.labels[name] for name in (*SETTING, "method", "ratio")}
+            labels = {name: getattr(run.labels, name) for name in (*SETTING, "method", "ratio")}
             rows += [labels | {"between": kind, "round": r, "overlap": overlap} for r, overlap in by_round.items()]
     columns = [*SETTING, "method", "ratio", "between", "round", "overlap"]
     return pd.DataFrame(rows, columns=columns)

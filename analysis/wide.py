@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from .load import DENSE
+from ..runners.record import DENSE
 from .setting import task_name
 
 MISSING = "-"

@@ -4,6 +4,7 @@ import sys
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -112,7 +113,7 @@ def header(job: Job, requests: Sequence[Request], tokenizer: Tokenizer) -> dict[
     commit, dirty = provenance.commit()
     return {
         "identity": job.identity,
-        "labels": dict(job.labels),
+        "labels": asdict(job.labels),
         "num_samples": len(job.samples),
         "num_draws": job.config["num_draws"],
         "config": dict(job.config),
@@ -133,8 +134,8 @@ def plan(job: Job, folder: RunFolder, requests: Sequence[Request], missing: Sequ
     """What the missing rows will take."""
     tokens = estimate.expected_tokens(len(missing), folder.records(), typical(job, requests))
     runs_dir, labels = Path(job.config["runs_dir"]), job.labels
-    speed = estimate.speed(runs_dir, labels["model"], labels["method"]) or estimate.benchmarked(
-        labels["model"], labels["method"], labels["tokens"], job.task.dense_length
+    speed = estimate.speed(runs_dir, labels.model, labels.method) or estimate.benchmarked(
+        labels.model, labels.method, labels.tokens, job.task.dense_length
     )
     hours = tokens / speed.tokens_per_s / 3600 if speed else None
     num_bytes = estimate.expected_bytes(tokens, runs_dir)
@@ -161,8 +162,8 @@ def typical(job: Job, requests: Sequence[Request]) -> float:
 
 def describe(job: Job) -> str:
     labels = job.labels
-    budget = f", ratio {labels['ratio']:g}, {labels['tokens']} tokens" if labels["tokens"] else ""
-    return f"{labels['method']} on {labels['task']}{budget}"
+    budget = f", ratio {labels.ratio:g}, {labels.tokens} tokens" if labels.tokens else ""
+    return f"{labels.method} on {labels.task}{budget}"
 
 
 @hydra.main(version_base="1.3", config_path="pkg://kvarena.conf", config_name="evaluate")

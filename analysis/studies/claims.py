@@ -39,7 +39,7 @@ COLUMNS = ("claim", "better", "than", "published", "cells", "above", "below", "g
 
 def claims(runs: Sequence[Run]) -> pd.DataFrame:
     """A row a claim: the published gain on GSM8K (nan: none), cells above and below zero, the mean gain of all."""
-    cells = {(run.setting, run.labels["ratio"], run.labels["method"]): run for run in runs if run.outcomes}
+    cells = {(run.setting, run.labels.ratio, run.labels.method): run for run in runs if run.outcomes}
     theirs = published().query("task == 'gsm8k' and metric == 'accuracy'").set_index("method")["value"] / 100
     rows = []
     for claim in CLAIMS:

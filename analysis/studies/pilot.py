@@ -17,9 +17,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ...runners.record import replace_file
+from ...runners.record import DENSE, replace_file
 from ..figures import against_ratio
-from ..load import DENSE, Runs, load
+from ..load import Runs, load
 from ..narrow import piped
 from ..panels import Look, house_style
 from ..published import published

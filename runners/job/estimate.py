@@ -8,10 +8,9 @@ from importlib.resources import files
 from pathlib import Path
 from typing import NamedTuple
 
-from ..record import Record, RunFolder
+from ..record import DENSE, Labels, Record, RunFolder
 
 BENCHMARK = "engine_h100.csv"  # of kvarena-benchmark
-DENSE = "full"
 # of a record, a token, where none is there yet: a number of a large vocabulary, a comma and a space, and its text
 TOKEN_BYTES = 12
 SIZE = re.compile(r"_(\d+(?:_\d+)?)b\b")  # billions of parameters in the name of a model, 0_6 for 0.6
@@ -96,8 +95,9 @@ def sessions(runs_dir: Path, model: str) -> Iterator[Session]:
     for path in sorted(runs_dir.rglob("run.json")):
         folder = RunFolder(path=path.parent)
         run = folder.run()
-        if run["labels"]["model"] != model:
+        labels = Labels.read(run, folder.run_file)
+        if labels.model != model:
             continue
         for line in folder.sessions():
             device, workers = line.get("device", run["device"]), line.get("num_workers", 1)
-            yield Session(line["started"], run["labels"]["method"], device, line["tokens"], line["wall_s"] * workers)
+            yield Session(line["started"], labels.method, device, line["tokens"], line["wall_s"] * workers)

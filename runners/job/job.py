@@ -1,7 +1,7 @@
 """A config made real: everything it names, built and checked before any weight is loaded."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -15,6 +15,7 @@ from ...tasks.task import Sample, Task
 from ..attention import Attention
 from ..generate import Decoder, Request
 from ..model import DTYPES, Checkpoint, Tokenizer, shape_of
+from ..record import Labels
 from ..sampler import Sampler
 from .logger import Logger
 from .provenance import identity
@@ -24,7 +25,7 @@ from .workers import Backend
 @dataclass(frozen=True, kw_only=True)
 class Job:
     config: Mapping[str, Any]  # resolved
-    labels: Mapping[str, Any]  # how tables call it
+    labels: Labels
     task: Task
     policy: Policy
     checkpoint: Checkpoint
@@ -38,17 +39,17 @@ class Job:
 
     @property
     def identity(self) -> str:
-        return identity(self.labels, self.config)
+        return identity(asdict(self.labels), self.config)
 
     @property
     def folder(self) -> Path:
         if self.config["output_dir"]:
             return Path(self.config["output_dir"])
         labels = self.labels
-        task = "-".join(filter(None, (labels["task"], labels["difficulty"])))
-        budget = f"-{labels['tokens']}" if labels["tokens"] else ""
-        name = f"{labels['method']}{budget}-{self.identity[:6]}"
-        return Path(self.config["runs_dir"]) / task / labels["model"] / name
+        task = "-".join(filter(None, (labels.task, labels.difficulty)))
+        budget = f"-{labels.tokens}" if labels.tokens else ""
+        name = f"{labels.method}{budget}-{self.identity[:6]}"
+        return Path(self.config["runs_dir"]) / task / labels.model / name
 
     def check(self) -> None:
         """Refuse a model that cannot be read or run, before any weight is loaded."""
@@ -126,21 +127,19 @@ def build(config: DictConfig, method: str) -> Job:
     )
 
 
-def labels_of(
-    config: Mapping[str, Any], method: str, task: Task, policy: Policy, model: str
-) -> dict[str, str | float | bool | None]:
+def labels_of(config: Mapping[str, Any], method: str, task: Task, policy: Policy, model: str) -> Labels:
     tokens, ratio = config["compression"]["tokens"], config["compression"]["ratio"]
-    return {
-        "task": task.name,
-        "difficulty": config["difficulty"] if config["levels"] else None,
-        "model": model,
-        "method": method,
-        "ratio": task.dense_length / tokens if ratio is None else ratio,
-        "tokens": tokens,
-        "evicts": policy.evicts,
-        "selects": policy.selects,
-        "protects_prompt": policy.evicts and policy.budget.protect_prompt,
-    }
+    return Labels(
+        task=task.name,
+        difficulty=config["difficulty"] if config["levels"] else None,
+        model=model,
+        method=method,
+        ratio=task.dense_length / tokens if ratio is None else ratio,
+        tokens=tokens,
+        evicts=policy.evicts,
+        selects=policy.selects,
+        protects_prompt=policy.evicts and policy.budget.protect_prompt,
+    )
 
 
 def resolve(config: DictConfig) -> DictConfig:

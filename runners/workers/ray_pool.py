@@ -83,7 +83,7 @@ class Pool:
 
     def hire(self, slot: ActorSlot) -> None:
         slot.actor = ray.remote(num_cpus=1, num_gpus=self.num_gpus)(Actor).remote()
-        folder, method = os.getcwd(), self.job.labels["method"]
+        folder, method = os.getcwd(), self.job.labels.method
         self.busy[slot.actor.load.remote(dict(self.job.config), method, self.longest_prompt, folder)] = slot
 
     def give(self, slot: ActorSlot) -> None:

@@ -57,9 +57,13 @@ def test_a_broken_run_file_is_named(write, tmp_path):
 def test_a_run_file_of_something_else_is_named_with_what_it_lacks(write, tmp_path):
     folder = write("a", [], samples=1)
     header = folder.run()
-    del header["num_draws"], header["labels"]["evicts"]
+    del header["num_draws"]
     folder.run_file.write_text(json.dumps(header))
-    with pytest.raises(ValueError, match=r"a/run\.json lacks num_draws, labels\.evicts"):
+    with pytest.raises(ValueError, match=r"a/run\.json lacks num_draws"):
+        load(tmp_path)
+    del header["labels"]["evicts"], header["labels"]["method"]
+    folder.run_file.write_text(json.dumps(header))
+    with pytest.raises(ValueError, match=r"a/run\.json lacks labels\.method, labels\.evicts"):
         load(tmp_path)
 
 

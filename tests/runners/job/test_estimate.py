@@ -2,6 +2,9 @@ import pytest
 from kvarena.runners.job.estimate import Speed, benchmarked, expected_bytes, expected_tokens, speed
 from kvarena.runners.record import RunFolder, append_line
 
+LABELS = {"task": "t", "difficulty": None, "ratio": 4, "tokens": 9, "evicts": True, "selects": False}
+LABELS |= {"protects_prompt": False}
+
 
 @pytest.fixture
 def session(tmp_path):
@@ -9,7 +12,7 @@ def session(tmp_path):
 
     def write(run: str, *, model="m", method="snapkv", **changed) -> None:
         folder = RunFolder(path=tmp_path / run)
-        folder.begin({"labels": {"model": model, "method": method}, "device": "H100"})
+        folder.begin({"labels": LABELS | {"model": model, "method": method}, "device": "H100"})
         line = {"started": "2026-01-01", "wall_s": 10.0, "tokens": 100, "device": "H100", "num_workers": 1}
         append_line(folder.sessions_file, line | changed)
 
