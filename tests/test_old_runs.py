@@ -1,0 +1,69 @@
+"""Runs of an earlier tree stay what they are: two of the pilot are built, verified, graded and reported by this one.
+
+Their archive has no texts, but for the answers.
+"""
+
+import tarfile
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from hydra.utils import get_method, instantiate
+from kvarena.analysis import report
+from kvarena.methods.vase_dkv import VaSEDKV
+from kvarena.runners import attention, generate, grade, graphs, sampler, verify
+from kvarena.runners.model import Checkpoint
+from kvarena.runners.record import RunFolder
+
+ARCHIVE = Path(__file__).parents[1] / "analysis/results/pilot_embedded.tar.xz"
+DENSE, VASE = "graph_search-medium/reasoner/full-b89f46", "graph_search-medium/reasoner/vase_dkv-176-452b44"
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("pilot")
+    with tarfile.open(ARCHIVE) as archive:
+        archive.extractall(folder, [entry for entry in archive if entry.name.startswith((DENSE, VASE))], filter="data")
+    return folder
+
+
+def test_what_a_recorded_config_names_is_built(root):
+    dense, vase = (RunFolder(path=root / name).run()["config"] for name in (DENSE, VASE))
+    assert get_method(dense["engine"]["_target_"]) is graphs.GraphDecoder
+    assert instantiate(vase["engine"]).func is generate.Decoder
+    assert instantiate(vase["model"]) == Checkpoint(name="reasoner", path=None, dtype="float32", revision=None)
+    assert (instantiate(vase["attention"]), instantiate(vase["sampler"])) == (attention.Own(), sampler.Greedy())
+    policy = instantiate(vase["method"])
+    assert isinstance(policy, VaSEDKV)
+    assert (policy.rank, policy.budget.tokens, policy.budget.recent, policy.budget.interval) == (20, 176, 16, 16)
+
+
+@pytest.mark.parametrize(("name", "num_records"), [(DENSE, 256), (VASE, 512)])
+def test_it_is_verified(root, name, num_records):
+    """Identity, samples, template and prompts are as recorded; of the records the tokens are gone, and nothing else."""
+    folder = RunFolder(path=root / name)
+    lines = [f"record {record.sample}, draw {record.draw}: num_tokens changed" for record in folder.records()]
+    assert len(lines) == num_records
+    assert list(verify.mismatches(folder)) == lines
+
+
+@pytest.mark.parametrize(("name", "num_right"), [(DENSE, 256), (VASE, 66)])
+def test_its_answers_are_judged_as_they_were(root, name, num_right, capsys):
+    folder = RunFolder(path=root / name)
+    before = folder.records()
+    said = [replace(record, completion=f"</think> {record.answer}") for record in before]
+    folder.rewrite([replace(record, score=None, answer="", note="") for record in said])
+    assert grade.main([str(root / name)]) == 0
+    assert f"{num_right} x ungraded -> right" in capsys.readouterr().out
+    assert folder.records() == said
+    folder.rewrite(before)
+
+
+def test_they_are_reported(root, tmp_path):
+    """As in analysis/results/pilot_embedded.csv."""
+    assert report.main([str(root), "--output", str(tmp_path)]) == 0
+    table = pd.read_csv(tmp_path / "results.csv").set_index("method")
+    columns = ["accuracy", "accuracy_low", "accuracy_high", "loop_rate", "truncation_rate", "mean_length"]
+    assert table.loc["vase_dkv", columns].round(4).tolist() == [0.1289, 0.0996, 0.1602, 0.3906, 0.5137, 802.0312]
+    assert table.loc["full", columns].round(4).tolist() == [1.0, 0.9852, 1.0, 0.0, 0.0, 561.5352]
