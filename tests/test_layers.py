@@ -1,6 +1,8 @@
 """Who may import whom."""
 
 import ast
+import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,22 @@ MAY_IMPORT = {
     "analysis": {"runners.record", "runners.loops", "runners.verify"},
 }
 FILES = sorted(path for folder in MAY_IMPORT for path in (ROOT / folder).rglob("*.py"))
+# inside runners, of runners; what has no entry here is an entry point and may import all that has
+ROOMS = {
+    "loops": set(),
+    "record": set(),
+    "attention": set(),
+    "sampler": set(),
+    "cache": {"attention"},
+    "model": {"cache"},
+    "generate": {"attention", "cache", "model", "sampler"},
+    "graphs": {"cache", "generate", "model"},
+    "speed": {"cache", "generate", "model"},
+    "job": {"attention", "generate", "model", "record", "sampler"},
+    "workers": {"cache", "generate", "job", "loops", "model", "record"},
+}
+RUNNERS = [path for path in FILES if path.is_relative_to(ROOT / "runners")]
+OUTSIDE = sorted(path for folder in ("scripts", "tests") for path in (ROOT / folder).rglob("*.py"))
 
 
 def names(source: str, package: tuple[str, ...]) -> set[str]:
@@ -30,6 +48,7 @@ def names(source: str, package: tuple[str, ...]) -> set[str]:
     return found
 
 
+@cache
 def imports(path: Path) -> set[str]:
     return names(path.read_text(), path.relative_to(ROOT).parent.parts)
 
@@ -56,6 +75,38 @@ def test_tasks_do_without_torch(path):
 def test_only_model_touches_transformers():
     touching = {str(p.relative_to(ROOT)) for p in FILES if any(n.startswith("transformers.") for n in imports(p))}
     assert touching == {"runners/model.py"}
+
+
+def room(path: Path) -> str:
+    """The file or folder of runners that it is, or is in."""
+    return path.relative_to(ROOT / "runners").with_suffix("").parts[0]
+
+
+@pytest.mark.parametrize("path", RUNNERS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_rooms_of_runners_keep_to_their_table(path):
+    inside = {name.split(".")[1] for name in ours(path) if name.startswith("runners.")}
+    assert inside - {room(path)} <= ROOMS.get(room(path), ROOMS.keys())
+
+
+def test_studies_stand_on_the_analysis_and_nothing_on_them():
+    beneath = [path for path in FILES if path.parent == ROOT / "analysis"]
+    assert [path.name for path in beneath if any(name.startswith("analysis.studies") for name in ours(path))] == []
+
+
+def given(folder: Path) -> set[str]:
+    """What the folder's __init__ says that it gives."""
+    for node in ast.parse((folder / "__init__.py").read_text()).body:
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id == "__all__":
+            return set(ast.literal_eval(node.value))
+    return set()
+
+
+def test_what_a_folder_of_runners_gives_is_imported_from_the_folder():
+    contracts = {folder.parent: given(folder.parent) for folder in (ROOT / "runners").glob("*/__init__.py")}
+    for folder, names_given in contracts.items():
+        inner = re.compile(rf"runners\.{folder.name}\.\w+\.({'|'.join(names_given)})")
+        others = [path for path in (*FILES, *OUTSIDE) if not path.is_relative_to(folder)]
+        assert [(path.name, name) for path in others for name in ours(path) if inner.fullmatch(name)] == []
 
 
 def test_every_form_of_import_is_read():

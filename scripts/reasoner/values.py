@@ -25,8 +25,7 @@ from kvarena.methods.evict_large import EvictLarge
 from kvarena.methods.full import Full
 from kvarena.methods.policy import Eviction, LayerView, Policy
 from kvarena.methods.random import Random
-from kvarena.runners.generate import Decoder
-from kvarena.runners.generate.decoder import Generation, Request
+from kvarena.runners.generate import Decoder, Generation, Request
 from kvarena.runners.graphs import GraphDecoder
 from kvarena.runners.loops import terminal_loop
 from kvarena.runners.model import Model, Tokenizer, forward, own_attention

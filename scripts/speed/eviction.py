@@ -18,8 +18,7 @@ import hydra
 import pandas as pd
 import torch
 from kvarena.methods.policy import Policy
-from kvarena.runners.generate import Decoder
-from kvarena.runners.generate.decoder import Request
+from kvarena.runners.generate import Decoder, Request
 from kvarena.runners.job.provenance import commit
 from kvarena.runners.model import Checkpoint, Model
 from kvarena.runners.sampler import Greedy

@@ -23,8 +23,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from kvarena.kernels import noise
 from kvarena.kernels.noise import Noise
-from kvarena.runners.generate import Decoder
-from kvarena.runners.generate.decoder import Generation, Request
+from kvarena.runners.generate import Decoder, Generation, Request
 from kvarena.runners.job import provenance
 from kvarena.runners.job.errors import one_line_errors, run_command
 from kvarena.runners.model import DTYPES, own_attention, random_model, shape_of

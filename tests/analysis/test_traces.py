@@ -6,8 +6,7 @@ from kvarena.analysis.traces import diversity, overlap, value_ranges
 from kvarena.methods.adakv import AdaKV
 from kvarena.methods.budget import Budget
 from kvarena.methods.snapkv import SnapKV
-from kvarena.runners.generate import Decoder
-from kvarena.runners.generate.decoder import Request
+from kvarena.runners.generate import Decoder, Request
 from kvarena.runners.sampler import Greedy
 from safetensors.torch import save_file
 

@@ -9,8 +9,7 @@ from kvarena.methods.random import Random
 from kvarena.methods.snapkv import SnapKV
 from kvarena.methods.tova import TOVA
 from kvarena.methods.vase_attnv import VaSEAttnV
-from kvarena.runners.generate import Decoder
-from kvarena.runners.generate.decoder import Request
+from kvarena.runners.generate import Decoder, Request
 from kvarena.runners.sampler import Greedy
 
 # three heads of eight slots, the newest recent: scores of the seven that compete

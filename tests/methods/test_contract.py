@@ -10,8 +10,7 @@ import pytest
 import torch
 from kvarena.kernels.noise import Noise
 from kvarena.methods.full import Full
-from kvarena.runners.generate import Decoder
-from kvarena.runners.generate.decoder import Request
+from kvarena.runners.generate import Decoder, Request
 from kvarena.runners.sampler import Greedy
 
 METHODS = sorted(

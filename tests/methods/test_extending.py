@@ -10,8 +10,7 @@ import hydra
 import pytest
 import torch
 from kvarena.methods import keydiff
-from kvarena.runners.generate import Decoder
-from kvarena.runners.generate.decoder import Request
+from kvarena.runners.generate import Decoder, Request
 from kvarena.runners.sampler import Greedy
 from omegaconf import OmegaConf
 

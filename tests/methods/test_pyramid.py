@@ -6,8 +6,7 @@ from kvarena.methods.pyramid import Pyramid
 from kvarena.methods.snapkv import SnapKV
 from kvarena.methods.streaming import StreamingLLM
 from kvarena.runners.cache import Clock
-from kvarena.runners.generate import Decoder
-from kvarena.runners.generate.decoder import Request
+from kvarena.runners.generate import Decoder, Request
 from kvarena.runners.sampler import Greedy
 
 

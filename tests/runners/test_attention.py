@@ -16,8 +16,7 @@ from kvarena.methods.quest import Quest
 from kvarena.methods.snapkv import SnapKV
 from kvarena.methods.vase_attnv import VaSEAttnV
 from kvarena.runners.attention import FlashAttention, Own
-from kvarena.runners.generate import Decoder
-from kvarena.runners.generate.decoder import Request
+from kvarena.runners.generate import Decoder, Request
 from kvarena.runners.sampler import Greedy
 
 BUDGET = Budget(tokens=32, recent=4, interval=4)

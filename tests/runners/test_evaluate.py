@@ -12,7 +12,7 @@ from kvarena.analysis import load
 from kvarena.analysis.tables import results
 from kvarena.runners.cache import Usage
 from kvarena.runners.evaluate import main
-from kvarena.runners.generate.decoder import Generation
+from kvarena.runners.generate import Generation
 from kvarena.runners.model import Checkpoint
 from kvarena.runners.record import Record, RunFolder
 from kvarena.runners.workers import judge

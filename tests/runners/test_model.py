@@ -2,8 +2,7 @@ import pytest
 import torch
 from kvarena.methods.full import Full
 from kvarena.runners.cache import Shape
-from kvarena.runners.generate import Decoder
-from kvarena.runners.generate.decoder import Request
+from kvarena.runners.generate import Decoder, Request
 from kvarena.runners.model import ATTENTION, Checkpoint, eos_ids, own_attention, shape_of
 from kvarena.runners.sampler import Greedy
 from transformers import LlamaConfig, MistralConfig, Qwen2Config, Qwen3Config

@@ -13,8 +13,7 @@ from kvarena.methods.vase_attnv import VaSEAttnV
 from kvarena.methods.vase_dkv import VaSEDKV
 from kvarena.methods.watched import Watched
 from kvarena.runners.cache.replay import states
-from kvarena.runners.generate import Decoder
-from kvarena.runners.generate.decoder import Request
+from kvarena.runners.generate import Decoder, Request
 from kvarena.runners.sampler import Greedy
 
 BUDGET = Budget(tokens=24, recent=8, sinks=2, interval=8, protect_prompt=True)

@@ -3,8 +3,7 @@
 import torch
 from kvarena.methods.budget import Budget
 from kvarena.methods.snapkv import SnapKV
-from kvarena.runners.generate import Decoder
-from kvarena.runners.generate.decoder import Request
+from kvarena.runners.generate import Decoder, Request
 from kvarena.runners.sampler import Greedy
 from safetensors.torch import load_file
 

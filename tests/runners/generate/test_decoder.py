@@ -9,8 +9,7 @@ from kvarena.methods.quest import Quest
 from kvarena.methods.random import Random
 from kvarena.methods.streaming import StreamingLLM
 from kvarena.runners.cache import cache
-from kvarena.runners.generate import Decoder, generate
-from kvarena.runners.generate.decoder import Request
+from kvarena.runners.generate import Decoder, Request, generate
 from kvarena.runners.sampler import Greedy, Sampling
 from scipy import stats
 from tokenizers import Tokenizer

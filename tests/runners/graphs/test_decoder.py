@@ -16,8 +16,7 @@ from kvarena.methods.snapkv import SnapKV
 from kvarena.methods.vase_attnv import VaSEAttnV
 from kvarena.methods.vase_dkv import VaSEDKV
 from kvarena.runners.cache import Shape
-from kvarena.runners.generate import Decoder
-from kvarena.runners.generate.decoder import Request
+from kvarena.runners.generate import Decoder, Request
 from kvarena.runners.graphs import GraphDecoder
 from kvarena.runners.sampler import Greedy, Sampling
 from kvarena.tasks.procedural.graph_search import GraphSearch

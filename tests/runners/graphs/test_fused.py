@@ -3,8 +3,7 @@
 import pytest
 import torch
 from kvarena.methods.full import Full
-from kvarena.runners.generate import Decoder
-from kvarena.runners.generate.decoder import Request
+from kvarena.runners.generate import Decoder, Request
 from kvarena.runners.graphs.decoder import forwards
 from kvarena.runners.graphs.fused import FusedLayer, fuse
 from kvarena.runners.sampler import Greedy

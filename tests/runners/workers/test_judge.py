@@ -3,7 +3,7 @@ import time
 
 import pytest
 from kvarena.runners.cache import Usage
-from kvarena.runners.generate.decoder import Generation
+from kvarena.runners.generate import Generation
 from kvarena.runners.workers import deadline, judge
 from kvarena.tasks.task import Grade, Sample, Task
 
