@@ -35,7 +35,7 @@ answer, and stops at `<|im_end|>`.
 Problems and chains of thought are generated (`tasks/procedural`). Every chain says its state again as it goes on, so
 that what an eviction drops is often said again later, and attention dropout of {dropout} in training makes the model
 use that. Loss on the completion only; one document a row, from position 0 on. A task whose held-out documents are not
-yet wholly right is drawn more often (`reasoner_mixture.py`).
+yet wholly right is drawn more often (`scripts/reasoner/mixture.py`).
 
 | generator | seeds trained on | size |
 | --- | --- | --- |
