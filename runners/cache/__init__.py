@@ -8,8 +8,8 @@ again. Nothing here knows of prompts, tokens or requests.
 from . import memory
 from .cache import KVCache
 from .clock import Clock, Usage
-from .layer import Layer, Shape
+from .layer import Layer, Room, Shape
 from .trace import Trace
 from .view import Facts, view_of
 
-__all__ = ["Clock", "Facts", "KVCache", "Layer", "Shape", "Trace", "Usage", "memory", "view_of"]
+__all__ = ["Clock", "Facts", "KVCache", "Layer", "Room", "Shape", "Trace", "Usage", "memory", "view_of"]

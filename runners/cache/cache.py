@@ -20,7 +20,7 @@ from ...kernels.noise import Noise
 from ...methods.policy import Eviction, LayerView, Policy
 from ..attention import Attention, Own
 from .clock import Clock, Usage
-from .layer import Layer, Shape
+from .layer import Layer, Room, Shape
 from .reading import Reading
 from .view import Facts, view_of
 
@@ -48,11 +48,11 @@ class KVCache:
     ahead: int = field(init=False, default=1)  # steps that may be taken before the clocks follow
 
     def __post_init__(self) -> None:
-        slots = min(self.longest, max(self.longest_prompt + GROWTH, GROWTH))
-        self.layers = [
-            Layer.empty(self.policy, self.shape, self.batch_size, self.room(layer, slots), self.dtype, self.device)
-            for layer in range(self.shape.layers)
+        first = min(self.longest, self.longest_prompt + GROWTH)
+        rooms = [
+            Room.of(self.shape, self.policy.needs, self._slots(layer, first)) for layer in range(self.shape.layers)
         ]
+        self.layers = [Layer.empty(room, self.batch_size, self.dtype, self.device) for room in rooms]
         self.clocks = [None] * self.batch_size
         self.positions = torch.zeros(self.batch_size, dtype=torch.int64, device=self.device)  # of the next token
         self.active = torch.zeros(self.batch_size, dtype=torch.int32, device=self.device)  # 1: the row grows
@@ -61,18 +61,17 @@ class KVCache:
 
     def capacity(self, layer: int) -> int:
         """Slots per KV head that a layer may fill."""
-        return self.room(layer, self.longest)
+        return self._slots(layer, self.longest)
 
-    def room(self, layer: int, slots: int) -> int:
-        """Slots of a layer of which so many can be filled: fewer where the policy is bounded."""
+    def _slots(self, layer: int, unbounded: int) -> int:
         bound = self.policy.capacity(layer, self.shape.layers, self.longest_prompt)
-        return slots if bound is None else min(bound, self.longest)
+        return unbounded if bound is None else min(bound, self.longest)
 
     def reserve(self) -> bool:
         """Make room for the steps ahead where layers grow with the sequence; says whether memory has moved."""
         moved = False
         for index, layer in enumerate(self.layers):
-            slots, most = layer.keys.shape[2], self.capacity(index)
+            slots, most = layer.room.slots, self.capacity(index)
             if slots < most and (needed := min(self._longest(index), most)) > slots:
                 layer.grow(min(most, max(needed, 2 * slots)))
                 moved = True
@@ -95,14 +94,14 @@ class KVCache:
         new = dict(query=grouped, key=key.squeeze(2), value=value.squeeze(2))
         lengths = append(layer, **new, position=self.positions, active=self.active, page=page)
         chosen = self.policy.read(grouped, self._reading(index, lengths)) if self.policy.selects else None
-        longest = min(self._longest(index), layer.keys.shape[2])
+        longest = min(self._longest(index), layer.room.slots)
         output, lse = self.attention(
             grouped, layer.keys, layer.values, lengths, longest=longest, scale=scale, pages=chosen, page=page
         )
         if layer.mass.numel():
             attend.add_mass(layer.mass, grouped, layer.keys, lengths, lse, scale=scale)
         if self.policy.selects:
-            slots = layer.keys.shape[2]
+            slots = layer.room.slots
             attend.add_reads(self._read, lengths, self.active, pages=chosen, page=page, num_slots=slots)
         return output.view(self.batch_size, 1, -1, self.shape.dim)
 

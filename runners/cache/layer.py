@@ -1,16 +1,20 @@
 """One layer's memory: columns of slots that an eviction permutes, and what belongs to the row as a whole.
 
+What columns there are stands in `Layer` and nowhere else: their room, growth and bytes, what an eviction moves, what a
+view shows and a trace holds are read off `COLUMNS`.
+
 B rows, L layers, H KV heads, G query heads per KV head, N slots, W window, P pages, D head dim.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Annotated, NamedTuple, get_type_hints
 
 import torch
 from torch import Tensor
 
 from ...kernels import attend, pages
-from ...methods.policy import Needs, Policy
+from ...methods.policy import Needs
 
 
 class Shape(NamedTuple):
@@ -20,57 +24,59 @@ class Shape(NamedTuple):
     dim: int
 
 
-def whole(capacity: int, needs: Needs) -> tuple[int, int]:
-    """Slots and pages for a capacity, in whole blocks of the attention."""
-    slots = -(-capacity // attend.BLOCK) * attend.BLOCK
-    return slots, -(-slots // needs.page) if needs.page else 0
+@dataclass(frozen=True, kw_only=True)
+class Room:
+    """What the columns of a layer are sized by."""
+
+    shape: Shape
+    needs: Needs
+    slots: int
+
+    @classmethod
+    def of(cls, shape: Shape, needs: Needs, capacity: int) -> "Room":
+        """For `capacity` slots per row and head, rounded up to whole blocks of the attention."""
+        return cls(shape=shape, needs=needs, slots=-(-capacity // attend.BLOCK) * attend.BLOCK)
+
+    @property
+    def pages(self) -> int:
+        return -(-self.slots // self.needs.page) if self.needs.page else 0
 
 
-def empty(name: str) -> int:
-    """What a column holds where no token ever stood."""
-    return -1 if name == "positions" else 0
+class Column(NamedTuple):
+    """How a layer keeps one thing that it knows of each row and KV head."""
+
+    size: Callable[[Room], tuple[int, ...]]  # after [B, H]; none where it is not needed
+    dtype: torch.dtype | None = None  # None: the model's
+    empty: int = 0  # what stands where no token ever stood
+    by_slot: bool = True  # [B, H, N, ...]: an eviction permutes it; otherwise it is the row's, whatever is live
 
 
 @dataclass(kw_only=True)
 class Layer:
-    """Columns of one layer. What the policy does not need has no elements."""
+    """What the policy does not need has no elements."""
 
-    needs: Needs
-    keys: Tensor  # [B, H, N, D]
-    values: Tensor  # [B, H, N, D]
-    positions: Tensor  # [B, H, N] int32, -1 where no token ever stood
-    mass: Tensor  # [B, H, N] float32
-    rank: Tensor  # [B, H, N] int32
+    room: Room
     lengths: Tensor  # [B, H] int32: live slots
-    queries: Tensor  # [B, H, G, W, D], the query of position p at p mod W
-    page_min: Tensor  # [B, H, P, D]
-    page_max: Tensor
+    keys: Annotated[Tensor, Column(lambda room: (room.slots, room.shape.dim))]  # [B, H, N, D]
+    values: Annotated[Tensor, Column(lambda room: (room.slots, room.shape.dim))]  # [B, H, N, D]
+    positions: Annotated[Tensor, Column(lambda room: (room.slots,), torch.int32, empty=-1)]  # [B, H, N]
+    mass: Annotated[Tensor, Column(lambda room: (room.slots * room.needs.mass,), torch.float32)]  # [B, H, N]
+    rank: Annotated[Tensor, Column(lambda room: (room.slots * room.needs.rank,), torch.int32)]  # [B, H, N]
+    # [B, H, G, W, D], the query of position p at p mod W
+    queries: Annotated[
+        Tensor, Column(lambda room: (room.shape.groups, room.needs.queries, room.shape.dim), by_slot=False)
+    ]
+    page_min: Annotated[Tensor, Column(lambda room: (room.pages, room.shape.dim), by_slot=False)]  # [B, H, P, D]
+    page_max: Annotated[Tensor, Column(lambda room: (room.pages, room.shape.dim), by_slot=False)]  # [B, H, P, D]
 
     @classmethod
-    def empty(
-        cls, policy: Policy, shape: Shape, batch_size: int, capacity: int, dtype: torch.dtype, device: torch.device
-    ) -> "Layer":
-        """Room for `capacity` slots per row and head, rounded up to whole blocks of the attention."""
-        _, heads, groups, dim = shape
-        needs = policy.needs
-        slots, num_pages = whole(capacity, needs)
-
-        def column(*size: int, dtype: torch.dtype = dtype) -> Tensor:
-            return torch.zeros(batch_size, heads, *size, dtype=dtype, device=device)
-
-        keys = column(slots, dim)
-        return cls(
-            needs=needs,
-            keys=keys,
-            values=column(slots, dim),
-            positions=column(slots, dtype=torch.int32).fill_(-1),
-            mass=column(slots if needs.mass else 0, dtype=torch.float32),
-            rank=column(slots if needs.rank else 0, dtype=torch.int32),
-            lengths=column(dtype=torch.int32),
-            queries=column(groups, needs.queries, dim),
-            page_min=column(num_pages, dim),
-            page_max=column(num_pages, dim),
-        )
+    def empty(cls, room: Room, batch_size: int, dtype: torch.dtype, device: torch.device) -> "Layer":
+        first = batch_size, room.shape.heads
+        columns = {
+            name: torch.full((*first, *column.size(room)), column.empty, dtype=column.dtype or dtype, device=device)
+            for name, column in COLUMNS.items()
+        }
+        return cls(room=room, lengths=torch.zeros(first, dtype=torch.int32, device=device), **columns)
 
     def fill(
         self,
@@ -89,7 +95,7 @@ class Layer:
         keys, values [H, n, D]; positions [n] or [H, n], -1 at the end of a head that has fewer; queries [H, G, m, D] of
         the newest m tokens, oldest first; mass, rank [H, n], the default of rank by position.
         """
-        slots, page, window = keys.shape[1], self.needs.page, self.needs.queries
+        slots, page, window = keys.shape[1], self.room.needs.page, self.room.needs.queries
         rank = positions if rank is None else rank
         columns = dict(keys=keys, values=values, positions=positions, mass=mass, rank=rank)
         for name, new in columns.items():
@@ -113,16 +119,15 @@ class Layer:
         column = getattr(self, name)
         if column.numel():
             column[row, :, :count] = new
-            column[row, :, count:] = empty(name)
+            column[row, :, count:] = COLUMNS[name].empty
 
     def grow(self, capacity: int) -> None:
         """Move to columns of more room, one after the other."""
-        slots, num_pages = whole(capacity, self.needs)
-        for name in ("keys", "values", "positions", "mass", "rank", "page_min", "page_max"):
-            old = getattr(self, name)
-            if old.numel():
-                room = num_pages if name in ("page_min", "page_max") else slots
-                new = old.new_full((*old.shape[:2], room, *old.shape[3:]), empty(name))
+        self.room = Room.of(self.room.shape, self.room.needs, capacity)
+        for name, column in COLUMNS.items():
+            old, size = getattr(self, name), column.size(self.room)
+            if old.shape[2:] != size:
+                new = old.new_full((*old.shape[:2], *size), column.empty)
                 new[:, :, : old.shape[2]] = old
                 setattr(self, name, new)
 
@@ -138,15 +143,22 @@ class Layer:
     @property
     def columns(self) -> list[Tensor]:
         """What an eviction permutes."""
-        columns = self.keys, self.values, self.positions, self.mass, self.rank
-        return [column for column in columns if column.numel()]
+        return [column for name in SLOT_COLUMNS if (column := getattr(self, name)).numel()]
 
     @property
     def slot_bytes(self) -> int:
         """Bytes that one live slot of one row takes, all heads together."""
-        return sum(c[0, :, 0].numel() * c.element_size() for c in self.columns)
+        return sum(column[0, :, 0].nbytes for column in self.columns)
 
     @property
     def row_bytes(self) -> int:
         """Bytes of a row that do not depend on its live slots."""
-        return sum(c[0].numel() * c.element_size() for c in (self.queries, self.page_min, self.page_max))
+        return sum(getattr(self, name)[0].nbytes for name in COLUMNS.keys() - SLOT_COLUMNS)
+
+
+COLUMNS: dict[str, Column] = {
+    name: hint.__metadata__[0]
+    for name, hint in get_type_hints(Layer, include_extras=True).items()
+    if hasattr(hint, "__metadata__")
+}
+SLOT_COLUMNS = [name for name, column in COLUMNS.items() if column.by_slot]

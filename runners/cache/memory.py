@@ -42,7 +42,7 @@ def row_bytes(policy: Policy, shape: Shape, dtype: torch.dtype, *, longest_promp
         dtype=dtype,
         device=torch.device("meta"),
     )
-    return sum(layer.slot_bytes * layer.keys.shape[2] + layer.row_bytes for layer in one.layers)
+    return sum(layer.slot_bytes * layer.room.slots + layer.row_bytes for layer in one.layers)
 
 
 def largest_batch(row: int, device: torch.device) -> int:

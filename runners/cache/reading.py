@@ -11,6 +11,7 @@ from torch import Tensor
 from ...kernels.noise import Noise
 from ...methods.policy import LayerView, Policy
 from .layer import Layer
+from .view import IN_PLACE
 
 
 class Reading(LayerView):
@@ -33,8 +34,7 @@ class Reading(LayerView):
         noise: Noise,
     ) -> None:
         own = dict(memory=memory, policy=policy, lengths=lengths, position=position)
-        in_place = ("keys", "values", "mass", "rank", "page_min", "page_max")
-        columns = {name: getattr(memory, name) for name in in_place}
+        columns = {name: getattr(memory, name) for name in IN_PLACE}
         vars(self).update(own, layer=layer, num_layers=num_layers, noise=noise, **columns)  # a view is frozen
 
     @property

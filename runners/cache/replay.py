@@ -14,6 +14,7 @@ from torch import Tensor
 from ...kernels import pages
 from ...kernels.noise import Noise
 from ...methods.policy import LayerView, Policy
+from .layer import SLOT_COLUMNS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,10 +94,8 @@ def states(file: Path) -> Iterator[State]:
     names = [name.split("/") for name in trace if name.endswith("/keys")]
     num_layers = 1 + max((int(layer) for _, layer, _ in names), default=-1)
     for round, layer in sorted((int(round), int(layer)) for round, layer, _ in names):
-        parts = {
-            name: trace.get(f"{round}/{layer}/{name}", nothing)
-            for name in ("positions", "keys", "values", "queries", "mass", "rank", "kept")
-        }
+        names = (*SLOT_COLUMNS, "queries", "kept")
+        parts = {name: trace.get(f"{round}/{layer}/{name}", nothing) for name in names}
         yield State(
             round=round,
             layer=layer,

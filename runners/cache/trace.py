@@ -16,6 +16,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from .cache import KVCache
+from .layer import SLOT_COLUMNS
 
 
 @dataclass(kw_only=True)
@@ -43,8 +44,8 @@ class Trace:
                 view = cache.view(index, facts)
                 self._add(row, round, index, {"queries": view.queries[0]})
                 if (round + 1) & round == 0:
-                    longest, columns = view.live.sum(-1).max(), ("positions", "keys", "values", "mass", "rank")
-                    self._add(row, round, index, {name: getattr(view, name)[0, :, :longest] for name in columns})
+                    longest = view.live.sum(-1).max()
+                    self._add(row, round, index, {name: getattr(view, name)[0, :, :longest] for name in SLOT_COLUMNS})
 
     def after(self, cache: KVCache, rows: Sequence[int]) -> None:
         for row in self._tensors.keys() & set(rows):

@@ -11,7 +11,10 @@ from torch import Tensor
 
 from ...kernels.noise import Noise
 from ...methods.policy import LayerView, Policy
-from .layer import Layer
+from .layer import COLUMNS, Layer
+
+# columns that are shown as they stand; of positions what is not live is hidden, and queries stand in a ring
+IN_PLACE = [name for name in COLUMNS if name not in ("positions", "queries")]
 
 
 class Facts(NamedTuple):
@@ -35,15 +38,14 @@ class Facts(NamedTuple):
 
 def view_of(layer: Layer, index: int, policy: Policy, facts: Facts) -> LayerView:
     at = facts.at
-    keys, values, positions = layer.keys[at], layer.values[at], layer.positions[at]
+    columns = {name: getattr(layer, name)[at] for name in IN_PLACE}
+    keys, positions = columns["keys"], layer.positions[at]
     live = torch.arange(keys.shape[2], device=keys.device) < layer.lengths[at][..., None]
     positions = positions.masked_fill(~live, -1)
     candidates = live & (positions < facts.recent[:, None, None])
     return LayerView(
         layer=index,
         num_layers=len(facts.excess),
-        keys=keys,
-        values=values,
         positions=positions,
         live=live,
         candidates=candidates,
@@ -51,10 +53,7 @@ def view_of(layer: Layer, index: int, policy: Policy, facts: Facts) -> LayerView
         excess=facts.excess[index],
         round=facts.round,
         queries=layer.newest_queries(at, facts.position),
-        mass=layer.mass[at],
-        rank=layer.rank[at],
-        constants=policy.constants(keys, values),
-        page_min=layer.page_min[at],
-        page_max=layer.page_max[at],
+        constants=policy.constants(keys, columns["values"]),
         noise=facts.noise,
+        **columns,
     )

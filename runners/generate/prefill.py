@@ -32,7 +32,7 @@ class Prefill:
             values=value[0],
             positions=torch.arange(length, dtype=torch.int32, device=key.device),
             queries=grouped,
-            mass=prompt_mass(grouped, key[0], scale) if layer.needs.mass else 0.0,
+            mass=prompt_mass(grouped, key[0], scale) if self.cache.policy.needs.mass else 0.0,
         )
         output = scaled_dot_product_attention(query, key, value, is_causal=True, scale=scale, enable_gqa=True)
         return output.transpose(1, 2)

@@ -8,8 +8,9 @@ from kvarena.methods.quest import Quest
 from kvarena.methods.snapkv import SnapKV
 from kvarena.methods.vase_attnv import VaSEAttnV
 from kvarena.methods.watched import Watched
-from kvarena.runners.cache import Layer, Shape
+from kvarena.runners.cache import Layer, Room, Shape
 
+CPU = torch.device("cpu")
 BUDGET = Budget(tokens=32, recent=4, sinks=0)
 
 
@@ -29,7 +30,8 @@ BUDGET = Budget(tokens=32, recent=4, sinks=0)
     ids=["full", "h2o", "snapkv", "vase", "snapkv_rank", "quest"],
 )
 def test_bytes_of_what_a_method_asks_for(policy, slot_bytes, row_bytes):
-    layer = Layer.empty(policy, Shape(layers=1, heads=2, groups=3, dim=8), 5, 100, torch.bfloat16, torch.device("cpu"))
+    room = Room.of(Shape(layers=1, heads=2, groups=3, dim=8), policy.needs, 100)
+    layer = Layer.empty(room, 5, torch.bfloat16, CPU)
     assert layer.keys.shape == (5, 2, 128, 8)  # 100 slots in blocks of 64
     assert (layer.slot_bytes, layer.row_bytes) == (slot_bytes, row_bytes)
     assert all(column.shape[:3] == (5, 2, 128) for column in layer.columns)
@@ -39,7 +41,7 @@ def test_a_row_that_is_filled_holds_nothing_of_the_one_before():
     """Six tokens so far, three of them left in head 0 and two in head 1; the window is of four queries."""
     shape = Shape(layers=1, heads=2, groups=1, dim=1)
     watched = Watched(budget=BUDGET, of=SnapKV(budget=BUDGET, neighbours=ByRank()))
-    layer = Layer.empty(watched, shape, 2, 64, torch.float32, torch.device("cpu"))
+    layer = Layer.empty(Room.of(shape, watched.needs, 64), 2, torch.float32, CPU)
     for column in (*layer.columns, layer.queries):
         column[1] = torch.nan if column.is_floating_point() else 7
     keys = torch.arange(6.0).view(2, 3, 1)
