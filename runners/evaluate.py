@@ -2,11 +2,10 @@
 
 import sys
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import hydra
@@ -14,13 +13,15 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from .fidelity import with_texts
 from .generate import Request
-from .job import Job, build, estimate, provenance
+from .job import Job, build, provenance
 from .job.errors import USER_ERRORS, one_line, one_line_errors, run_command
 from .job.halvings import Batches
 from .job.interrupt import Stop
+from .job.plan import plan, typical
 from .job.progress import Progress, Tally
-from .job.sweep import Outcome, cost, in_share
+from .job.sweep import Outcome, in_share
 from .job.workers import Workers
 from .model import Tokenizer
 from .record import Locked, RunFolder, append_line, locked
@@ -28,7 +29,7 @@ from .record import Locked, RunFolder, append_line, locked
 
 def evaluate(job: Job) -> Outcome:
     """Run what is missing of a job."""
-    folder, name = RunFolder(path=job.folder), describe(job)
+    folder, name = RunFolder(path=job.folder), job.title
     job.check()
     tokenizer = job.checkpoint.tokenizer()
     requests = job.requests(tokenizer)
@@ -63,14 +64,14 @@ def work(job: Job, folder: RunFolder, workers: Workers, missing: Sequence[Reques
     tally = Tally()
     tally.add(folder.records())
     progress = Progress(
-        name=describe(job),
+        name=job.title,
         num_rows=tally.rows + len(missing),
         max_tokens=job.config["max_tokens"],
         typical=typical,
         lengths=workers.lengths,
         tally=tally,
     )
-    job.logger.begin(describe(job), job.identity, folder.run(), folder.path)
+    job.logger.begin(job.title, job.identity, folder.run(), folder.path)
     batches = Batches(folder=folder, sizes=workers.batch_sizes)
     with session(folder, workers, progress), progress.shown():
         for records in workers.run(missing):
@@ -130,53 +131,18 @@ def header(job: Job, requests: Sequence[Request], tokenizer: Tokenizer) -> dict[
     }
 
 
-def plan(job: Job, folder: RunFolder, requests: Sequence[Request], missing: Sequence[Request]) -> Outcome:
-    """What the missing rows will take."""
-    tokens = estimate.expected_tokens(len(missing), folder.records(), typical(job, requests))
-    runs_dir, labels = Path(job.config["runs_dir"]), job.labels
-    speed = estimate.speed(runs_dir, labels.model, labels.method) or estimate.benchmarked(
-        labels.model, labels.method, labels.tokens, job.task.dense_length
-    )
-    hours = tokens / speed.tokens_per_s / 3600 if speed else None
-    num_bytes = estimate.expected_bytes(tokens, runs_dir)
-    reason = cost(tokens, [hours], num_bytes)
-    reason += f" at {speed.tokens_per_s:.0f} tokens/s ({speed.source})" if speed else ""
-    print(f"  {reason}", flush=True)
-    reason = f"{len(requests) - len(missing)} of {len(requests)} done, {reason}"
-    return Outcome(
-        status="planned",
-        name=describe(job),
-        reason=reason,
-        folder=str(folder.path),
-        tokens=tokens,
-        hours=hours,
-        num_bytes=num_bytes,
-    )
-
-
-def typical(job: Job, requests: Sequence[Request]) -> float:
-    """Tokens of a dense completion."""
-    prompt = sum(len(request.prompt) for request in requests) / len(requests)
-    return min(max(job.task.dense_length - prompt, 1), job.config["max_tokens"])
-
-
-def describe(job: Job) -> str:
-    labels = job.labels
-    budget = f", ratio {labels.ratio:g}, {labels.tokens} tokens" if labels.tokens else ""
-    return f"{labels.method} on {labels.task}{budget}"
-
-
-@hydra.main(version_base="1.3", config_path="pkg://kvarena.conf", config_name="evaluate")
-def application(config: DictConfig) -> Outcome | None:
+def run(config: DictConfig, prepare: Callable[[DictConfig], DictConfig]) -> Outcome | None:
+    """One combination as Hydra composed it, alone or as a job of a sweep; `prepare` completes its config."""
     context = HydraConfig.get()
+    method = context.runtime.choices["method"]
     if context.mode != RunMode.MULTIRUN:
         with one_line_errors():
-            return evaluate(build(config, context.runtime.choices["method"]))
+            return evaluate(build(prepare(config), method))
     if not in_share(context.job.num, **config.share):
         return None
     name = " ".join(context.overrides.task)
     try:
-        return evaluate(build(config, context.runtime.choices["method"]))
+        return evaluate(build(prepare(config), method))
     except Locked as error:
         return Outcome(status="skipped", name=name, reason=str(error))
     except Exception as error:  # whatever it is, the other combinations do not share it
@@ -186,8 +152,23 @@ def application(config: DictConfig) -> Outcome | None:
         return Outcome(status="failed", name=name, reason=one_line(error))
 
 
+@hydra.main(version_base="1.3", config_path="pkg://kvarena.conf", config_name="evaluate")
+def application(config: DictConfig) -> Outcome | None:
+    return run(config, lambda config: config)
+
+
+@hydra.main(version_base="1.3", config_path="pkg://kvarena.conf", config_name="fidelity")
+def forced(config: DictConfig) -> Outcome | None:
+    """The same on texts that are known: kvarena-fidelity."""
+    return run(config, with_texts)
+
+
 def main() -> None:
     run_command(application)  # type: ignore[arg-type]
+
+
+def main_fidelity() -> None:
+    run_command(forced)  # type: ignore[arg-type]
 
 
 if __name__ == "__main__":

@@ -76,6 +76,11 @@ def shape_of(config: Config) -> Shape:
     return Shape(config.num_hidden_layers, heads, config.num_attention_heads // heads, dim)
 
 
+def output_projection(model: Model) -> nn.Linear:
+    """What makes logits of the last hidden states."""
+    return cast(nn.Linear, cast(Any, model).get_output_embeddings())
+
+
 def eos_ids(model: Model) -> frozenset[int]:
     """Tokens that end a completion, from the generation config."""
     ids = model.generation_config.eos_token_id if model.generation_config else model.config.eos_token_id

@@ -1,6 +1,6 @@
 """One question of a task."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,3 +11,5 @@ class Sample:
     question: str
     target: str
     meta: Mapping[str, Any] = field(default_factory=dict)  # what the grader needs beyond the target
+    prompt_ids: Sequence[int] = ()  # the prompt as token ids; none: question, template and chat template make it
+    completions: Sequence[Sequence[int]] = ()  # token ids that are forced, of each draw; none: the model's own

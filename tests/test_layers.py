@@ -29,7 +29,8 @@ ROOMS = {
     "graphs": {"cache", "generate", "model"},
     "speed": {"cache", "generate", "model"},
     "job": {"attention", "generate", "model", "record", "sampler"},
-    "workers": {"cache", "generate", "job", "loops", "model", "record"},
+    "fidelity": {"generate", "model", "record", "sampler"},
+    "workers": {"cache", "fidelity", "generate", "job", "loops", "model", "record"},
 }
 RUNNERS = [path for path in FILES if path.is_relative_to(ROOT / "runners")]
 OUTSIDE = sorted(path for folder in ("scripts", "tests") for path in (ROOT / folder).rglob("*.py"))

@@ -21,6 +21,7 @@ from ..model import Model, Tokenizer, eos_ids, forward, own_attention, shape_of
 from ..sampler import Greedy, Sampler
 from .prefill import prefill
 from .request import Generation, Request, Row
+from .teacher import Teacher
 from .token_buffer import Chosen
 
 
@@ -39,6 +40,7 @@ class Decoder:
     look: int = 1  # steps at most between two looks at what was chosen
     trace: int = 0  # write the cache of the first so many rows, below output_dir
     output_dir: Path | None = None
+    teacher: Teacher | None = None  # forces the completions of the requests; None: the sampler chooses
     steps: int = field(init=False, default=0)
 
     @classmethod
@@ -55,6 +57,7 @@ class Decoder:
         self.ends = eos_ids(self.model)
         self.eos = torch.tensor(sorted(self.ends), device=self.device)
         self.chosen = Chosen(self.batch_size, self.look, self.device)
+        self.all_rows = torch.arange(self.batch_size, device=self.device)
         self.cache = KVCache(
             policy=self.policy,
             shape=shape,
@@ -97,7 +100,9 @@ class Decoder:
         self.cache.admit(index, len(request.prompt), Noise.key(self.seed, request.sample, request.draw))
         logits = prefill(self.model, request.prompt, self.cache, index)
         at = torch.tensor([index], device=self.device)
-        token = self.choose(logits, self.cache.noise.rows(at), torch.zeros_like(at))
+        if self.teacher:
+            self.teacher.admitted(index, request, logits)
+        token = self.choose(logits, self.cache.noise.rows(at), at, torch.zeros_like(at))
         self.chosen.first(index, token[0])
         now = time.perf_counter()
         self.tracing.admitted(self.cache, index, f"{request.sample}-{request.draw}")
@@ -119,7 +124,7 @@ class Decoder:
     def burst(self) -> int:
         """Steps until the host has something to do: a row that is due or at its end, or a look."""
         live = [(row, clock) for row, clock in zip(self.rows, self.cache.clocks, strict=True) if row]
-        ends = [self.max_tokens - len(row.token_ids) for row, _ in live]
+        ends = [row.left(self.max_tokens) for row, _ in live]
         return min(self.look, *ends, *(clock.steps_to_due or self.look for _, clock in live))
 
     def advance(self, count: int) -> None:
@@ -140,13 +145,14 @@ class Decoder:
     def step(self) -> None:
         """One token for every row, on the device alone."""
         logits = forward(self.model, self.chosen.last[:, None], self.cache.positions[:, None], self.cache)
-        token = self.choose(logits, self.cache.noise, self.chosen.count)
+        token = self.choose(logits, self.cache.noise, self.all_rows, self.chosen.count)
         self.chosen.add(token)
         self.cache.advance((token >= 0) & (token[:, None] != self.eos).all(-1))
 
-    def choose(self, logits: Tensor, noise: Noise, num_chosen: Tensor) -> Tensor:
-        """Next tokens [B] of rows with logits [B, V]; -1 where these are not finite."""
-        return self.sampler(logits, noise, num_chosen).masked_fill(~logits.sum(-1, dtype=torch.float32).isfinite(), -1)
+    def choose(self, logits: Tensor, noise: Noise, rows: Tensor, num_chosen: Tensor) -> Tensor:
+        """Next tokens [R] of `rows` [R] with logits [R, V]; -1 where these are not finite."""
+        token = self.teacher(logits, rows, num_chosen) if self.teacher else self.sampler(logits, noise, num_chosen)
+        return token.masked_fill(~logits.sum(-1, dtype=torch.float32).isfinite(), -1)
 
     def lengths(self) -> list[int]:
         """Tokens so far of each row under way."""
@@ -164,7 +170,8 @@ class Decoder:
             if row and row.stop:
                 self.rows[index] = None
                 self.tracing.released(index)
-                yield row.ended(self.cache.release(index))
+                seen = self.teacher.released(index, len(row.token_ids)) if self.teacher else None
+                yield row.ended(self.cache.release(index), seen)
 
 
 def generate(

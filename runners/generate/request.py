@@ -3,7 +3,7 @@
 import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from ..cache import Usage
 
@@ -14,6 +14,7 @@ class Request(NamedTuple):
     sample: str
     draw: int
     prompt: Sequence[int]  # token ids, at least one
+    completion: Sequence[int] = ()  # to be said whatever the model would choose; none: it chooses
 
     @property
     def key(self) -> tuple[str, int]:
@@ -33,6 +34,7 @@ class Generation(NamedTuple):
     usage: Usage
     prefill_s: float
     decode_s: float  # from the prefill to the end, neighbours' work included
+    seen: Any = None  # what a teacher saw of it
 
 
 @dataclass(kw_only=True)
@@ -44,6 +46,10 @@ class Row:
     started: float
     token_ids: list[int] = field(default_factory=list)
     stop: Stop | None = None
+
+    def left(self, max_tokens: int) -> int:
+        """Tokens that it may still say."""
+        return (len(self.request.completion) or max_tokens) - len(self.token_ids)
 
     def take(self, tokens: Sequence[int], ends: Collection[int], max_tokens: int) -> int:
         """Take tokens that were chosen, -1 for none, up to the one that stops the row; says how many these are."""
@@ -57,11 +63,11 @@ class Row:
             self.token_ids.append(token)
             if token in ends:
                 self.stop = "eos"
-            elif len(self.token_ids) == max_tokens:
+            elif not self.left(max_tokens):
                 self.stop = "length"
         return taken
 
-    def ended(self, usage: Usage) -> Generation:
+    def ended(self, usage: Usage, seen: Any = None) -> Generation:
         assert self.stop
         return Generation(
             sample=self.request.sample,
@@ -72,4 +78,5 @@ class Row:
             usage=usage,
             prefill_s=self.prefill_s,
             decode_s=time.perf_counter() - self.started,
+            seen=seen,
         )

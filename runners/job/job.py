@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, cast
 
@@ -51,6 +52,17 @@ class Job:
         name = f"{labels.method}{budget}-{self.identity[:6]}"
         return Path(self.config["runs_dir"]) / task / labels.model / name
 
+    @property
+    def title(self) -> str:
+        labels = self.labels
+        budget = f", ratio {labels.ratio:g}, {labels.tokens} tokens" if labels.tokens else ""
+        return f"{labels.method} on {labels.task}{budget}"
+
+    @property
+    def forces(self) -> bool:
+        """Whether its texts are known, and fidelity is what is measured."""
+        return any(sample.completions for sample in self.samples)
+
     def check(self) -> None:
         """Refuse a model that cannot be read or run, before any weight is loaded."""
         shape = shape_of(self.checkpoint.config())
@@ -65,30 +77,37 @@ class Job:
         limit = config.max_position_embeddings
         requests = []
         for sample in self.samples:
-            message = [{"role": "user", "content": self.task.prompt(sample)}]
-            text = cast(str, tokenizer.apply_chat_template(message, add_generation_prompt=True, tokenize=False))
-            ids = tokenizer(text, add_special_tokens=False).input_ids
-            self._refuse_foreign(ids, message[0]["content"], tokenizer, config.vocab_size)
-            if len(ids) + self.config["max_tokens"] > limit:
+            ids = sample.prompt_ids or self._templated(sample, tokenizer)
+            said = sample.completions or [()] * self.config["num_draws"]
+            self._refuse_foreign(max(chain(ids, *said)), config.vocab_size)
+            longest = max(map(len, said)) or self.config["max_tokens"]
+            if len(ids) + longest > limit:
                 raise ValueError(
-                    f"sample {sample.id}: prompt of {len(ids)} tokens and max_tokens={self.config['max_tokens']} "
-                    f"exceed the {limit} positions of model {self.checkpoint.name}: lower max_tokens"
+                    f"sample {sample.id}: prompt of {len(ids)} tokens and a completion of {longest} exceed the {limit} "
+                    f"positions of model {self.checkpoint.name}: lower max_tokens"
                 )
-            requests += [Request(sample.id, draw, ids) for draw in range(self.config["num_draws"])]
+            requests += [Request(sample.id, draw, ids, tokens) for draw, tokens in enumerate(said)]
         return requests
 
-    def _refuse_foreign(self, ids: Sequence[int], text: str, tokenizer: Tokenizer, vocab_size: int) -> None:
-        """A tokenizer that cannot write this task, or is not this model's."""
-        unknown = tokenizer.unk_token_id
+    def _templated(self, sample: Sample, tokenizer: Tokenizer) -> Sequence[int]:
+        """The prompt; a tokenizer that cannot write this task is refused."""
+        message = [{"role": "user", "content": self.task.prompt(sample)}]
+        text = cast(str, tokenizer.apply_chat_template(message, add_generation_prompt=True, tokenize=False))
+        ids, unknown = tokenizer(text, add_special_tokens=False).input_ids, tokenizer.unk_token_id
         if unknown is not None and unknown in ids:
-            word = next((word for word in text.split() if unknown in tokenizer(word).input_ids), "its chat template")
+            words = message[0]["content"].split()
+            word = next((word for word in words if unknown in tokenizer(word).input_ids), "its chat template")
             raise ValueError(
                 f"model {self.checkpoint.name} cannot read task {self.task.name}: its tokenizer has no token for "
                 f"{word!r}; use another model or task"
             )
-        if max(ids) >= vocab_size:
+        return ids
+
+    def _refuse_foreign(self, highest: int, vocab_size: int) -> None:
+        """A tokenizer, or texts, that are not this model's."""
+        if highest >= vocab_size:
             raise ValueError(
-                f"model {self.checkpoint.name}: its tokenizer gives token {max(ids)}, but the model has {vocab_size}; "
+                f"model {self.checkpoint.name}: its tokenizer gives token {highest}, but the model has {vocab_size}; "
                 f"put the tokenizer it was trained with in {self.checkpoint.source}"
             )
 

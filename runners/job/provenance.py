@@ -35,7 +35,9 @@ def samples_digest(samples: Iterable[Sample]) -> str:
 
 
 def prompts_digest(requests: Iterable[Request]) -> str:
-    return digest([[request.sample, list(request.prompt)] for request in requests])
+    return digest(
+        [[request.sample, list(request.prompt), *map(list, filter(None, [request.completion]))] for request in requests]
+    )
 
 
 def commit() -> tuple[str | None, bool | None]:

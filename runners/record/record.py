@@ -52,6 +52,11 @@ class Record:
     zlib_ratio: float | None = None
     repeated_lines: float | None = None
     vase_class: str | None = None
+    # of a text that was forced, by token (runners/fidelity/drift.py); null in a completion of the model's own
+    kl: list[float] | None = None  # KL(dense || method), nats
+    nll: list[float] | None = None  # -log probability of the token: the method's less dense's, nats
+    mass: list[float] | None = None  # probability that the method gives to dense's most probable token
+    other: list[int] | None = None  # indices at which the two have not the same most probable token
 
     @property
     def key(self) -> tuple[str, int]:

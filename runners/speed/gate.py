@@ -17,9 +17,9 @@ from .placement import place
 class Witness(Decoder):
     """An eager decoder that shows its logits."""
 
-    def choose(self, logits: Tensor, noise: Noise, num_chosen: Tensor) -> Tensor:
+    def choose(self, logits: Tensor, noise: Noise, rows: Tensor, num_chosen: Tensor) -> Tensor:
         self.logits = logits.float()
-        return super().choose(logits, noise, num_chosen)
+        return super().choose(logits, noise, rows, num_chosen)
 
 
 def compare(engine: Decoder, witness: Witness, position: int, *, steps: int, stagger: bool) -> tuple[float, float]:

@@ -10,7 +10,7 @@ from torch import nn
 from ...methods.policy import Policy
 from ..cache import Clock
 from ..generate import Decoder
-from ..model import Model
+from ..model import Model, output_projection
 from .stopwatch import seconds
 
 
@@ -65,5 +65,5 @@ def weight_bytes(model: Model) -> int:
     """Bytes of the parameters that a step reads: all but an embedding of its own, of which it takes a row a token."""
     total = sum(p.numel() * p.element_size() for p in model.parameters())
     table = cast(nn.Embedding, cast(Any, model).get_input_embeddings()).weight
-    tied = cast(nn.Linear, cast(Any, model).get_output_embeddings()).weight is table
+    tied = output_projection(model).weight is table
     return total if tied else total - table.numel() * table.element_size()

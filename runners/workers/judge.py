@@ -7,6 +7,7 @@ from types import FrameType
 from typing import cast
 
 from ...tasks.task import Grade, Sample, Task
+from ..fidelity import Drift
 from ..generate import Generation
 from ..loops import repetition, terminal_loop
 from ..model import Tokenizer
@@ -16,8 +17,11 @@ from ..record import Record
 def judge(task: Task, sample: Sample, generation: Generation, tokenizer: Tokenizer, seconds: float) -> Record:
     """Decode and grade a completion, never the prompt; a grader that takes longer leaves it ungraded."""
     completion = text(generation.token_ids, tokenizer)
+    drift: Drift | None = generation.seen
     if generation.stop == "error":
         grade = Grade(score=None, answer="", note="logits were not finite")
+    elif drift:
+        grade = Grade(score=None, answer="", note="forced")
     else:
         try:
             with deadline(seconds):
@@ -45,6 +49,7 @@ def judge(task: Task, sample: Sample, generation: Generation, tokenizer: Tokeniz
         second_opinion=grade.second_opinion,
         **generation.usage._asdict(),
         **repetition(generation.token_ids, completion)._asdict(),
+        **(drift._asdict() if drift else {}),
     )
 
 

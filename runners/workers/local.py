@@ -7,18 +7,22 @@ depend on how many there are.
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import torch
 
 from ...tasks.task import Sample
 from ..cache import memory
+from ..fidelity import Examiner, dense_states, longest
 from ..generate import Decoder, Request
 from ..job import Job, provenance
 from ..job.job import find_device
+from ..job.provenance import prompts_digest
 from ..job.workers import Workers
 from ..model import Model, Tokenizer, own_attention, shape_of
 from ..record import Record
+from .held import MODEL, STATES
 from .judge import judge
 from .request_queue import RequestQueue
 
@@ -34,6 +38,7 @@ class Worker:
     samples: dict[str, Sample] = field(init=False)  # by id
     batch_size: int = field(init=False)  # rows at a time, now
     decoder: Decoder | None = field(init=False, default=None)  # None: between two batch sizes
+    examiner: Examiner | None = field(init=False, default=None)  # where texts are forced
     _steps: int = field(init=False, default=0)  # of decoders that are gone
 
     def __post_init__(self) -> None:
@@ -43,7 +48,9 @@ class Worker:
         assert job.device
         self.device = job.device
         self.batch_size = job.config["engine"]["batch_size"]
-        self.model = self._load()
+        self.model = MODEL.get((job.checkpoint, self.device), self._load)
+        if job.forces and not (job.policy.evicts or job.policy.selects):
+            self.batch_size = max(1, self.batch_size // 2)  # dense beside itself: what another shape rounds otherwise
         if (reason := self._set_up()) is not None:
             self.drop()
             raise MemoryError(f"out of memory at engine.batch_size={self.batch_size}: {self._advice()} ({reason})")
@@ -105,6 +112,7 @@ class Worker:
         if self.device.type == "cpu" and needed > (free := memory.free_bytes(self.device)):
             return f"the cache takes {needed / 2**30:.1f} GiB, {free / 2**30:.1f} GiB are free"
         try:
+            self.examiner = self._examiner() if job.forces else None
             self.decoder = job.engine(
                 model=self.model,
                 policy=job.policy,
@@ -115,6 +123,7 @@ class Worker:
                 batch_size=self.batch_size,
                 seed=job.config["seed"],
                 output_dir=self.output_dir,
+                teacher=self.examiner,
             )
             with own_attention(self.model), torch.inference_mode():
                 self.decoder.prepare()
@@ -123,6 +132,14 @@ class Worker:
                 raise
             return reason
         return None
+
+    def _examiner(self) -> Examiner:
+        """Dense has gone through the same loop first, unless it has for the run before."""
+        job, batch_size = self.job, self.job.config["engine"]["batch_size"]
+        requests, engine = job.requests(self.tokenizer), partial(job.engine, attention=job.attention, trace=0)
+        key = (job.checkpoint, self.device, job.engine.func, batch_size, prompts_digest(requests))
+        states = STATES.get(key, lambda: dense_states(self.model, requests, engine, batch_size))
+        return Examiner(self.model, batch_size=self.batch_size, longest=longest(requests), states=states)
 
     def _row_bytes(self) -> int:
         return memory.row_bytes(
@@ -146,7 +163,9 @@ class Worker:
     def drop(self) -> None:
         """Free all that the decoder holds. Its error must be gone too: a traceback keeps what its frames hold."""
         self._steps = self.steps
-        self.decoder = None
+        if self.examiner:
+            self.examiner.close()
+        self.examiner = self.decoder = None
         memory.reclaim()
 
     def _advice(self) -> str:

@@ -1,0 +1,59 @@
+"""How far one next-token distribution lies from another, and what that comes to over a text.
+
+B rows, V tokens of the vocabulary, T tokens of a text.
+"""
+
+import statistics
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+DIGITS = 7  # after the point, of what is kept of each token
+
+
+class Drift(NamedTuple):
+    """Of each token of a text, dense against the method on the same tokens before it."""
+
+    kl: list[float]  # KL(dense || method), nats
+    nll: list[float]  # -log probability of the text's token: the method's less dense's, nats
+    mass: list[float]  # probability that the method gives to dense's most probable token
+    other: list[int]  # indices of the tokens at which the two have not the same most probable token
+
+    @classmethod
+    def of(cls, table: Tensor) -> "Drift":
+        """From [T, 4] of `compare`."""
+        kl, nll, mass, same = table.double().T.tolist()
+        columns = ([round(value, DIGITS) for value in column] for column in (kl, nll, mass))
+        return cls(*columns, [index for index, value in enumerate(same) if not value])
+
+    def means(self) -> "Means":
+        return Means(
+            kl=statistics.fmean(self.kl),
+            nll=statistics.fmean(self.nll),
+            mass=statistics.fmean(self.mass),
+            same=1 - len(self.other) / len(self.kl),
+            first=self.other[0] if self.other else None,
+        )
+
+
+class Means(NamedTuple):
+    """Of a text."""
+
+    kl: float
+    nll: float
+    mass: float
+    same: float  # share of the tokens at which the most probable one is the same
+    first: int | None  # index of the first at which it is not; None: nowhere
+
+
+def compare(dense: Tensor, method: Tensor, token: Tensor) -> Tensor:
+    """[B, 4] float32: KL, difference of NLL, mass, 1 where the same is most probable; of logits [B, V], tokens [B]."""
+    p, q = dense.float().log_softmax(-1), method.float().log_softmax(-1)
+    weight = p.exp()
+    # a token that dense never says adds nothing, whatever the method gives it
+    kl = torch.where(weight > 0, weight * (p - q), 0).sum(-1)
+    said, top = token.clamp(min=0)[:, None], dense.argmax(-1, keepdim=True)
+    nll = (p - q).gather(1, said)[:, 0]
+    same = method.argmax(-1) == top[:, 0]
+    return torch.stack([kl, nll, q.gather(1, top)[:, 0].exp(), same.float()], -1)

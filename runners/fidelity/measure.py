@@ -1,0 +1,94 @@
+"""Texts forced through the loop under dense, then under a method.
+
+B rows, T tokens of a text, E hidden size.
+"""
+
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from typing import Any
+
+from torch import Tensor
+
+from ...methods.full import Full
+from ...methods.policy import Policy
+from ..generate import Decoder, Generation, Request
+from ..model import Model, Tokenizer, eos_ids
+from ..sampler import Greedy
+from .drift import Drift
+from .teacher import Examiner, Forced, Key, Scribe
+
+Engine = Callable[..., Decoder]  # a Decoder class, or one with some arguments given
+
+
+def dense_states(model: Model, requests: Sequence[Request], engine: Engine, batch_size: int) -> dict[Key, Tensor]:
+    """[T, E] of each text: what dense's output projection sees before each of its tokens."""
+    check_texts(model, requests)
+    with closing(Scribe(model, batch_size=batch_size, longest=longest(requests))) as scribe:
+        done = force(model, Full(), requests, engine, batch_size, scribe)
+    return {(one.sample, one.draw): one.seen for one in done}
+
+
+def force(
+    model: Model, policy: Policy, requests: Sequence[Request], engine: Engine, batch_size: int, teacher: Forced
+) -> list[Generation]:
+    """One generation a text, in the order in which they end."""
+    decoder = engine(
+        model=model,
+        policy=policy,
+        sampler=Greedy(),
+        max_tokens=longest(requests),
+        longest_prompt=max(len(request.prompt) for request in requests),
+        batch_size=batch_size,
+        teacher=teacher,
+    )
+    return list(decoder.run(requests))
+
+
+def longest(requests: Sequence[Request]) -> int:
+    """Tokens of the longest text, its prompt left out."""
+    return max(len(request.completion) for request in requests)
+
+
+def fidelity(
+    model: Model,
+    tokenizer: Tokenizer,
+    texts: Sequence[tuple[str | Sequence[int], str | Sequence[int]]],
+    policy: Policy,
+    *,
+    batch_size: int = 16,
+    engine: Engine = Decoder,
+) -> list[Drift]:
+    """How far a policy drifts from dense on each text: a prompt and its completion, as strings or as token ids.
+
+    ValueError for a text that is empty, goes on behind an end token, or is longer than the model's positions. A number
+    means something on the model's own completions of the prompts (docs/fidelity.md).
+    """
+    requests = [
+        Request(str(index), 0, token_ids(prompt, tokenizer), token_ids(completion, tokenizer))
+        for index, (prompt, completion) in enumerate(texts)
+    ]
+    if not requests:
+        return []
+    states = dense_states(model, requests, engine, batch_size)
+    with closing(Examiner(model, batch_size=batch_size, longest=longest(requests), states=states)) as examiner:
+        done = force(model, policy, requests, engine, batch_size, examiner)
+    drifts = {one.sample: one.seen for one in done}
+    return [drifts[request.sample] for request in requests]
+
+
+def token_ids(text: str | Sequence[int], tokenizer: Any) -> Sequence[int]:
+    return tokenizer(text, add_special_tokens=False).input_ids if isinstance(text, str) else text
+
+
+def check_texts(model: Model, requests: Sequence[Request]) -> None:
+    config, ends = model.config.get_text_config(), eos_ids(model)
+    for sample, _, prompt, completion in requests:
+        if not completion:
+            raise ValueError(f"text {sample} has no completion: there is nothing to compare")
+        early = [index for index, token in enumerate(completion[:-1]) if token in ends]
+        if early:
+            raise ValueError(f"text {sample} goes on behind an end token, its token {early[0]}: cut it there")
+        if (length := len(prompt) + len(completion)) > (most := config.max_position_embeddings):
+            raise ValueError(f"text {sample} has {length} tokens, the model {most} positions: cut it")
+        if max(*prompt, *completion) >= config.vocab_size:
+            raise ValueError(f"text {sample} holds a token that is not of the model's {config.vocab_size}")

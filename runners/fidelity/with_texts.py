@@ -1,0 +1,53 @@
+"""A config as kvarena-fidelity takes it, completed by the task whose texts are forced."""
+
+import statistics
+from typing import Any
+
+from omegaconf import DictConfig, open_dict
+
+from .texts import Completions, TextFile, dense_run
+
+HERE = "kvarena.runners.fidelity.texts"
+
+
+def with_texts(config: DictConfig) -> DictConfig:
+    """The config with the task whose texts are forced; ValueError where there are none."""
+    if (config.reference is None) == (config.texts is None):
+        raise ValueError("give reference=RUN, the folder of a run of method=full, or texts=FILE.jsonl")
+    config = config.copy()
+    with open_dict(config):
+        config.update(of_run(config) if config.reference else of_file(config))
+    return config
+
+
+def of_run(config: DictConfig) -> dict[str, Any]:
+    header, said = dense_run(config.reference)
+    then, model = header["config"], header["labels"]["model"]
+    if model != config.model.name:
+        raise ValueError(
+            f"reference={config.reference} is of model {model}, not {config.model.name}: give model={model}"
+        )
+    samples = {"_target_": f"{HERE}.{Completions.__name__}", "run": config.reference, "task": then["task"]}
+    same = {key: then[key] for key in ("levels", "difficulty", "sampler", "num_draws", "data_dir")}
+    return same | {
+        "task": then["task"] | {"path": None, "samples": samples},
+        "num_samples": config.num_samples or header["num_samples"],
+        "max_tokens": max(map(len, said.values())),
+    }
+
+
+def of_file(config: DictConfig) -> dict[str, Any]:
+    file = TextFile(path=config.texts)
+    lengths = [len(text.prompt_ids) + len(text.completions[0]) for text in file]
+    longest = max(len(text.completions[0]) for text in file)
+    task = {
+        "_target_": "kvarena.tasks.task.Task",
+        "name": file.name,
+        "samples": {"_target_": f"{HERE}.{TextFile.__name__}", "path": config.texts},
+        "grader": {"_target_": "kvarena.tasks.graders.exact.ExactGrader"},
+        "path": None,
+        "template": "{question}",
+        "dense_length": round(statistics.fmean(lengths)),
+        "max_tokens": longest,
+    }
+    return {"task": task, "levels": None, "num_draws": 1, "max_tokens": longest}

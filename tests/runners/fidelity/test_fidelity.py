@@ -1,0 +1,97 @@
+"""Forced texts, beside transformers' own logits where an attention mask says what a method leaves."""
+
+import pytest
+import torch
+from kvarena.methods.budget import Budget
+from kvarena.methods.full import Full
+from kvarena.methods.h2o import H2O
+from kvarena.methods.quest import Quest
+from kvarena.methods.random import Random
+from kvarena.methods.snapkv import SnapKV
+from kvarena.methods.streaming import StreamingLLM
+from kvarena.runners.fidelity import fidelity
+
+TEXTS = [(list(range(5 + 3 * n, 25 + 4 * n)), [(7 * i + n) % 64 for i in range(40 - 5 * n)]) for n in range(5)]
+
+
+def policy(method=SnapKV, tokens=24, **changes):
+    return method(budget=Budget(tokens=tokens, recent=8, sinks=4, interval=8), **changes)
+
+
+@pytest.mark.parametrize("family", ["qwen3", "qwen2", "llama"])
+@pytest.mark.parametrize("method", [SnapKV, Random, H2O])
+def test_a_budget_above_the_length_drifts_by_nothing(tiny_model, method, family):
+    drifts = fidelity(tiny_model(family), None, TEXTS, policy(method, 200), batch_size=3)
+    assert [(set(drift.kl), set(drift.nll), drift.other) for drift in drifts] == [({0.0}, {0.0}, [])] * 5
+
+
+def test_a_selection_that_reads_all_drifts_by_nothing(model):
+    drifts = fidelity(model, None, TEXTS, policy(Quest, 96, page=16), batch_size=3)
+    assert all(set(drift.kl) == {0.0} for drift in drifts)
+
+
+def visible(prompt: int, total: int, budget: Budget) -> torch.Tensor:
+    """[T, T] bool: what each position attends to under sinks and newest tokens, a round every interval."""
+    kept, rows = list(range(prompt)), torch.zeros(total, total, dtype=torch.bool)
+    rows[:prompt] = torch.ones(total, total, dtype=torch.bool).tril()[:prompt]
+    for position in range(prompt, total):
+        kept.append(position)
+        rows[position, kept] = True
+        over = len(kept) - budget.tokens
+        if over > 0 and over % budget.interval == 0:
+            kept = kept[: budget.sinks] + kept[budget.sinks - budget.tokens :]
+    return rows
+
+
+def logits(model, prompt, completion, mask):
+    """[T, V] float64 before each token of the completion."""
+    tokens = torch.tensor([[*prompt, *completion]])
+    bias = torch.zeros(1, 1, *mask.shape).masked_fill(~mask, torch.finfo(torch.float32).min)
+    with torch.inference_mode():
+        found = model(input_ids=tokens, attention_mask=bias, use_cache=False).logits[0].double()
+    return found[len(prompt) - 1 : -1]
+
+
+@pytest.mark.parametrize("family", ["qwen3", "llama"])
+def test_the_drift_of_a_sliding_window_is_that_of_its_mask(tiny_model, family):
+    model, streaming = tiny_model(family), policy(StreamingLLM)
+    for (prompt, completion), drift in zip(TEXTS, fidelity(model, None, TEXTS, streaming, batch_size=2), strict=True):
+        total = len(prompt) + len(completion)
+        causal = torch.ones(total, total, dtype=torch.bool).tril()
+        p = logits(model, prompt, completion, causal).log_softmax(-1)
+        q = logits(model, prompt, completion, visible(len(prompt), total, streaming.budget)).log_softmax(-1)
+        said = torch.tensor(completion)[:, None]
+        assert drift.kl == pytest.approx((p.exp() * (p - q)).sum(-1).tolist(), abs=5e-5)
+        assert drift.nll == pytest.approx((p - q).gather(1, said)[:, 0].tolist(), abs=5e-5)
+        assert drift.mass == pytest.approx(q.exp().gather(1, p.argmax(-1, keepdim=True))[:, 0].tolist(), abs=5e-5)
+        assert drift.other == (p.argmax(-1) != q.argmax(-1)).nonzero()[:, 0].tolist()
+        assert max(drift.kl) > 0.01  # there is something to see
+
+
+def test_a_text_does_not_depend_on_its_neighbours(model):
+    alone = [fidelity(model, None, [text], policy(), batch_size=3)[0] for text in TEXTS]
+    assert fidelity(model, None, TEXTS, policy(), batch_size=3) == alone
+    assert fidelity(model, None, TEXTS[::-1], policy(), batch_size=3)[::-1] == alone
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (([1, 2], []), "text 0 has no completion: there is nothing to compare"),
+        (([1, 2], [3, 1000, 4]), "text 0 goes on behind an end token, its token 1: cut it there"),
+        (([1] * 500, [2] * 13), "text 0 has 513 tokens, the model 512 positions: cut it"),
+        (([1, 2], [64]), "text 0 holds a token that is not of the model's 64"),
+    ],
+)
+def test_texts_that_cannot_be_forced(model, text, message):
+    with pytest.raises(ValueError, match=message):
+        fidelity(model, None, [text], Full())
+
+
+def test_a_family_that_does_more_to_its_logits_is_refused(model, monkeypatch):
+    head = model.get_output_embeddings()
+    handle = head.register_forward_hook(lambda module, arguments, output: output * 2)
+    with pytest.raises(ValueError, match="the model does more to its logits than its output projection"):
+        fidelity(model, None, TEXTS, Full())
+    handle.remove()
+    assert not head._forward_pre_hooks  # nobody looks any longer
