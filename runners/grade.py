@@ -11,12 +11,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from ..tasks.sample import Sample
 from ..tasks.task import Task
+from .job.errors import USER_ERRORS, one_line
 from .record import Record, RunFolder, locked
 
 
@@ -89,9 +89,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             for folder in folders:
                 with locked(folder.path):
                     print(f"{folder.path}: {grade(folder, pool, arguments.ungraded)}", flush=True)
-    except (ValueError, InstantiationException) as error:
-        message = " ".join(str(error.__cause__ or error).split())
-        print(f"kvarena-grade: {message}", file=sys.stderr)
+    except USER_ERRORS as error:
+        print(f"kvarena-grade: {one_line(error)}", file=sys.stderr)
         return 2
     return 0
 

@@ -3,26 +3,20 @@
 Hashes of config, samples, template and prompts; and for each record its id, prompt length, target and text.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hydra.errors import InstantiationException
+from hydra.utils import instantiate
 from omegaconf import DictConfig
 
+from ..tasks.task import Sample, Task
 from .generate import Request
-from .job import Job, build, provenance
+from .job import provenance
+from .job.errors import USER_ERRORS, one_line
+from .job.prompts import Prompts
 from .model import Tokenizer
 from .record import Record, RunFolder
-
-# nothing of these is needed to read a run
-HERE = {
-    "workers": {"_target_": "kvarena.runners.workers.local.Local"},
-    "attention": {"_target_": "kvarena.runners.attention.Own"},
-    "logger": {"_target_": "kvarena.runners.job.logger.Silent"},
-    "num_workers": 1,
-    "device": "cpu",
-}
 
 
 def verify(runs_dir: Path) -> int:
@@ -45,20 +39,22 @@ def mismatches(folder: RunFolder) -> Iterator[str]:
         run = folder.run()
         if run["identity"] != provenance.identity(run["labels"], run["config"]):
             yield "identity: config or labels were changed after the run began"
-        job = build(DictConfig(run["config"] | HERE), run["labels"]["method"])
-        tokenizer = job.checkpoint.tokenizer()
-        requests = job.requests(tokenizer)
-        yield from hashes(run, job, tokenizer, requests)
-        yield from texts(folder.records(), job, tokenizer, requests)
-    except (ValueError, KeyError, TypeError, OSError, InstantiationException) as error:
-        reason = error.__cause__ if isinstance(error, InstantiationException) else error
-        yield f"cannot be checked: {' '.join(str(reason).split())}"
+        task, checkpoint = (instantiate(DictConfig(run["config"])[part]) for part in ("task", "model"))
+        asked = Prompts(task=task, checkpoint=checkpoint, max_tokens=run["config"]["max_tokens"])
+        samples, tokenizer = task.samples[: run["num_samples"]], checkpoint.tokenizer()
+        requests = asked.requests(samples, run["num_draws"], tokenizer)
+        yield from hashes(run, task, samples, requests, tokenizer)
+        yield from texts(folder.records(), samples, requests, tokenizer)
+    except (*USER_ERRORS, KeyError, TypeError) as error:
+        yield f"cannot be checked: {one_line(error)}"
 
 
-def hashes(run: dict[str, Any], job: Job, tokenizer: Tokenizer, requests: list[Request]) -> Iterator[str]:
+def hashes(
+    run: Mapping[str, Any], task: Task, samples: Sequence[Sample], requests: Sequence[Request], tokenizer: Tokenizer
+) -> Iterator[str]:
     now = {
-        "data_sha256": provenance.samples_digest(job.samples),
-        "template_sha256": provenance.digest([job.task.template, tokenizer.chat_template]),
+        "data_sha256": provenance.samples_digest(samples),
+        "template_sha256": provenance.digest([task.template, tokenizer.chat_template]),
         "prompts_sha256": provenance.prompts_digest(requests),
     }
     for name, value in now.items():
@@ -66,9 +62,11 @@ def hashes(run: dict[str, Any], job: Job, tokenizer: Tokenizer, requests: list[R
             yield f"{name}: {run.get(name, 'not recorded')} then, {value} now"
 
 
-def texts(records: list[Record], job: Job, tokenizer: Tokenizer, requests: list[Request]) -> Iterator[str]:
+def texts(
+    records: Sequence[Record], samples: Sequence[Sample], requests: Sequence[Request], tokenizer: Tokenizer
+) -> Iterator[str]:
     prompts = {request.key: len(request.prompt) for request in requests}
-    targets = {sample.id: sample.target for sample in job.samples}
+    targets = {sample.id: sample.target for sample in samples}
     for record in records:
         name = f"record {record.sample}, draw {record.draw}"
         if record.key not in prompts:

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
-from itertools import chain
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,6 +18,7 @@ from ..model import DTYPES, Checkpoint, Tokenizer, shape_of
 from ..record import Labels
 from ..sampler import Sampler
 from .logger import Logger
+from .prompts import Prompts
 from .provenance import identity
 from .workers import Backend
 
@@ -72,44 +72,8 @@ class Job:
             self.attention.check(self.policy, DTYPES[self.checkpoint.dtype], self.device)
 
     def requests(self, tokenizer: Tokenizer) -> list[Request]:
-        """Every sample and draw, as token ids by the model's chat template; what the model cannot read is refused."""
-        config = self.checkpoint.config().get_text_config()
-        limit = config.max_position_embeddings
-        requests = []
-        for sample in self.samples:
-            ids = sample.prompt_ids or self._templated(sample, tokenizer)
-            said = sample.completions or [()] * self.config["num_draws"]
-            self._refuse_foreign(max(chain(ids, *said)), config.vocab_size)
-            longest = max(map(len, said)) or self.config["max_tokens"]
-            if len(ids) + longest > limit:
-                raise ValueError(
-                    f"sample {sample.id}: prompt of {len(ids)} tokens and a completion of {longest} exceed the {limit} "
-                    f"positions of model {self.checkpoint.name}: lower max_tokens"
-                )
-            requests += [Request(sample.id, draw, ids, tokens) for draw, tokens in enumerate(said)]
-        return requests
-
-    def _templated(self, sample: Sample, tokenizer: Tokenizer) -> Sequence[int]:
-        """The prompt; a tokenizer that cannot write this task is refused."""
-        message = [{"role": "user", "content": self.task.prompt(sample)}]
-        text = cast(str, tokenizer.apply_chat_template(message, add_generation_prompt=True, tokenize=False))
-        ids, unknown = tokenizer(text, add_special_tokens=False).input_ids, tokenizer.unk_token_id
-        if unknown is not None and unknown in ids:
-            words = message[0]["content"].split()
-            word = next((word for word in words if unknown in tokenizer(word).input_ids), "its chat template")
-            raise ValueError(
-                f"model {self.checkpoint.name} cannot read task {self.task.name}: its tokenizer has no token for "
-                f"{word!r}; use another model or task"
-            )
-        return ids
-
-    def _refuse_foreign(self, highest: int, vocab_size: int) -> None:
-        """A tokenizer, or texts, that are not this model's."""
-        if highest >= vocab_size:
-            raise ValueError(
-                f"model {self.checkpoint.name}: its tokenizer gives token {highest}, but the model has {vocab_size}; "
-                f"put the tokenizer it was trained with in {self.checkpoint.source}"
-            )
+        prompts = Prompts(task=self.task, checkpoint=self.checkpoint, max_tokens=self.config["max_tokens"])
+        return prompts.requests(self.samples, self.config["num_draws"], tokenizer)
 
 
 def build(config: DictConfig, method: str) -> Job:

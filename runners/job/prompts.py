@@ -1,0 +1,57 @@
+"""What is asked of a model: each sample of a task by the model's chat template, as token ids."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import cast
+
+from ...tasks.task import Sample, Task
+from ..generate import Request
+from ..model import Checkpoint, Tokenizer
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prompts:
+    task: Task
+    checkpoint: Checkpoint
+    max_tokens: int  # of a completion
+
+    def requests(self, samples: Sequence[Sample], num_draws: int, tokenizer: Tokenizer) -> list[Request]:
+        """Every sample and draw; what the model cannot read is refused."""
+        config = self.checkpoint.config().get_text_config()
+        limit = config.max_position_embeddings
+        requests = []
+        for sample in samples:
+            ids = sample.prompt_ids or self._templated(sample, tokenizer)
+            said = sample.completions or [()] * num_draws
+            self._refuse_foreign(max(chain(ids, *said)), config.vocab_size)
+            longest = max(map(len, said)) or self.max_tokens
+            if len(ids) + longest > limit:
+                raise ValueError(
+                    f"sample {sample.id}: prompt of {len(ids)} tokens and a completion of {longest} exceed the {limit} "
+                    f"positions of model {self.checkpoint.name}: lower max_tokens"
+                )
+            requests += [Request(sample.id, draw, ids, tokens) for draw, tokens in enumerate(said)]
+        return requests
+
+    def _templated(self, sample: Sample, tokenizer: Tokenizer) -> Sequence[int]:
+        """The prompt; a tokenizer that cannot write this task is refused."""
+        message = [{"role": "user", "content": self.task.prompt(sample)}]
+        text = cast(str, tokenizer.apply_chat_template(message, add_generation_prompt=True, tokenize=False))
+        ids, unknown = tokenizer(text, add_special_tokens=False).input_ids, tokenizer.unk_token_id
+        if unknown is not None and unknown in ids:
+            words = message[0]["content"].split()
+            word = next((word for word in words if unknown in tokenizer(word).input_ids), "its chat template")
+            raise ValueError(
+                f"model {self.checkpoint.name} cannot read task {self.task.name}: its tokenizer has no token for "
+                f"{word!r}; use another model or task"
+            )
+        return ids
+
+    def _refuse_foreign(self, highest: int, vocab_size: int) -> None:
+        """A tokenizer, or texts, that are not this model's."""
+        if highest >= vocab_size:
+            raise ValueError(
+                f"model {self.checkpoint.name}: its tokenizer gives token {highest}, but the model has {vocab_size}; "
+                f"put the tokenizer it was trained with in {self.checkpoint.source}"
+            )
