@@ -45,20 +45,12 @@ class Run:
 
     def records(self) -> Iterator[Record]:
         """What is finished, one at a time; none for a run that has only begun."""
-        try:
-            yield from self.folder.stream()
-        except (TypeError, json.JSONDecodeError) as error:
-            path = self.folder.records_file
-            raise ValueError(f"{path} holds a line that is no record ({error}): move the run away") from error
+        return self.folder.stream()
 
     @cached_property
     def outcomes(self) -> list[Record]:
         """The records without their tokens and texts, sorted; what old ones lack about repetition is computed."""
-        outcomes = sorted(map(outcome, self.records()), key=lambda record: record.key)
-        if len({record.key for record in outcomes}) < len(outcomes):
-            path = self.folder.records_file
-            raise ValueError(f"{path} has two records of one sample and draw: delete the later one")
-        return outcomes
+        return sorted(self.folder.once_each(map(outcome, self.records())), key=lambda record: record.key)
 
     @cached_property
     def scores(self) -> dict[Problem, float]:
@@ -71,14 +63,7 @@ class Run:
         return problem_means(self.outcomes, loops)
 
     def sessions(self) -> list[dict[str, Any]]:
-        """One for each process that worked on the run; a torn last line is left out."""
-        path = self.folder.sessions_file
-        if not path.exists():
-            return []
-        try:
-            return [json.loads(line) for line in path.read_bytes().split(b"\n")[:-1]]
-        except json.JSONDecodeError as error:
-            raise ValueError(f"{path} holds a line that is no session ({error}): delete the line") from error
+        return self.folder.sessions()
 
 
 class Runs(list[Run]):

@@ -5,7 +5,7 @@ What is appended is on the disk before the next is begun; a line that a crash to
 
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -116,22 +116,34 @@ class RunFolder:
 
     def records(self) -> list[Record]:
         """All finished records; a torn last line is left out."""
-        records = list(self.stream())
-        if len({record.key for record in records}) < len(records):
+        return self.once_each(self.stream())
+
+    def once_each(self, records: Iterable[Record]) -> list[Record]:
+        """Records of this folder; two of one sample and draw are refused."""
+        found = list(records)
+        if len({record.key for record in found}) < len(found):
             raise ValueError(f"{self.records_file} has two records of one sample and draw: delete the later one")
-        return records
+        return found
 
     def stream(self) -> Iterator[Record]:
-        """The same, one at a time and unchecked: they hold every token."""
-        if self.records_file.exists():
-            with self.records_file.open("rb") as file:
-                yield from (parse(line.decode()) for line in file if line.endswith(b"\n"))
+        """The same, one at a time, for they hold every token; whether two are of one draw is not known then."""
+        try:
+            if self.records_file.exists():
+                with self.records_file.open("rb") as file:
+                    yield from (parse(line.decode()) for line in file if line.endswith(b"\n"))
+        except (TypeError, json.JSONDecodeError) as error:
+            message = f"{self.records_file} holds a line that is no record ({error}): move the run away"
+            raise ValueError(message) from error
 
     def sessions(self) -> list[dict[str, Any]]:
         """One for each process that worked on the run; a torn last line is left out."""
         if not self.sessions_file.exists():
             return []
-        return [json.loads(line) for line in self.sessions_file.read_bytes().split(b"\n")[:-1]]
+        try:
+            return [json.loads(line) for line in self.sessions_file.read_bytes().split(b"\n")[:-1]]
+        except json.JSONDecodeError as error:
+            message = f"{self.sessions_file} holds a line that is no session ({error}): delete the line"
+            raise ValueError(message) from error
 
     def repair(self) -> None:
         """Cut off torn last lines."""

@@ -9,7 +9,7 @@ from kvarena.runners.record import Locked, locked
 
 HOLD = """
 import sys, pathlib
-from kvarena.runners.lock import Locked, locked
+from kvarena.runners.record import Locked, locked
 try:
     with locked(pathlib.Path(sys.argv[1])):
         print("held", flush=True)
