@@ -11,9 +11,9 @@ from typing import NamedTuple
 from ..record import DENSE, Labels, Record, RunFolder
 
 BENCHMARK = "engine_h100.csv"  # of kvarena-benchmark
-# of a record, a token, where none is there yet: a number of a large vocabulary, a comma and a space, and its text
+# what a token takes of records.jsonl, as long as no record shows it: an id of six digits, ", " and four letters
 TOKEN_BYTES = 12
-SIZE = re.compile(r"_(\d+(?:_\d+)?)b\b")  # billions of parameters in the name of a model, 0_6 for 0.6
+SIZE = re.compile(r"_(\d+(?:_\d+)?)b\b")  # billions of parameters in a model's name: qwen3_0_6b
 
 
 class Speed(NamedTuple):
