@@ -43,6 +43,11 @@ class Run:
     def config(self) -> dict[str, Any]:
         return self.header.get("config", {})
 
+    @property
+    def forces(self) -> bool:
+        """Whether its texts were forced, so that it says how far a method drifts, and nothing of accuracy."""
+        return any(self.config.get(key) for key in ("reference", "texts"))
+
     def records(self) -> Iterator[Record]:
         """What is finished, one at a time; none for a run that has only begun."""
         return self.folder.stream()
@@ -77,7 +82,7 @@ class Runs(list[Run]):
 def outcome(record: Record) -> Record:
     if any(getattr(record, name) is None for name in Repetition._fields):
         record = replace(record, **repetition(record.token_ids, record.completion)._asdict())
-    return replace(record, token_ids=[], completion="")
+    return replace(record, token_ids=[], completion="", kl=None, nll=None, mass=None, other=None)
 
 
 def load(runs_dir: str | Path) -> Runs:

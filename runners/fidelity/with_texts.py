@@ -22,11 +22,10 @@ def with_texts(config: DictConfig) -> DictConfig:
 
 def of_run(config: DictConfig) -> dict[str, Any]:
     header, said = dense_run(config.reference)
-    then, model = header["config"], header["labels"]["model"]
-    if model != config.model.name:
-        raise ValueError(
-            f"reference={config.reference} is of model {model}, not {config.model.name}: give model={model}"
-        )
+    then, asked = header["config"], {"task": config.task.name, "model": config.model.name}
+    for key, name in asked.items():
+        if name != (there := header["labels"][key]):
+            raise ValueError(f"reference={config.reference} is of {key} {there}, not {name}: give {key}={there}")
     samples = {"_target_": f"{HERE}.{Completions.__name__}", "run": config.reference, "task": then["task"]}
     same = {key: then[key] for key in ("levels", "difficulty", "sampler", "num_draws", "data_dir")}
     return same | {

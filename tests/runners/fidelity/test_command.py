@@ -34,7 +34,7 @@ def records(folder):
 
 def test_a_run_and_its_completions_forced(call, tmp_path):
     call(evaluate.main, *DENSE)
-    there = ["reference=dense", "output_dir=drift", *SMALL]
+    there = ["reference=dense", "task=graph_search", "output_dir=drift", *SMALL]
     assert call(evaluate.main_fidelity, "method=snapkv", "compression.tokens=48", *there)[0] == 0
     dense, forced = records(tmp_path / "dense"), records(tmp_path / "drift")
     assert [(r.key, r.token_ids, r.prompt_tokens, r.stop) for r in forced] == [
@@ -93,9 +93,10 @@ def test_references_that_are_none(call, tmp_path):
         ([], "give reference=RUN"),
         (["reference=dense", "texts=mine.jsonl"], "give reference=RUN"),
         (["reference=nowhere"], "reference=nowhere: no run.json there"),
+        (["reference=dense"], "reference=dense is of task graph_search, not local: give task=graph_search"),
         (["reference=other"], "reference=other is a run of method=knorm: fidelity is measured against full"),
         (
-            ["reference=dense", "model=qwen3_4b"],
+            ["reference=dense", "task=graph_search", "model=qwen3_4b"],
             "reference=dense is of model reasoner, not qwen3_4b: give model=reasoner",
         ),
     ):

@@ -1,0 +1,153 @@
+"""How far each method drifts from dense on texts that were forced: what a text comes to, a run, and two runs together.
+
+KL is in nats, a mean over the tokens of a text. Texts differ by orders of magnitude, so what is typical of a run is the
+geometric mean over its problems, and two runs are compared by the ratio of their KL on the same problem; both intervals
+are Student's, of the logs. The arithmetic mean stands beside it.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.stats import t
+
+from ..runners.record import Record
+from .load import Run
+from .rounds import evictions
+from .setting import SETTING
+from .stats import LEVEL, Estimate, Problem
+
+FLOOR = 1e-9  # nats: below what float32 resolves, and a log needs something
+BINS = (0, 16, 64, 256, 1024, 4096)  # tokens since the cache was first compressed; the last is open
+SUMMARIES = ("kl", "kl_worst", "kl_end", "nll", "mass", "same")
+COLUMNS = (
+    *(*SETTING, "method", "ratio", "tokens", "texts", "kl", "kl_typical", "kl_low", "kl_high"),
+    *("kl_worst", "kl_end", "nll", "mass", "same", "first", "evictions", "peak_slots", "tokens_read"),
+    *("resident_bytes", "floor", "run"),
+)
+
+
+def forced(runs: Iterable[Run]) -> list[Run]:
+    return [run for run in runs if run.forces]
+
+
+def free(runs: Iterable[Run]) -> list[Run]:
+    return [run for run in runs if not run.forces]
+
+
+def text_drift(record: Record) -> dict[str, Any]:
+    """What the drift over a text comes to."""
+    kl, tenth = np.array(record.kl), -(-record.num_tokens // 10)
+    return {
+        "sample": record.sample,
+        "draw": record.draw,
+        "kl": kl.mean(),
+        "kl_worst": np.sort(kl)[-tenth:].mean(),  # of the tenth of its tokens that drift most
+        "kl_end": kl[-tenth:].mean(),  # of its last tenth, where the answer is
+        "nll": np.mean(record.nll or [np.nan]),
+        "mass": np.mean(record.mass or [np.nan]),
+        "same": 1 - len(record.other or ()) / record.num_tokens,
+        "first": record.other[0] if record.other else np.nan,  # token at which another is most probable
+    }
+
+
+def drifts(runs: Iterable[Run]) -> pd.DataFrame:
+    """A row a text of each forced run, the labels of its run in front."""
+    rows = [label(run) | text_drift(record) for run in forced(runs) for record in run.records()]
+    return pd.DataFrame(rows)
+
+
+def label(run: Run) -> dict[str, Any]:
+    names = (*SETTING, "method", "ratio", "tokens")
+    return {name: getattr(run.labels, name) for name in names} | {"run": run.name}
+
+
+def logs(records: Iterable[Record]) -> dict[Problem, float]:
+    """The log of each problem's KL, mean over its draws."""
+    values: dict[Problem, list[float]] = defaultdict(list)
+    for record in records:
+        values[record.sample, record.target].append(float(np.mean(record.kl or [np.nan])))
+    return {problem: float(np.log(max(np.mean(kl), FLOOR))) for problem, kl in values.items()}
+
+
+def typical(values: Sequence[float]) -> Estimate:
+    """exp of the mean of logs, with Student's interval; NaN bounds for less than two."""
+    n, mean = len(values), float(np.mean(values)) if len(values) else np.nan
+    half = t.ppf(0.5 + LEVEL / 2, n - 1) * np.std(values, ddof=1) / np.sqrt(n) if n > 1 else np.nan
+    return Estimate(float(np.exp(mean)), float(np.exp(mean - half)), float(np.exp(mean + half)))
+
+
+def table(runs: Iterable[Run]) -> pd.DataFrame:
+    """A row a forced run, by setting, ratio and drift; dense beside itself is the floor of what can be told apart."""
+    rows = [row(run) for run in forced(runs)]
+    found = pd.DataFrame(rows, columns=list(COLUMNS))
+    return found.sort_values([*SETTING, "ratio", "kl_typical"], na_position="first", ignore_index=True)
+
+
+def row(run: Run) -> dict[str, Any]:
+    records = list(run.records())
+    texts = pd.DataFrame([text_drift(record) for record in records])
+    if texts.empty:
+        return label(run)
+    value = typical(list(logs(records).values()))
+    means = {name: texts[name].mean() for name in SUMMARIES}
+    return {
+        **label(run),
+        **means,
+        "texts": len(texts),
+        "kl_typical": value.value,
+        "kl_low": value.low,
+        "kl_high": value.high,
+        "first": texts["first"].median(),
+        "floor": run.labels.is_dense,
+        **{name: np.mean([getattr(record, name) for record in records]) for name in COSTS},
+        "evictions": np.mean([record.num_evictions for record in records]),
+    }
+
+
+COSTS = ("peak_slots", "tokens_read", "resident_bytes")
+
+
+def pairs(runs: Iterable[Run]) -> pd.DataFrame:
+    """Any two methods of one setting at one ratio: KL of a over that of b on the same problem."""
+    groups: dict[tuple[Any, ...], list[tuple[Run, Mapping[Problem, float]]]] = defaultdict(list)
+    for run in forced(runs):
+        if not run.labels.is_dense:
+            groups[*run.setting, run.labels.ratio].append((run, logs(run.records())))
+    rows = []
+    for (task, level, model, ratio), group in groups.items():
+        for index, (a, ours) in enumerate(group):
+            for b, theirs in group[index + 1 :]:
+                common = sorted(ours.keys() & theirs.keys())
+                times = typical([ours[problem] - theirs[problem] for problem in common])
+                named = {"a": a.labels.method, "b": b.labels.method, "common": len(common)}
+                setting = {"task": task, "difficulty": level or None, "model": model, "ratio": ratio}
+                rows.append(setting | named | {"times": times.value, "low": times.low, "high": times.high})
+    return pd.DataFrame(rows, columns=[*SETTING, "ratio", "a", "b", "common", "times", "low", "high"])
+
+
+def onset(record: Record, run: Run) -> int | None:
+    """Index of the first token that is written with a compressed cache; None: there is none."""
+    if run.labels.selects:
+        first = max(0, (run.labels.tokens or 0) - record.prompt_tokens)
+        return first if first < record.num_tokens else None
+    steps = evictions(record, run.config.get("method", {}).get("budget", {}))
+    return steps[0] if steps else None
+
+
+def by_position(runs: Iterable[Run]) -> pd.DataFrame:
+    """A row a run and bin: mean KL at so many tokens since the cache was first compressed."""
+    rows = []
+    for run in forced(runs):
+        values: dict[int, list[float]] = defaultdict(list)
+        for record in run.records():
+            if (start := onset(record, run)) is not None:
+                since = np.arange(record.num_tokens - start)
+                for index, part in pd.Series(record.kl[start:]).groupby(np.digitize(since, BINS) - 1):
+                    values[int(index)].append(float(part.mean()))
+        rows += [
+            label(run) | {"since": BINS[i], "texts": len(kl), "kl": np.mean(kl)} for i, kl in sorted(values.items())
+        ]
+    return pd.DataFrame(rows, columns=[*SETTING, "method", "ratio", "tokens", "run", "since", "texts", "kl"])
