@@ -1,12 +1,14 @@
 """What is asked and what counts as right: the verdict on one completion, and the task that holds samples and grader."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from inspect import signature
 from typing import Any, Protocol
 
 from .rows import PLAIN, Reader
 from .sample import Sample
 from .sources import read_jsonl
+from .thought import OPEN, UNFINISHED, unfinished, without_marks
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,10 +17,20 @@ class Grade:
     answer: str  # what was read out of the completion
     note: str = ""
     second_opinion: float | None = None  # 1 if answer and target are equal as text, 0 if not; None: no such opinion
+    score_unfinished: float | None = None  # the same as score, had a thought without an end been graded too
 
 
 class Grader(Protocol):
     def __call__(self, completion: str, target: str, meta: Mapping[str, Any] = ...) -> Grade: ...
+
+
+def check_grader(grader: object) -> None:
+    """Refuse what no completion can be given to."""
+    try:
+        signature(grader).bind("completion", "target", {})  # type: ignore[arg-type]
+    except (TypeError, ValueError) as error:
+        name = f"{type(grader).__module__}.{type(grader).__qualname__}"
+        raise ValueError(f"grader: {name} is none, it cannot be called with completion, target and meta") from error
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +50,7 @@ class Task:
         for name in ("dense_length", "max_tokens"):
             if getattr(self, name) < 1:
                 raise ValueError(f"task.{name}={getattr(self, name)}: at least 1 is needed")
+        check_grader(self.grader)
         if self.path is not None:
             object.__setattr__(self, "samples", read_jsonl(self.path, self.reader))
 
@@ -45,6 +58,17 @@ class Task:
     def origin(self) -> Mapping[str, str]:
         """Commit of each data set of the hub that the samples come from; empty for files and generated tasks."""
         return getattr(self.samples, "commits", {})
+
+    def grade(self, completion: str, sample: Sample, opened: bool = False) -> Grade:
+        """The grader's verdict; 0 for a thought that has not ended, which the prompt may have `opened`."""
+        text = OPEN + completion if opened else completion
+        grade = self.grader(text, sample.target, sample.meta)
+        if not unfinished(text):
+            return replace(grade, score_unfinished=grade.score)
+        anywhere = self.grader(without_marks(text), sample.target, sample.meta)
+        if grade.score is not None:
+            grade = replace(grade, score=0.0, answer="", note=UNFINISHED)
+        return replace(grade, score_unfinished=anywhere.score)
 
     def prompt(self, sample: Sample) -> str:
         """The user's message for a sample, before the chat template."""

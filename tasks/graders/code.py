@@ -8,12 +8,14 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
+from textwrap import dedent
 from typing import Any
 
 from ..livecodebench import Test, decode_tests
 from ..sandbox import NoSandbox, Outcome, Sandbox, probe
 from ..task import Grade
-from .completion import EMPTY, after_thought, last_program
+from ..thought import UNFINISHED, after_thought, unfinished
+from .completion import EMPTY, last_program
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +26,7 @@ class CodeGrader:
     num_workers: int = 4  # tests of a program at a time; not more than there are cores
 
     def __call__(self, completion: str, target: str, meta: Mapping[str, Any] = EMPTY) -> Grade:
-        program = last_program(after_thought(completion))
+        program = dedent(last_program(after_thought(completion)))
         try:
             tests, function = decode_tests(meta)
         except ValueError as error:
@@ -32,7 +34,7 @@ class CodeGrader:
         if not tests:
             return Grade(score=None, answer=program, note="no tests: this problem cannot be graded")
         if not program.strip():
-            return Grade(score=0.0, answer="", note="no closed block of code")
+            return Grade(score=0.0, answer="", note=UNFINISHED if unfinished(completion) else "no closed block of code")
         try:
             probe(self.sandbox)
             for number, fault in enumerate(self._faults(program, tests, function), 1):

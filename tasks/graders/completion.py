@@ -1,17 +1,21 @@
-"""What a completion says: the part after the thought, its last box, its last program; and answers compared as text."""
+"""What a completion says: its last box, its last program, after the thought; and answers compared as text."""
 
 import re
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
+from ..thought import UNFINISHED, after_thought, unfinished
+
 EMPTY: Mapping[str, Any] = MappingProxyType({})  # the meta of a sample that needs none
 LONGEST = 2000  # characters of an answer that are worth judging
+FENCE = re.compile(r"(?:[^`]|`{1,2}(?!`))*?(`{3,})([^`]*)")
+PYTHON = re.compile(r"[ \t]*(?:python|py)\d*[ \t]*", re.IGNORECASE)
 
 
-def after_thought(completion: str) -> str:
-    """All that follows the last </think>; the whole of a completion that has none."""
-    return completion.rpartition("</think>")[2]
+def boxed(completion: str) -> tuple[str, str]:
+    """The answer that counts, and why there is none."""
+    return ("", UNFINISHED) if unfinished(completion) else last_box(after_thought(completion))
 
 
 def last_box(text: str) -> tuple[str, str]:
@@ -20,7 +24,7 @@ def last_box(text: str) -> tuple[str, str]:
     if start < 0:
         return "", "no \\boxed answer"
     rest = text[start + len("\\boxed") :].lstrip()
-    content, closed = _braced(rest) if rest.startswith("{") else (_token(rest), True)
+    content, closed = braced(rest) if rest.startswith("{") else (_token(rest), True)
     content = content.strip()
     if not closed:
         return content[:LONGEST], "the last \\boxed is not closed"
@@ -31,7 +35,7 @@ def last_box(text: str) -> tuple[str, str]:
     return content, ""
 
 
-def _braced(text: str) -> tuple[str, bool]:
+def braced(text: str) -> tuple[str, bool]:
     """What stands between the first brace and its partner; whether there is a partner."""
     depth = 0
     for brace in re.finditer(r"\\.|[{}]", text):
@@ -48,9 +52,21 @@ def _token(text: str) -> str:
 
 
 def last_program(text: str) -> str:
-    """What stands last between a line that starts with ``` and the next such line, which is bare; empty if nothing."""
-    blocks = re.findall(r"^[ \t]*```[^\n]*\n((?:(?![ \t]*```)[^\n]*\n)*)[ \t]*```[ \t]*$", text, re.MULTILINE)
-    return blocks[-1] if blocks else ""
+    """What stands last between two lines with a fence of three backticks or more; empty if nothing.
+
+    Text may stand before the first fence and behind the second, which is no shorter. A second ```python begins anew:
+    what the first opened was never closed.
+    """
+    program, block, opened = "", [], None
+    for line in text.replace("\r\n", "\n").split("\n"):
+        fence = FENCE.fullmatch(line)
+        if opened and (not fence or len(fence[1]) < len(opened[1])):
+            block.append(line)
+        elif fence and opened and not PYTHON.fullmatch(fence[2]):
+            program, opened = "".join(f"{line}\n" for line in block), None
+        elif fence:
+            block, opened = [], fence
+    return program
 
 
 def same_text(answer: str, target: str) -> bool:
@@ -59,7 +75,7 @@ def same_text(answer: str, target: str) -> bool:
 
 
 def plain(text: str) -> str:
-    text = text.casefold()
+    text = re.sub(r"(?<=\d) (?=\d+ */)", "+", text.casefold())  # 1 1/2 is not 11/2
     text = re.sub(r"\\(left|right|,|!|;|:|displaystyle)|\^\{?\\circ\}?|[$\s]|\\?[$%]", "", text)
     text = re.sub(r"\\[dtc]frac", r"\\frac", text)
     text = re.sub(r"\\frac(\d)(\d)", r"\\frac{\1}{\2}", text)

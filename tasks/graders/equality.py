@@ -1,66 +1,95 @@
-"""The worker of the math grader: reads [target, answer, seconds] a line, writes {score, note} a line.
+r"""Whether two mathematical answers are equal in value: math-verify, after what it would drop has been compared.
 
-Sympy can sit in C code, deaf to Python's signal handlers, so the alarm that ends a comparison has none: it ends the
-process, and whoever asked starts another.
+That is: units, bases of numerals, sequences with dots, and numbers alone, which are compared as fractions.
 """
 
-import json
-import logging
 import re
-import resource
-import signal
-import sys
-from itertools import product
-from typing import Any
+from itertools import accumulate
 
-from math_verify import parse, verify
+from sympy import Expr, Integer
 
-MEMORY = 4 << 30  # bytes of address space
-BASE = re.compile(r"([0-9a-zA-Z]+)_\{?(\d+)\}?$")
-PERCENT = re.compile(r"\\?%$")
+from .expressions import same_value
+from .notation import compare_numbers, compare_words, normalise
+from .units import measured, ratio
+
+BASE = re.compile(r"([0-9a-zA-Z]+)_\{?(\d+)\}?")
+CLOCK = re.compile(r"(\d{1,2}):(\d\d)(?::(\d\d))?")
+DOTS = "\\ldots"
+EDGE = r"(?:[,;+<>-]|\\cdot|\\times|\\le|\\ge)*"
+PIECE = re.compile(rf"({EDGE})(.*?)({EDGE})", re.DOTALL)
 
 
 def equal(target: str, answer: str) -> bool:
-    target, answer = (text.strip().strip("$").strip() for text in (target, answer))
-    bases = [BASE.fullmatch(text) for text in (target, answer)]
-    # math-verify drops the base
-    if all(bases) and bases[0].group(2) != bases[1].group(2):
-        return False
-    golds, answers = _readings(target, answer), _readings(answer, target)
-    return any(
-        verify(gold, given, timeout_seconds=None, raise_on_error=True) for gold, given in product(golds, answers)
-    )
+    target, answer = normalise(target), normalise(answer)
+    if target == answer:
+        return bool(target)
+    for compare in (compare_words, _compare_sequences):
+        if (verdict := compare(target, answer)) is not None:
+            return verdict
+    gold, given = measured(target), measured(answer)
+    factor = ratio(given.unit, gold.unit)
+    if factor is not None and _equal_values(gold.value, given.value, factor):
+        return True
+    # what looks like a unit may be a variable
+    return (gold.value, given.value) != (target, answer) and _equal_values(target, answer, Integer(1))
 
 
-def _readings(text: str, other: str) -> list[list[Any]]:
-    """Parsed; where only one side is in percent, its number and a hundredth of it both count."""
-    number = PERCENT.sub("", text)
-    if "\\pm" in number and "," not in number:  # math-verify knows it, but not inside a fraction
-        number = ", ".join(number.replace("\\pm", sign) for sign in "+-")
-    texts = [number]
-    if PERCENT.search(text) and not PERCENT.search(other):
-        texts.append(f"\\frac{{{number}}}{{100}}")
-    return [parse(f"\\boxed{{{form}}}", parsing_timeout=None, raise_on_error=True) for form in texts]  # type: ignore[arg-type]
+def _equal_values(target: str, answer: str, factor: Expr) -> bool:
+    if factor == 1:
+        target, answer = normalise(target), normalise(answer)  # 58,500 without its unit is a number
+        for compare in (compare_numbers, _compare_bases, _compare_clocks):
+            if (verdict := compare(target, answer)) is not None:
+                return verdict
+    return same_value(target, answer, factor)
 
 
-def judge(target: str, answer: str, seconds: float) -> dict[str, Any]:
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+def _compare_bases(target: str, answer: str) -> bool | None:
+    first, second = BASE.fullmatch(target), BASE.fullmatch(answer)
+    if not first or not second:
+        return None
     try:
-        return {"score": float(equal(target, answer)), "note": ""}
-    except Exception as error:  # whatever sympy raises: it is recorded, and the row stays ungraded
-        return {"score": None, "note": f"error: {type(error).__name__}: {' '.join(str(error).split())[:100]}"}
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        return int(first[1], int(first[2])) == int(second[1], int(second[2]))
+    except ValueError:  # no such base, or no digits of it
+        return first.groups() == second.groups()
 
 
-def main() -> None:
-    logging.disable(logging.WARNING)
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    _, hard = resource.getrlimit(resource.RLIMIT_AS)
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY if hard == resource.RLIM_INFINITY else min(MEMORY, hard), hard))
-    for line in sys.stdin:
-        print(json.dumps(judge(*json.loads(line))), flush=True)
+def _compare_clocks(target: str, answer: str) -> bool | None:
+    first, second = CLOCK.fullmatch(target), CLOCK.fullmatch(answer)
+    if not first or not second:
+        return None
+    return [int(part or 0) for part in first.groups()] == [int(part or 0) for part in second.groups()]
 
 
-if __name__ == "__main__":
-    main()
+def _compare_sequences(target: str, answer: str) -> bool | None:
+    """Term for term, as far as they are written; what dots stand for is what stands around them."""
+    if DOTS not in target and DOTS not in answer:
+        return None
+    pieces = [text.split(DOTS) for text in _unbracketed(target, answer)]
+    return len(pieces[0]) == len(pieces[1]) and all(map(_same_piece, *pieces))
+
+
+def _same_piece(target: str, answer: str) -> bool:
+    found = [PIECE.fullmatch(text.strip()) for text in (target, answer)]
+    (before, gold, after), (*edges, given, end) = (match.groups() for match in found if match)
+    golds, givens = _terms(gold), _terms(given)
+    return [before, after] == [*edges, end] and len(golds) == len(givens) and all(map(_same_term, golds, givens))
+
+
+def _same_term(target: str, answer: str) -> bool:
+    return target == answer or equal(target, answer)
+
+
+def _unbracketed(target: str, answer: str) -> tuple[str, str]:
+    """Both without the brackets that are around both."""
+    for opening, closing in (("\\{", "\\}"), ("(", ")"), ("[", "]")):
+        if all(text.startswith(opening) and text.endswith(closing) for text in (target, answer)):
+            return target[len(opening) : -len(closing)], answer[len(opening) : -len(closing)]
+    return target, answer
+
+
+def _terms(text: str) -> list[str]:
+    """Split at the commas that are in no bracket."""
+    deeper = {**dict.fromkeys("([{", 1), **dict.fromkeys(")]}", -1)}
+    depths = accumulate(deeper.get(sign, 0) for sign in text)
+    marked = ["\0" if sign == "," and depth == 0 else sign for sign, depth in zip(text, depths, strict=True)]
+    return "".join(marked).split("\0")

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..task import Grade
-from .completion import EMPTY, LONGEST, after_thought, last_box, same_text
+from ..thought import UNFINISHED, after_thought, unfinished
+from .completion import EMPTY, LONGEST, last_box, same_text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,6 +17,6 @@ class ExactGrader:
         text = after_thought(completion)
         answer, fault = last_box(text) if "\\boxed" in text else (text.strip()[:LONGEST], "")
         if not fault and not answer:
-            fault = "no answer"
+            fault = UNFINISHED if unfinished(completion) else "no answer"
         score = float(not fault and answer == target.strip())
         return Grade(score=score, answer=answer, note=fault, second_opinion=float(same_text(answer, target)))

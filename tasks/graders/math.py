@@ -4,15 +4,17 @@ import json
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import weakref
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import IO, Any, cast
 
 from ..task import Grade
-from .completion import EMPTY, after_thought, last_box, same_text
+from .completion import EMPTY, boxed, same_text
+from .notation import normalise
 
 WORKERS = threading.local()  # an idle worker for each thread that grades
 
@@ -28,18 +30,18 @@ class MathGrader:
             raise ValueError(f"task.grader.seconds={self.seconds}: use a positive number")
 
     def __call__(self, completion: str, target: str, meta: Mapping[str, Any] = EMPTY) -> Grade:
-        answer, fault = last_box(after_thought(completion))
+        answer, fault = boxed(completion)
         if fault:
             return Grade(score=0.0, answer=answer, note=fault, second_opinion=0.0)
         second = float(same_text(answer, target))
-        if "".join(answer.split()) == "".join(target.split()):
-            return Grade(score=1.0, answer=answer, second_opinion=second)
         score, note = compare(target, answer, self.seconds)
         return Grade(score=score, answer=answer, note=note, second_opinion=second)
 
 
 def compare(target: str, answer: str, seconds: float) -> tuple[float | None, str]:
-    """Score and note of equality.py."""
+    """Score and note of comparison.py, which need not be asked about one spelling."""
+    if normalise(target) == normalise(answer) != "":
+        return 1.0, ""
     # whoever is interrupted here leaves no worker behind that would answer the next question with this answer
     worker, WORKERS.worker = getattr(WORKERS, "worker", None) or Worker(), None
     try:
@@ -51,14 +53,18 @@ def compare(target: str, answer: str, seconds: float) -> tuple[float | None, str
 
 
 class Worker:
-    """A process that answers a line of JSON with a line of JSON, and ends with the thread that asks."""
+    """A process that answers a line of JSON with a line of JSON, and ends with the thread that asks.
+
+    Modules in the folder that it is started from, or that the caller works in, are not seen by it.
+    """
 
     def __init__(self) -> None:
-        command = [sys.executable, "-m", "kvarena.tasks.graders.equality"]
+        command = [sys.executable, "-P", "-m", "kvarena.tasks.graders.comparison"]
+        self.errors = tempfile.TemporaryFile()  # noqa: SIM115  closed when the process is
         self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors, cwd="/", start_new_session=True
         )
-        self.end = weakref.finalize(self, _end, self.process)
+        self.end = weakref.finalize(self, _end, self.process, self.errors)
 
     def ask(self, question: Any) -> Any:
         given, got = cast(Any, self.process.stdin), cast(Any, self.process.stdout)
@@ -71,13 +77,18 @@ class Worker:
         if line:
             return json.loads(line)
         code = self.process.wait()
+        self.errors.seek(0)
+        reason = self.errors.read().decode(errors="replace").strip().rpartition("\n")[2][:200]
         self.end()
-        raise ChildProcessError("timeout" if code == -signal.SIGALRM else f"error: the comparison ended with {code}")
+        if code == -signal.SIGALRM:
+            raise ChildProcessError("timeout")
+        raise ChildProcessError(f"error: the comparison ended with {code}{reason and ': '}{reason}")
 
 
-def _end(process: subprocess.Popen) -> None:
+def _end(process: subprocess.Popen, errors: IO[bytes]) -> None:
     process.kill()
     process.wait()
+    errors.close()
     with suppress(BrokenPipeError):  # of a question that it did not live to read
         cast(Any, process.stdin).close()
     cast(Any, process.stdout).close()

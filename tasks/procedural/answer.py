@@ -6,6 +6,7 @@ from types import MappingProxyType
 from typing import Any
 
 from ..task import Grade
+from ..thought import CLOSE, UNFINISHED, unfinished
 
 EMPTY: Mapping[str, Any] = MappingProxyType({})
 
@@ -16,7 +17,9 @@ def grade_answer(
     """Right if no fault is found in the words after the last thought."""
     if not meta:
         raise ValueError("meta is empty: an answer is checked against the problem in the meta of its sample")
-    _, end, tail = completion.rpartition("</think>")
+    if unfinished(completion):
+        return Grade(score=0.0, answer="", note=UNFINISHED)
+    _, end, tail = completion.rpartition(CLOSE)
     words = tail.split("<|im_end|>")[0].split() if end else []
     note = find_fault(words, meta) if words else "no answer"
     return Grade(score=float(not note), answer=" ".join(words), note=note)
