@@ -25,6 +25,7 @@ from .job.sweep import Outcome, in_share
 from .job.workers import Workers
 from .model import Tokenizer
 from .record import Locked, RunFolder, append_line, locked
+from .workers import opens_thought
 
 
 def evaluate(job: Job) -> Outcome:
@@ -125,6 +126,7 @@ def header(job: Job, requests: Sequence[Request], tokenizer: Tokenizer) -> dict[
         "data_sha256": provenance.samples_digest(job.samples),
         "template_sha256": provenance.digest([job.task.template, tokenizer.chat_template]),
         "prompts_sha256": provenance.prompts_digest(requests),
+        "opens_thought": opens_thought(tokenizer),
         "data_commits": dict(job.task.origin),
         "option_orders": {s.id: s.meta["order"] for s in job.samples if "order" in s.meta},
         "started": datetime.now(UTC).isoformat(timespec="seconds"),

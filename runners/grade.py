@@ -1,4 +1,8 @@
-"""kvarena-grade: judge the completions of finished runs anew, after a grader has changed. No model, no GPU."""
+"""kvarena-grade: judge the completions of finished runs anew, by their own grader or another. No weights, no GPU.
+
+kvarena-grade runs grader=exact                    # one of conf/grader, or the grader of a task of conf/task
+kvarena-grade runs grader._target_=mine.MyGrader grader.seconds=3
+"""
 
 import argparse
 import os
@@ -7,27 +11,43 @@ from collections import Counter
 from collections.abc import Mapping, Sequence, Set
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import replace
+from datetime import UTC, datetime
 from functools import partial
+from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from hydra.utils import instantiate
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from ..tasks.sample import Sample
 from ..tasks.task import Task
+from ..tasks.thought import CLOSE, OPEN
 from .job.errors import USER_ERRORS, one_line
-from .record import Record, RunFolder, locked
+from .model import Checkpoint
+from .record import Record, RunFolder, append_line, locked
+from .workers import opens_thought
+
+VERDICT = ("score", "answer", "note")
 
 
-def grade(folder: RunFolder, pool: Executor, ungraded: bool = False) -> str:
+class Judged(NamedTuple):
+    record: Record
+    kept: str = ""  # why its verdict stands, though it could not be judged
+
+
+def grade(folder: RunFolder, pool: Executor, ungraded: bool = False, grader: DictConfig | None = None) -> str:
     """Rewrite the records with fresh verdicts, of all or of those without one; returns what changed, and why."""
     run = folder.run()
     before = folder.records()
     due = {record.key for record in before if record.score is None or not ungraded}
     if not due:
         return "all graded"
-    task: Task = instantiate(OmegaConf.create(run["config"]["task"]))
+    config = OmegaConf.create(run["config"]["task"])
+    own = config.grader
+    if grader is not None:
+        config.grader = grader if "_target_" in grader else OmegaConf.merge(own, grader)
+    task: Task = instantiate(config)
     samples = {sample.id: sample for sample in task.samples[: run["num_samples"]]}
     for record in before:
         if record.sample not in samples:
@@ -37,27 +57,62 @@ def grade(folder: RunFolder, pool: Executor, ungraded: bool = False) -> str:
                 f"{folder.records_file}: sample {record.sample} has another target than when it was run: "
                 "give task.samples.revision or task.path of then in run.json"
             )
-    judged = partial(regrade_due, task=task, samples=samples, due=due)
-    after = list(pool.map(judged, before))
+    opened = prompts_open_thought(run, before)
+    judged = list(pool.map(partial(regrade, task=task, samples=samples, due=due, opened=opened), before))
+    after = [verdict.record for verdict in judged]
+    remember(folder, before, after, OmegaConf.to_container(config.grader))
     folder.rewrite(after)
-    return summary(before, after)
+    return "\n".join([summary(before, after), *kept(judged)])
 
 
-def regrade_due(record: Record, task: Task, samples: Mapping[str, Sample], due: Set[tuple[str, int]]) -> Record:
-    return regrade(record, task, samples[record.sample].meta) if record.key in due else record
+def regrade(
+    record: Record, task: Task, samples: Mapping[str, Sample], due: Set[tuple[str, int]], opened: bool
+) -> Judged:
+    """A verdict is replaced by a verdict alone, never by none."""
+    if record.key not in due or record.stop == "error" or record.kl is not None:
+        return Judged(record)
+    if not record.completion and len(record.token_ids) < record.num_tokens:
+        return Judged(record, "its text was left out when it was packed")
+    grade = task.grade(record.completion, samples[record.sample], opened)
+    if grade.score is None and record.score is not None:
+        return Judged(record, grade.note)
+    names = (*VERDICT, "second_opinion", "score_unfinished")
+    return Judged(replace(record, **{name: getattr(grade, name) for name in names}))
 
 
-def regrade(record: Record, task: Task, meta: Mapping[str, Any]) -> Record:
-    if record.stop == "error":
-        return record
-    verdict = task.grader(record.completion, record.target, meta)
-    return replace(
-        record,
-        score=verdict.score,
-        answer=verdict.answer,
-        note=verdict.note,
-        second_opinion=verdict.second_opinion,
-    )
+def prompts_open_thought(run: Mapping[str, Any], records: Sequence[Record]) -> bool:
+    """As run.json has it. In older runs: as most completions show that mark a thought, else by the chat template."""
+    if "opens_thought" in run:
+        return run["opens_thought"]
+    ended = [CLOSE in record.completion.partition(OPEN)[0] for record in records if CLOSE in record.completion]
+    begun = any(OPEN in record.completion for record in records)
+    if ended or begun:
+        return 2 * sum(ended) > len(ended)
+    model: Checkpoint = instantiate(run["config"]["model"])
+    return any(record.completion for record in records) and opens_thought(model.tokenizer())
+
+
+def remember(folder: RunFolder, before: Sequence[Record], after: Sequence[Record], grader: Any) -> None:
+    """Add the verdicts that change to those of before."""
+    time = datetime.now(UTC).isoformat(timespec="seconds")
+    lines = [
+        {
+            "time": time,
+            "grader": grader,
+            "sample": new.sample,
+            "draw": new.draw,
+            "before": verdict(old),
+            "after": verdict(new),
+        }
+        for old, new in zip(before, after, strict=True)
+        if verdict(old) != verdict(new)
+    ]
+    if lines:
+        append_line(folder.verdicts_file, *lines)
+
+
+def verdict(record: Record) -> dict[str, Any]:
+    return {name: getattr(record, name) for name in VERDICT}
 
 
 def summary(before: Sequence[Record], after: Sequence[Record]) -> str:
@@ -65,30 +120,60 @@ def summary(before: Sequence[Record], after: Sequence[Record]) -> str:
     pairs = [(old, new) for old, new in zip(before, after, strict=True) if old.score != new.score]
     ungraded = sum(record.score is None for record in after)
     differs = sum(record.second_opinion not in (None, record.score) for record in after if record.score is not None)
-    kinds = Counter(f"{_verdict(old)} -> {_verdict(new)}" for old, new in pairs)
+    kinds = Counter(f"{_named(old)} -> {_named(new)}" for old, new in pairs)
     first = f"{len(pairs)} of {len(after)} scores changed, {ungraded} ungraded, {differs} with another second opinion"
     return "\n".join([first, *(f"  {count} x {kind}" for kind, count in kinds.most_common())])
 
 
-def _verdict(record: Record) -> str:
+def kept(judged: Sequence[Judged]) -> list[str]:
+    reasons = Counter(verdict.kept for verdict in judged if verdict.kept)
+    return [f"  {count} x kept, since it cannot be judged now ({reason})" for reason, count in reasons.most_common()]
+
+
+def _named(record: Record) -> str:
     name = {1.0: "right", 0.0: "wrong", None: "ungraded"}.get(record.score, f"score {record.score}")
     return f"{name} ({record.note})" if record.note else name
 
 
+def grader_of(overrides: Sequence[str]) -> DictConfig | None:
+    """What grader=NAME and grader.KEY=VALUE make; None without any: each run's own."""
+    for override in overrides:
+        if not override.startswith(("grader=", "grader.")):
+            raise ValueError(f"{override}: only grader=NAME and grader.KEY=VALUE can be given")
+    names = [override.partition("=")[2] for override in overrides if override.startswith("grader=")]
+    keys = OmegaConf.from_dotlist([override for override in overrides if override.startswith("grader.")])
+    parts = [named(name) for name in names] + ([keys.grader] if keys else [])
+    return OmegaConf.merge(*parts) if parts else None  # type: ignore[return-value]
+
+
+def named(name: str) -> DictConfig:
+    """A grader of conf/grader, or that of a task."""
+    conf = files("kvarena.conf")
+    file, task = conf / f"grader/{name}.yaml", conf / f"task/{name}.yaml"
+    if file.is_file():
+        return OmegaConf.load(str(file))  # type: ignore[return-value]
+    if task.is_file():
+        return OmegaConf.load(str(task)).task.grader
+    names = sorted(path.name.removesuffix(".yaml") for path in (conf / "grader").iterdir())
+    raise ValueError(f"grader={name}: use {', '.join(names)}, the name of a task, or grader._target_=CLASS")
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="kvarena-grade", description=__doc__)
+    parser = argparse.ArgumentParser(prog="kvarena-grade", description="Judge the completions of finished runs anew.")
     parser.add_argument("runs_dir", type=Path, help="a run folder, or any folder above some")
+    parser.add_argument("overrides", nargs="*", metavar="grader=", help="another grader: grader=NAME, grader.KEY=VALUE")
     parser.add_argument("--num-workers", type=int, default=os.cpu_count(), help="completions judged at a time")
     parser.add_argument("--ungraded", action="store_true", help="leave the verdicts that are there")
-    arguments = parser.parse_args(argv)
+    arguments = parser.parse_intermixed_args(argv)
     folders = [RunFolder(path=path.parent) for path in sorted(arguments.runs_dir.rglob("run.json"))]
     try:
+        grader = grader_of(arguments.overrides)
         if not folders:
             raise ValueError("no run.json below that folder")
         with ThreadPoolExecutor(arguments.num_workers) as pool:
             for folder in folders:
                 with locked(folder.path):
-                    print(f"{folder.path}: {grade(folder, pool, arguments.ungraded)}", flush=True)
+                    print(f"{folder.path}: {grade(folder, pool, arguments.ungraded, grader)}", flush=True)
     except USER_ERRORS as error:
         print(f"kvarena-grade: {one_line(error)}", file=sys.stderr)
         return 2

@@ -62,13 +62,19 @@ class Task:
     def grade(self, completion: str, sample: Sample, opened: bool = False) -> Grade:
         """The grader's verdict; 0 for a thought that has not ended, which the prompt may have `opened`."""
         text = OPEN + completion if opened else completion
-        grade = self.grader(text, sample.target, sample.meta)
+        grade = self._grade(text, sample)
         if not unfinished(text):
             return replace(grade, score_unfinished=grade.score)
-        anywhere = self.grader(without_marks(text), sample.target, sample.meta)
+        anywhere = self._grade(without_marks(text), sample)
         if grade.score is not None:
             grade = replace(grade, score=0.0, answer="", note=UNFINISHED)
         return replace(grade, score_unfinished=anywhere.score)
+
+    def _grade(self, text: str, sample: Sample) -> Grade:
+        grade = self.grader(text, sample.target, sample.meta)
+        if not isinstance(grade, Grade):
+            raise ValueError(f"grader: {type(self.grader).__qualname__} gives {type(grade).__name__}, not a Grade")
+        return grade
 
     def prompt(self, sample: Sample) -> str:
         """The user's message for a sample, before the chat template."""

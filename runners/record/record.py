@@ -52,6 +52,9 @@ class Record:
     zlib_ratio: float | None = None
     repeated_lines: float | None = None
     vase_class: str | None = None
+    # equal to score where the thought has ended; else what the last answer anywhere, as VaSE grades, is worth; null in
+    # older records
+    score_unfinished: float | None = None
     # of a text that was forced, by token (runners/fidelity/drift.py); null in a completion of the model's own
     kl: list[float] | None = None  # KL(dense || method), nats
     nll: list[float] | None = None  # -log probability of the token: the method's less dense's, nats
@@ -78,6 +81,11 @@ class RunFolder:
     @property
     def records_file(self) -> Path:
         return self.path / "records.jsonl"
+
+    @property
+    def verdicts_file(self) -> Path:
+        """A line for each verdict that kvarena-grade changed, before and after."""
+        return self.path / "verdicts.jsonl"
 
     @property
     def sessions_file(self) -> Path:

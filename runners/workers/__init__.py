@@ -1,6 +1,6 @@
 """Who decodes and grades: this process (`local`), or Ray actors, one a GPU (`ray_pool`, extra `ray`)."""
 
-from .judge import deadline, judge
+from .judge import deadline, judge, opens_thought
 from .local import Local, Worker
 
-__all__ = ["Local", "Worker", "deadline", "judge"]
+__all__ = ["Local", "Worker", "deadline", "judge", "opens_thought"]

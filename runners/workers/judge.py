@@ -7,6 +7,7 @@ from types import FrameType
 from typing import cast
 
 from ...tasks.task import Grade, Sample, Task
+from ...tasks.thought import unfinished
 from ..fidelity import Drift
 from ..generate import Generation
 from ..loops import repetition, terminal_loop
@@ -14,8 +15,11 @@ from ..model import Tokenizer
 from ..record import Record
 
 
-def judge(task: Task, sample: Sample, generation: Generation, tokenizer: Tokenizer, seconds: float) -> Record:
-    """Decode and grade a completion, never the prompt; a grader that takes longer leaves it ungraded."""
+def judge(
+    task: Task, sample: Sample, generation: Generation, tokenizer: Tokenizer, seconds: float, opened: bool = False
+) -> Record:
+    """Decode and grade a completion, never the prompt, which may have `opened` a thought; what takes longer stays
+    ungraded."""
     completion = text(generation.token_ids, tokenizer)
     drift: Drift | None = generation.seen
     if generation.stop == "error":
@@ -25,7 +29,7 @@ def judge(task: Task, sample: Sample, generation: Generation, tokenizer: Tokeniz
     else:
         try:
             with deadline(seconds):
-                grade = task.grader(completion, sample.target, sample.meta)
+                grade = task.grade(completion, sample, opened)
         except TimeoutError:
             grade = Grade(score=None, answer="", note="timeout")
     loop = terminal_loop(generation.token_ids)
@@ -47,10 +51,17 @@ def judge(task: Task, sample: Sample, generation: Generation, tokenizer: Tokeniz
         prefill_s=round(generation.prefill_s, 6),
         decode_s=round(generation.decode_s, 6),
         second_opinion=grade.second_opinion,
+        score_unfinished=grade.score_unfinished,
         **generation.usage._asdict(),
         **repetition(generation.token_ids, completion)._asdict(),
         **(drift._asdict() if drift else {}),
     )
+
+
+def opens_thought(tokenizer: Tokenizer) -> bool:
+    """Whether the chat template ends its prompts inside a thought."""
+    message = [{"role": "user", "content": ""}]
+    return unfinished(cast(str, tokenizer.apply_chat_template(message, add_generation_prompt=True, tokenize=False)))
 
 
 def text(token_ids: Sequence[int], tokenizer: Tokenizer) -> str:

@@ -23,7 +23,7 @@ from ..job.workers import Workers
 from ..model import Model, Tokenizer, own_attention, shape_of
 from ..record import Record
 from .held import MODEL, STATES
-from .judge import judge
+from .judge import judge, opens_thought
 from .request_queue import RequestQueue
 
 
@@ -34,6 +34,7 @@ class Worker:
     output_dir: Path
     device: torch.device = field(init=False)
     tokenizer: Tokenizer = field(init=False)
+    opened: bool = field(init=False)  # whether prompts end inside a thought
     model: Model = field(init=False)
     samples: dict[str, Sample] = field(init=False)  # by id
     batch_size: int = field(init=False)  # rows at a time, now
@@ -44,6 +45,7 @@ class Worker:
     def __post_init__(self) -> None:
         job = self.job
         self.tokenizer = job.checkpoint.tokenizer()
+        self.opened = opens_thought(self.tokenizer)
         self.samples = {sample.id: sample for sample in job.samples}
         assert job.device
         self.device = job.device
@@ -89,7 +91,8 @@ class Worker:
             for generation in self.decoder.run(queue):
                 queue.ended((generation.sample, generation.draw))
                 sample = self.samples[generation.sample]
-                yield [judge(self.job.task, sample, generation, self.tokenizer, self.job.config["grading_s"])]
+                seconds = self.job.config["grading_s"]
+                yield [judge(self.job.task, sample, generation, self.tokenizer, seconds, self.opened)]
         except RuntimeError as error:
             if (reason := memory.shortage(error)) is None:
                 raise
