@@ -2,31 +2,35 @@
 
 Argument: JSON of uid (null: stay who you are), limits (name to number) and function (empty: the program reads stdin).
 A function gets a JSON value a line of stdin; its result is the JSON on stdout, and what it prints goes to stderr.
+
+What LiveCodeBench's runner accepts runs here: its imports, its depth and digits, any exit status of a program that
+reads stdin, and what only the body of a function may hold, since it makes one of such a program.
 """
 
+import ast
 import json
+import math
 import os
 import resource
 import site
 import sys
 import types
 
-# contest sites import these for a program, and many a program relies on it
-PRELUDE = """
-import bisect, collections, copy, datetime, functools, heapq, itertools, json, math, operator, random, re, string, sys
-from bisect import *
-from collections import *
-from functools import *
-from heapq import *
-from itertools import *
-from math import *
-from string import *
-from typing import *
-from builtins import *
-"""
+STARRED = (
+    "string re datetime collections heapq bisect copy math random statistics itertools functools operator io sys json"
+)
+PRELUDE = "\n".join(
+    [f"from {name} import *" for name in [*STARRED.split(), "builtins", "typing"]]
+    + [f"import {name}" for name in STARRED.split()]
+)
+DEPTH = 50_000  # calls within calls
+DIGITS = 50_000  # of an integer as text
+STACK = 1 << 30  # bytes; as many as calls of that depth need, where C code stands between them
 
 
 def drop_rights(uid: int | None, limits: dict[str, int]) -> None:
+    hard = resource.getrlimit(resource.RLIMIT_STACK)[1]
+    resource.setrlimit(resource.RLIMIT_STACK, (STACK if hard == resource.RLIM_INFINITY else min(STACK, hard), hard))
     if uid is not None:
         os.setgroups([])
         os.setgid(uid)
@@ -38,29 +42,65 @@ def drop_rights(uid: int | None, limits: dict[str, int]) -> None:
         resource.setrlimit(kind, (lower, lower))
 
 
-def load() -> types.ModuleType:
-    """Run the program as the main module."""
+def load(name: str) -> types.ModuleType:
+    """Run the program as the module of that name."""
     site.setquit()  # exit() and quit(), which come with the site packages that are left out
     sys.argv = ["/program.py"]
-    sys.setrecursionlimit(50_000)
-    program = types.ModuleType("__main__")
+    sys.setrecursionlimit(DEPTH)
+    sys.set_int_max_str_digits(DIGITS)
+    program = types.ModuleType(name)
     program.__file__ = "/program.py"
-    sys.modules["__main__"] = program
+    sys.modules[name] = program
     with open("/program.py", encoding="utf-8") as file:
         source = file.read()
     exec(PRELUDE, program.__dict__)
-    exec(compile(source, "/program.py", "exec"), program.__dict__)
+    exec(translate(source), program.__dict__)
     return program
+
+
+def translate(source: str) -> types.CodeType:
+    """The program as a module or, where it returns or has nonlocal names, as the body of a function."""
+    try:
+        return compile(source, "/program.py", "exec")
+    except SyntaxError:
+        body = ast.parse(source).body
+    module = ast.parse("def program(): pass\nprogram()")
+    imports = [line for line in body if isinstance(line, ast.Import | ast.ImportFrom)]
+    module.body[0].body = [line for line in body if line not in imports]  # type: ignore[attr-defined]
+    module.body[:0] = imports
+    return compile(module, "/program.py", "exec")
 
 
 def call(function: str) -> None:
     answer = os.dup(1)
     os.dup2(2, 1)
-    arguments = [json.loads(line) for line in sys.stdin.read().splitlines() if line.strip()]
-    program = load()
+    arguments = [json.loads(line) for line in sys.stdin.read().split("\n") if line.strip()]
+    program = load("solution")
     owner = program.Solution() if hasattr(program, "Solution") else program
     result = getattr(owner, function)(*arguments)
-    os.write(answer, json.dumps(result).encode())
+    os.write(answer, json.dumps(plain(list(result) if isinstance(result, tuple) else result)).encode())
+
+
+def plain(value: object) -> object:
+    """The JSON value that it is equal to; NaN, which is equal to none, where Python says so, as of a tuple in a list."""
+    if isinstance(value, list):
+        return [plain(part) for part in value]
+    if isinstance(value, dict) and all(isinstance(key, str) for key in value):
+        return {key: plain(part) for key, part in value.items()}
+    if value is None or isinstance(value, str | bool | int | float):
+        return value
+    if type(value).__module__ == "numpy" and getattr(value, "size", 0) == 1:
+        # of one number: the shortest text is what a float of 32 bits is compared by
+        shape, number = value.shape, value.item()  # type: ignore[attr-defined]
+        number = float(str(value.flat[0])) if isinstance(number, float) else number  # type: ignore[attr-defined]
+        return [number] if shape == (1,) else number if shape == () else math.nan
+    for kind in (int, float):
+        try:
+            if kind(value) == value:  # type: ignore[call-overload]
+                return kind(value)  # type: ignore[call-overload]
+        except (TypeError, ValueError, OverflowError):
+            continue
+    return math.nan
 
 
 def main() -> None:
@@ -68,8 +108,11 @@ def main() -> None:
     drop_rights(job["uid"], job["limits"])
     if job["function"]:
         call(job["function"])
-    else:
-        load()
+        return
+    try:
+        load("__main__")
+    except SystemExit:
+        pass
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """What a hostile program can do: nothing. Each test says what is made of it."""
 
+import json
 import os
 import socket
 import time
@@ -42,6 +43,79 @@ def test_names_that_contest_sites_import_beforehand_are_there(sandbox):
     assert sandbox.run(program, "") == ("deque([1]) 2 typing.List 0\n", "")
 
 
+def test_every_name_of_the_releases_imports_is_there(sandbox):
+    """Each of these is what the import string of LiveCodeBench's runner leaves behind."""
+    program = """
+setrecursionlimit(40_000)
+print(stdin.readline().strip(), deepcopy([1]), mean([1, 3]), loads('[1]'), StringIO('x').read(), itemgetter(0)([7]))
+print(datetime.date(2024, 1, 2), bisect.bisect([1], 1), copy.copy([2]), re.sub('a', 'b', 'a'), io.StringIO is StringIO)
+print(accumulate, cache, lru_cache, inf, ascii_lowercase[:3], randint(5, 5), Counter('a'), heapify, open, pow(2, 3, 5))
+"""
+    stdout, fault = sandbox.run(program, "hi\n")
+    assert (stdout.splitlines()[:2], fault) == (["hi [1] 2 [1] x 7", "2024-01-02 1 [2] b True"], "")
+    assert stdout.endswith("<built-in function heapify> <built-in function open> 3\n")
+
+
+def test_integers_have_as_many_digits_as_in_the_release(sandbox):
+    assert sandbox.run("print(10**5000)", "").stdout == "1" + "0" * 5000 + "\n"
+    assert sandbox.run("print(int(input()) + 1)", "9" * 49_999).stdout == "1" + "0" * 49_999 + "\n"
+    assert "Exceeds the limit (50000 digits)" in sandbox.run("print(10**50_000)", "").fault
+
+
+@pytest.mark.parametrize("depth", [18_000, 24_000])
+def test_deep_recursion_through_c_has_a_stack(sandbox, depth):
+    program = f"@lru_cache(None)\ndef f(n): return f(n - 1) + 1 if n else 0\nprint(f({depth}))"
+    assert sandbox.run(program, "") == (f"{depth}\n", "")
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        "n = int(input())\nif n:\n    print(n)\n    return\nprint('no')",
+        "def add():\n    nonlocal n\n    n += 1\nn = int(input()) - 1\nadd()\nprint(n)",
+        "import sys\nprint(input())\nsys.exit(3)",
+        "print(input())\nexit('done')",
+        "def main():\n    print(input())\nif __name__ == '__main__':\n    main()",
+    ],
+    ids=["return", "nonlocal", "status", "message", "guard"],
+)
+def test_what_the_release_runs_as_a_function_ends_in_order(sandbox, program):
+    assert sandbox.run(program, "5\n") == ("5\n", "")
+
+
+def test_a_called_program_runs_no_main_block(sandbox):
+    program = "def double(a): return 2 * a\nif __name__ == '__main__':\n    print(double(int(input())))"
+    assert sandbox.run(program, "4", "double") == ("8", "")
+
+
+@pytest.mark.parametrize(
+    ("result", "value"),
+    [
+        ("np.int64(5)", "5"),
+        ("[np.int32(5), np.bool_(True), np.float64(0.5), np.float32(0.1)]", "[5, true, 0.5, 0.1]"),
+        ("(1, 2)", "[1, 2]"),
+        ("np.array([5])", "[5]"),
+        ("Counter('aa')", '{"a": 2}'),
+        ("10**5000", "1" + "0" * 5000),
+        # equal to no JSON value
+        ("[(1, 2)]", "[NaN]"),
+        ("{1: 2}", "NaN"),
+        ("{1, 2}", "NaN"),
+        ("np.array([1, 2])", "NaN"),
+        ("deque([1])", "NaN"),
+    ],
+)
+def test_a_result_is_what_it_is_equal_to(sandbox, result, value):
+    imports = "import numpy as np\n" if "np." in result else ""
+    assert sandbox.run(f"{imports}def f(): return {result}", "", "f") == (value, "")
+
+
+@pytest.mark.parametrize("sign", ["\u2028", "\u2029", "\x85", "\x0b", "\x1c"])
+def test_only_a_newline_ends_a_line_of_input(sandbox, sign):
+    program = "def f(text, number): return len(text) + number"
+    assert sandbox.run(program, json.dumps(f"a{sign}b", ensure_ascii=False) + "\n4", "f") == ("7", "")
+
+
 def test_numpy_is_there(sandbox):
     assert sandbox.run("import numpy\nprint(numpy.arange(3).sum())", "") == ("3\n", "")
 
@@ -64,7 +138,7 @@ def test_hashes_are_the_same_in_every_run(sandbox):
 @pytest.mark.parametrize(
     ("program", "fault"),
     [
-        ("import sys; sys.exit(3)", "exit code 3: "),
+        ("import os; os._exit(3)", "exit code 3: "),
         ("print(1 / 0)", "exit code 1: ZeroDivisionError: division by zero"),
         ("print(", "exit code 1: SyntaxError: '(' was never closed"),
         ("raise ValueError('a\\nb')", "exit code 1: b"),

@@ -69,7 +69,7 @@ def test_functions_are_called(grade):
     assert grade(f"{right}        return [value + 3 for value in values] or None", PAIRS).note == (
         "test 2 of 2: wrong result"
     )
-    assert grade(f"{right}        return {{1, 2}}", PAIRS).note.endswith("Object of type set is not JSON serializable")
+    assert grade(f"{right}        return {{1, 2}}", PAIRS).note == "test 1 of 2: wrong result"
     assert grade("def other(): pass", PAIRS).note.startswith("test 1 of 2: exit code 1: AttributeError")
 
 
