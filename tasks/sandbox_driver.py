@@ -8,6 +8,7 @@ reads stdin, and what only the body of a function may hold, since it makes one o
 """
 
 import ast
+import contextlib
 import json
 import math
 import os
@@ -82,7 +83,7 @@ def call(function: str) -> None:
 
 
 def plain(value: object) -> object:
-    """The JSON value that it is equal to; NaN, which is equal to none, where Python says so, as of a tuple in a list."""
+    """The JSON value that it is equal to; NaN, which equals nothing, where there is none, as for a tuple in a list."""
     if isinstance(value, list):
         return [plain(part) for part in value]
     if isinstance(value, dict) and all(isinstance(key, str) for key in value):
@@ -109,10 +110,8 @@ def main() -> None:
     if job["function"]:
         call(job["function"])
         return
-    try:
+    with contextlib.suppress(SystemExit):
         load("__main__")
-    except SystemExit:
-        pass
 
 
 if __name__ == "__main__":

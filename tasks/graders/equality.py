@@ -12,7 +12,7 @@ from .expressions import same_value
 from .notation import compare_numbers, compare_words, normalise
 from .units import measured, ratio
 
-BASE = re.compile(r"([0-9a-zA-Z]+)_\{?(\d+)\}?")
+BASE = re.compile(r"([0-9a-zA-Z]*[0-9][0-9a-zA-Z]*)_\{?(\d+)\}?")
 CLOCK = re.compile(r"(\d{1,2}):(\d\d)(?::(\d\d))?")
 DOTS = "\\ldots"
 EDGE = r"(?:[,;+<>-]|\\cdot|\\times|\\le|\\ge)*"
@@ -27,6 +27,8 @@ def equal(target: str, answer: str) -> bool:
         if (verdict := compare(target, answer)) is not None:
             return verdict
     gold, given = measured(target), measured(answer)
+    if any(one.value.endswith("%") and other.unit != 1 for one, other in ((gold, given), (given, gold))):
+        return False
     factor = ratio(given.unit, gold.unit)
     if factor is not None and _equal_values(gold.value, given.value, factor):
         return True
@@ -44,13 +46,17 @@ def _equal_values(target: str, answer: str, factor: Expr) -> bool:
 
 
 def _compare_bases(target: str, answer: str) -> bool | None:
+    """A numeral of a base has its value; what asks for one takes it without the base too."""
     first, second = BASE.fullmatch(target), BASE.fullmatch(answer)
-    if not first or not second:
+    if not (first or second):
         return None
+    if first and not second:
+        return first[1] == answer
     try:
-        return int(first[1], int(first[2])) == int(second[1], int(second[2]))
-    except ValueError:  # no such base, or no digits of it
-        return first.groups() == second.groups()
+        values = [int(found[1], int(found[2])) if found else int(target) for found in (first, second)]
+    except ValueError:  # no such base, no digits of it, or no number
+        return False
+    return values[0] == values[1]
 
 
 def _compare_clocks(target: str, answer: str) -> bool | None:

@@ -13,7 +13,7 @@ from typing import Any
 from latex2sympy2_extended import latex2sympy
 from latex2sympy2_extended.latex2sympy2 import ConversionConfig
 from math_verify import verify
-from sympy import Eq, Expr, I, Ne, Pow, Set, Symbol, Union, log, nan, preorder_traversal, zoo
+from sympy import Eq, Expr, I, Intersection, Ne, Pow, Set, Symbol, Union, log, nan, preorder_traversal, zoo
 from sympy.core.relational import Relational
 from sympy.logic.boolalg import And
 
@@ -21,8 +21,10 @@ from .notation import PLACES, rounding
 
 Value = Any  # of sympy, whose annotations know few of its attributes
 PERCENT = re.compile(r"\\%$")
-OR = re.compile(r"\\text\{or\}|(?<![A-Za-z\\])or(?![A-Za-z])|\\lor(?![A-Za-z])|\\vee(?![A-Za-z])")
-LISTED = re.compile(r",?(?:\\text\{,?(?:and|or)\}|(?<![A-Za-z\\])(?:and|or)(?![A-Za-z]))")
+OR, AND = (
+    re.compile(rf",?(?:\\text\{{,?{word}\}}|(?<![A-Za-z\\]){word}(?![A-Za-z])|\\(?:{signs})(?![A-Za-z]))")
+    for word, signs in (("or", "lor|vee"), ("and", "land|wedge"))
+)
 ORDER = re.compile(r"[<>]|\\(?:le|ge|neq)(?![A-Za-z])")
 DECIMAL = re.compile(r"(\d+)\.(\d+)")
 COMMAND = re.compile(r"\\(?:text\{[^{}]*\}|[A-Za-z]+)")
@@ -66,19 +68,20 @@ def _times(value: Value, factor: Expr) -> Value:
 
 def _read(text: str, other: str) -> Value | None:
     """None: no formula."""
-    if ORDER.search(text) and len(parts := OR.split(text)) > 1:
-        sets = [_set(part) for part in (_read(part, other) for part in parts) if part is not None]
-        return Union(*sets) if len(sets) == len(parts) and all(isinstance(part, Set) for part in sets) else None
+    for link, join in ((OR, Union), (AND, Intersection)):
+        if ORDER.search(text) and len(parts := link.split(text)) > 1:
+            values = [_read(part, other) for part in parts]
+            sets = [_set(value) for value in values if value is not None]
+            return join(*sets) if len(sets) == len(parts) and all(isinstance(part, Set) for part in sets) else None
     letters = [COMMAND.sub("", text), COMMAND.sub("", other)]
     if ORDER.match(text):  # of the variable that only the other side names
         text = (re.findall("[A-Za-z]", letters[1]) or ["x"])[0] + text
     # a letter in both cases is two variables
     cased = any(letter.isupper() and letter.lower() in side for side in letters for letter in side)
     config = ConversionConfig(interpret_as_mixed_fractions=False, lowercase_symbols=not cased)
+    text = OR.sub(",", AND.sub(",", text))
     try:
-        value: Value = latex2sympy(
-            LISTED.sub(",", text), is_real=True, normalization_config=None, conversion_config=config
-        )
+        value: Value = latex2sympy(text, is_real=True, normalization_config=None, conversion_config=config)
     except Exception:  # the parser raises what it likes
         return None
     return value.xreplace({IMAGINARY: I}) if IMAGINARY in value.free_symbols else value
@@ -128,7 +131,7 @@ def _set(value: Value) -> Value:
 
 def _positive(gold: Value, given: Value) -> dict[Symbol, Symbol]:
     r"""Variables that are under an even root or a logarithm, where both sides are real: \sqrt{1/n} is 1/\sqrt{n}."""
-    under = {base for value in (gold, given) for base in _bases(value.doit())}
+    under = {base for value in (gold, given) for base in _bases(value)}
     return {symbol: Symbol(symbol.name, positive=True) for symbol in under}
 
 
@@ -136,7 +139,7 @@ def _bases(value: Value) -> Iterator[Symbol]:
     for part in value.atoms(Pow, log):
         even = isinstance(part, log) or (part.exp.is_Rational and part.exp.q % 2 == 0)
         if even:
-            powers = part.args[0].as_powers_dict()
+            powers = part.args[0].doit().as_powers_dict()
             yield from (base for base, power in powers.items() if base.is_Symbol and power % 2 != 0)
 
 

@@ -48,14 +48,16 @@ SPACE = re.compile(
 )
 SILENT = re.compile(
     r"\\(?:(?:display|text|script)style|limits|(?:bf|rm|it|sf|tt)(?:series|family|shape)?|[lL]arge|LARGE|[hH]uge"
-    r"|normalsize|small|[bB]igg?[lrm]?)(?![A-Za-z])|\\!|\\color\s*\{\w*\}"
+    r"|normalsize|small|[bB]igg?[lrm]?)(?![A-Za-z])|\\!|\\(?:color|tag\*?|label)\s*\{\w*\}"
 )
+LINES = re.compile(r"\\(?:begin|end)\{(?:align(?:ed)?|gather(?:ed)?|equation|split|multline)\*?\}")
 SIDES = re.compile(r"\\(?:left|right|middle)(?![A-Za-z])\s*\.?")
 FONTS = re.compile(
     r"\\(?:boldsymbol|math(?:bf|it|sf|tt|normal)|bm|pmb|under(?:line|bar)|uline|ensuremath|[fb]box|boxed"
-    r"|textcolor\s*\{\w*\})\s*(?=\{)"
+    r"|(?:under|over)brace|(?:textcolor|colorbox)\s*\{\w*\})\s*(?=\{)"
 )
 TEXTS = re.compile(r"\\(?:text(?:bf|rm|it|sf|tt|sc|up|md|normal)?|[mh]box|mathrm|operatorname|emph)\*?\s*(?=\{)")
+LEADING = re.compile(r"^(?:[\s:;,=]|\\(?:approx|therefore|implies|Rightarrow|Longrightarrow)(?![A-Za-z]))+")
 WORDS = re.compile(r"[A-Za-z]{2,}[A-Za-z .'-]*")
 AROUND = [
     re.compile(pattern, re.DOTALL)
@@ -75,6 +77,7 @@ def bare(text: str) -> str:
     """The answer itself, with single spaces."""
     text = _signs(THIN.sub("", text))
     text = SIDES.sub("", SILENT.sub("", text))
+    text = LINES.sub(" ", text.replace("&", " ")) if LINES.search(text) else text
     text = _open(text, TEXTS, _text)
     text = _open(text, FONTS, lambda content: content)
     text = re.sub(r"(?<!\\)\\[()\[\]]", " ", text)
@@ -87,7 +90,7 @@ def trim(text: str) -> str:
     before = ""
     while text != before:
         before = text
-        text = re.sub(r"(?:[\s.,;:。，]|\\\\)+$", "", re.sub(r"^[\s:;,=]+", "", text))
+        text = re.sub(r"(?:[\s.,;:。，]|\\\\)+$", "", LEADING.sub("", text))
         for mark in AROUND:
             text = mark.sub(r"\1", text) if mark.fullmatch(text) else text
         if found := re.match(r"\\text(?=\{)|(?=\{)", text):

@@ -22,6 +22,8 @@ WORDS = [
         (r"(?<![\\A-Za-z])(?:infinity|inf|oo)(?![A-Za-z])", r"\\infty "),
         (rf"(?<![\\A-Za-z])({FUNCTIONS})(?=\s*[(\d\\]|\s+[a-z]\b)", r"\\\1 "),
         (r"(?<![\\A-Za-z])sqrt(?![A-Za-z])", r"\\sqrt "),
+        (r"(?<![\\A-Za-z])abs\(([^()]*)\)", r"|\1|"),
+        (r"\\approx(?![a-z])", "="),
         (r"<=|\\leqslant(?![a-z])|\\leq(?![a-z])", r"\\le "),
         (r">=|\\geqslant(?![a-z])|\\geq(?![a-z])", r"\\ge "),
         (r"!=|\\not\s*=|\\ne(?![a-z])", r"\\neq "),
