@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import hydra
@@ -25,6 +26,7 @@ from .job.sweep import Outcome, in_share
 from .job.workers import Workers
 from .model import Tokenizer
 from .record import Locked, RunFolder, append_line, locked
+from .weights import read_origin
 from .workers import opens_thought
 
 
@@ -113,6 +115,7 @@ def hardware(workers: Workers) -> dict[str, Any]:
 def header(job: Job, requests: Sequence[Request], tokenizer: Tokenizer) -> dict[str, Any]:
     """run.json, but for the devices."""
     commit, dirty = provenance.commit()
+    origin = read_origin(Path(job.checkpoint.source))
     return {
         "identity": job.identity,
         "labels": asdict(job.labels),
@@ -128,6 +131,7 @@ def header(job: Job, requests: Sequence[Request], tokenizer: Tokenizer) -> dict[
         "prompts_sha256": provenance.prompts_digest(requests),
         "opens_thought": opens_thought(tokenizer),
         "data_commits": dict(job.task.origin),
+        "weights_origin": origin and asdict(origin),
         "option_orders": {s.id: s.meta["order"] for s in job.samples if "order" in s.meta},
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
     }

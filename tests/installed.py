@@ -19,7 +19,14 @@ import kvarena.conf
 from hydra import compose, initialize_config_module
 
 CONF = Path(kvarena.conf.__file__).parent
-EXTRA = {"kvarena.kernels.attend.flash": "flash_attn"}  # a module, and what it needs beside the dependencies
+# a module, and what it needs beside the dependencies
+EXTRA = {
+    "kvarena.kernels.attend.flash": "flash_attn",
+    **{
+        f"kvarena.runners.weights.{name}": "gguf"
+        for name in ("gguf_file", "hugging_face", "importer", "shards", "tensors")
+    },
+}
 
 
 def helps(commands: Path) -> dict[str, str]:

@@ -35,7 +35,7 @@ class GgufFile:
             reader = gguf.GGUFReader(path)
         except BROKEN as error:
             if "GGMLQuantizationType" in str(error):
-                raise ValueError(f"{label} has tensors of an unknown quantisation: {error}") from error
+                raise ValueError(f"{label} has tensors of an unknown quantisation ({error})") from error
             raise ValueError(f"{label} is cut short or broken: {error}") from error
         file = cls(label=label, path=path, reader=reader)
         file._check()

@@ -1,6 +1,6 @@
-"""What a folder in Hugging Face format holds beside weights, made from a GGUF; with model.py all that touches transformers.
+"""What a folder in Hugging Face format holds beside weights, made from a GGUF.
 
-The seam of model.py is what a model runs through; this writes the folders that it reads.
+It touches transformers as model.py does: that file is the seam a model runs through, this one writes what it reads.
 """
 
 from pathlib import Path
@@ -9,9 +9,12 @@ import torch
 from tokenizers import Tokenizer as Backend
 from tokenizers import normalizers, pre_tokenizers
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig, PreTrainedTokenizerFast
-from transformers.integrations import GGUF_CONFIG_MAPPING
-from transformers.integrations.gguf import convert_gguf_tokenizer, get_gguf_tokenizer
-from transformers.integrations.gguf.gguf_tokenizer_mapping import GGUF_PRE_TOKENIZER_SPLITS
+from transformers.integrations.ggml import GGUF_CONFIG_MAPPING
+from transformers.integrations.gguf.gguf_tokenizer_mapping import (
+    GGUF_PRE_TOKENIZER_SPLITS,
+    convert_gguf_tokenizer,
+    get_gguf_tokenizer,
+)
 
 from ..model import Model, shape_of
 from .gguf_file import GgufFile

@@ -51,7 +51,7 @@ def is_there(output: Path, origin: Origin) -> bool:
     if there is None:
         raise ValueError(f"{output} exists and was not imported: choose another folder")
     if not there.same_weights(origin):
-        raise ValueError(f"{output} holds {', '.join(there.files)} in {there.dtype}: choose another folder, or delete it")
+        raise ValueError(f"{output} holds {', '.join(there.files)} in {there.dtype}: choose another folder")
     return True
 
 

@@ -4,6 +4,7 @@ import hashlib
 import re
 import shutil
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -40,7 +41,7 @@ def check(parts: Sequence[Path]) -> None:
     for part in parts:
         if not part.is_file():
             raise ValueError(f"{part}: no such file")
-    for earlier, later in zip(parts, parts[1:], strict=False):
+    for earlier, later in pairwise(parts):
         if words(earlier) == words(later) and numbers(earlier) >= numbers(later):
             raise ValueError(f"{later} is given after {earlier}: give the parts of a GGUF in order, each once")
         if first_bytes(later) == MAGIC:

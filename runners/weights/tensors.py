@@ -1,4 +1,4 @@
-"""Tensors of a GGUF as a model has them: dequantised by the gguf package, as transformers does, rows in the model's order.
+"""Tensors of a GGUF as a model has them: dequantised as transformers does, by the gguf package; rows in its order.
 
 R rows, C columns of a tensor; a vector has R values.
 """
@@ -50,7 +50,7 @@ class Values:
         with np.errstate(all="ignore"):  # what is not finite is refused below
             values = torch.tensor(gguf.dequantize(raw, self.file.tensors[name].tensor_type))
         if not values.isfinite().all():
-            raise ValueError(f"{self.file.label}: {name} has values that are not finite; broken, or parts out of order?")
+            raise ValueError(f"{self.file.label}: {name} has values that are not finite: parts out of order?")
         return values.to(self.dtype)
 
     def _permuted(self, name: str) -> bool:
