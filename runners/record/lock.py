@@ -8,8 +8,8 @@ import fcntl
 import json
 import os
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -23,7 +23,11 @@ class Locked(ValueError):
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold the folder; what a dead process left is taken over. Raises Locked where another process holds it."""
+    """Hold the folder; what a dead process left is taken over. Raises Locked where another process holds it.
+
+    Where nothing was written in the meantime nothing is left, neither the lock nor the folders made for it.
+    """
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     # read through this one file only: closing a second one would drop a POSIX lock
     with (folder / NAME).open("a+", encoding="utf-8") as file:
@@ -41,6 +45,16 @@ def locked(folder: Path) -> Iterator[None]:
             yield
         finally:
             file.truncate(0)
+            clear(folder, made)
+
+
+def clear(folder: Path, made: Iterable[Path]) -> None:
+    """Where only the lock is there: it goes, and the folders made, the innermost first, up to one in use by now."""
+    with suppress(OSError):
+        if [path.name for path in folder.iterdir()] == [NAME]:
+            (folder / NAME).unlink()
+            for path in made:
+                path.rmdir()
 
 
 def lock(file: TextIO) -> bool:
@@ -49,7 +63,8 @@ def lock(file: TextIO) -> bool:
         fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except (BlockingIOError, PermissionError):  # which of the two depends on the system
         return False
-    return True
+    # whoever held it may have left nothing, and the file that was opened is none any more
+    return Path(file.name).exists() and Path(file.name).stat().st_ino == os.fstat(file.fileno()).st_ino
 
 
 def read(file: TextIO) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import sys
 
 import pytest
 from kvarena.runners.record import Locked, locked
+from kvarena.runners.record.lock import lock
 
 HOLD = """
 import sys, pathlib
@@ -59,12 +60,35 @@ def test_what_a_dead_process_left_is_taken_over(hold, tmp_path, capsys):
 
 
 def test_it_is_free_again_afterwards_whatever_happened_inside(hold, tmp_path):
+    (tmp_path / "new").mkdir()
+    (tmp_path / "new/run.json").touch()
     with pytest.raises(KeyError), locked(tmp_path / "new"):
         raise KeyError
     assert (tmp_path / "new/lock").read_text() == ""
     with locked(tmp_path):
         assert hold()[1].endswith("wait for it")
     assert hold()[1] == "held"
+
+
+def test_where_nothing_was_written_nothing_is_left(tmp_path):
+    """Nor a lock in a folder that was there; what another has put beside it stays."""
+    with pytest.raises(KeyError), locked(tmp_path / "a/b/c"):
+        raise KeyError
+    assert list(tmp_path.iterdir()) == []
+    with locked(tmp_path):
+        pass
+    assert list(tmp_path.iterdir()) == []
+    with locked(tmp_path / "a/b/c"):
+        (tmp_path / "a/d").mkdir()
+    assert sorted(tmp_path.rglob("*")) == [tmp_path / "a", tmp_path / "a/d"]
+
+
+def test_a_lock_on_a_file_that_is_gone_is_none(tmp_path):
+    with (tmp_path / "lock").open("a+") as file:
+        (tmp_path / "lock").unlink()
+        assert not lock(file)
+        (tmp_path / "lock").touch()
+        assert not lock(file)
 
 
 def owner(folder, **changed) -> None:
