@@ -23,7 +23,7 @@ ROOMS = {
     "record": set(),
     "attention": set(),
     "sampler": set(),
-    "cache": {"attention"},
+    "cache": {"attention", "record"},
     "model": {"cache"},
     "generate": {"attention", "cache", "model", "sampler"},
     "graphs": {"cache", "generate", "model"},

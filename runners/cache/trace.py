@@ -15,6 +15,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from ..record import file_name
 from .cache import KVCache
 from .layer import SLOT_COLUMNS
 
@@ -58,7 +59,7 @@ class Trace:
             assert self.output_dir
             folder = self.output_dir / "trace"
             folder.mkdir(parents=True, exist_ok=True)
-            save_file(self._tensors.pop(row), folder / f"{self._names.pop(row)}.safetensors")
+            save_file(self._tensors.pop(row), folder / f"{file_name(self._names.pop(row))}.safetensors")
 
     def _add(self, row: int, round: int, layer: int, tensors: dict[str, Tensor]) -> None:
         for name, tensor in tensors.items():
