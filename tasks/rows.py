@@ -24,13 +24,20 @@ class Columns:
     meta: str = "meta"  # may be absent
 
     def __call__(self, row: Mapping[str, Any], place: int) -> Sample:
-        question, target = row[self.question], str(row[self.target])
+        question, target = row[self.question], _written(self.target, row[self.target])
         if not isinstance(question, str):
             raise ValueError(f"{self.question}: no text but {question!r}")
         if self.after:
             target = target.rpartition(self.after)[2]
-        id = str(row.get(self.id, place))
+        id = _written(self.id, row.get(self.id, place))
         return Sample(id=id, question=question, target=target.strip(), meta=row.get(self.meta, {}))
+
+
+def _written(column: str, value: Any) -> str:
+    """A number may stand for its text."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise ValueError(f"{column}: no text or number but {value!r}")
+    return str(value)
 
 
 PLAIN = Columns()  # a row that names its columns as a sample does

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 from .rows import PLAIN, Reader
 from .sample import Sample
@@ -33,6 +33,7 @@ def read_rows(rows: Iterable[Row], reader: Reader, source: str) -> list[Sample]:
             raise ValueError(f"{row.place}: {error}") from error
         if sample is None:
             continue
+        _check(sample, row.place)
         if sample.id in samples:
             raise ValueError(f"{row.place}: id {sample.id} stands there more than once")
         samples[sample.id] = sample
@@ -41,18 +42,38 @@ def read_rows(rows: Iterable[Row], reader: Reader, source: str) -> list[Sample]:
     return list(samples.values())
 
 
+def _check(sample: Sample, place: str) -> None:
+    """What a run can ask, and write down."""
+    if not sample.question.strip():
+        raise ValueError(f"{place}: the question is empty")
+    if not sample.id:
+        raise ValueError(f"{place}: the id is empty")
+    if not isinstance(sample.meta, Mapping):
+        raise ValueError(f"{place}: meta is no JSON object but {sample.meta!r}")
+    try:
+        f"{sample.id} {sample.question} {sample.target}".encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"{place}: half of a surrogate pair, which is no text ({error})") from error
+
+
 def read_lines(path: str, name: str) -> Iterator[Row]:
-    with open(path, encoding="utf-8") as file:
+    with open(path, "rb") as file:
         for number, line in enumerate(file, 1):
             if line.strip():
                 yield _parse(line, f"{name}:{number}")
 
 
-def _parse(line: str, place: str) -> Row:
+def _parse(line: bytes, place: str) -> Row:
     try:
-        values = json.loads(line)
-    except json.JSONDecodeError as error:
+        values = json.loads(line.decode(), parse_constant=_refuse)
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{place}: not UTF-8 ({error})") from error
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{place}: no JSON ({error})") from error
     if not isinstance(values, dict):
         raise ValueError(f"{place}: no JSON object")
     return Row(place, values)
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is no JSON number")

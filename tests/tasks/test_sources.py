@@ -36,6 +36,18 @@ def test_rows_without_an_id_are_counted(file):
         ('{"id": 1, "question": "q", "target": "t"}\n\n' * 2, "samples.jsonl:3: id 1 stands there more than once"),
         ('{"id": 1, "question": ["q"], "target": "t"}\n', r"samples.jsonl:1: question: no text but \['q'\]"),
         ("\n", "no sample in it"),
+        ('{"id": 1, "question": " ", "target": "t"}', "samples.jsonl:1: the question is empty"),
+        ('{"id": "", "question": "q", "target": "t"}', "samples.jsonl:1: the id is empty"),
+        ('{"id": null, "question": "q", "target": "t"}', "samples.jsonl:1: id: no text or number but None"),
+        ('{"id": 1, "question": "q", "target": null}', "samples.jsonl:1: target: no text or number but None"),
+        ('{"id": 1, "question": "q", "target": {"a": 1}}', "samples.jsonl:1: target: no text or number but {'a': 1}"),
+        ('{"id": 1, "question": "q", "target": true}', "samples.jsonl:1: target: no text or number but True"),
+        ('{"id": 1, "question": "q", "target": NaN}', r"samples.jsonl:1: no JSON \(NaN is no JSON number"),
+        ('{"id": 1, "question": "q", "target": "t", "meta": 5}', "samples.jsonl:1: meta is no JSON object but 5"),
+        ('{"id": 1, "question": "q", "target": "t", "meta": null}', "samples.jsonl:1: meta is no JSON object but None"),
+        ('{"id": 1, "question": "\\ud800", "target": "t"}', "samples.jsonl:1: half of a surrogate pair"),
+        ('{"id": ' + "1" * 5000 + ', "question": "q", "target": "t"}', "samples.jsonl:1: no JSON"),
+        ("[" * 100_000, "samples.jsonl:1: no JSON"),
     ],
 )
 def test_a_bad_file_is_refused(file, text, message):
@@ -45,7 +57,7 @@ def test_a_bad_file_is_refused(file, text, message):
 
 def test_a_file_that_is_no_text_is_refused(tmp_path):
     (tmp_path / "samples.jsonl").write_bytes(b'{"id": 1, "question": "\xff"}\n')
-    with pytest.raises(ValueError, match="utf-8"):
+    with pytest.raises(ValueError, match=r"samples.jsonl:1: not UTF-8"):
         read_jsonl(str(tmp_path / "samples.jsonl"))
 
 
