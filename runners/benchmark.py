@@ -24,6 +24,9 @@ from .cache.cache import GROWTH
 from .generate import Decoder
 from .job import estimate, provenance
 from .job.errors import one_line_errors, run_command
+from .job.job import find_device
+from .job.keys import Benchmark
+from .job.schema import check_plain, checked
 from .job.sweep import cost
 from .model import DTYPES, Model, own_attention, random_model, shape_of
 from .speed import Timing, Witness, compare, copy_bandwidth, measure, place, weight_bytes
@@ -34,10 +37,6 @@ ROOM = 128  # steps beside the timed ones and an interval that a row has room fo
 
 def benchmark(config: DictConfig, names: Mapping[str, str]) -> list[Timing]:
     """Time every position and append the lines to `output`."""
-    if config.dtype not in DTYPES:
-        raise ValueError(f"dtype={config.dtype}: use one of {', '.join(DTYPES)}")
-    if config.steps < 1:
-        raise ValueError(f"steps={config.steps}: use 1 or more")
     policy: Policy = instantiate(config.method)
     there, resume = timed(Path(config.output)), config.resume
     lines = {position: asked(config, policy, names, position) for position in config.positions}
@@ -46,9 +45,7 @@ def benchmark(config: DictConfig, names: Mapping[str, str]) -> list[Timing]:
         print(plan(config, policy, names, positions), flush=True)
     if config.dry_run or not positions:
         return []
-    device = torch.device(config.device)
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise ValueError("device=cuda: torch sees no CUDA device; use device=cpu engine=eager")
+    device = find_device(config.device)
     instantiate(config.engine).func.check(shape_of(instantiate(config.shape)), device)
     instantiate(config.attention).check(policy, DTYPES[config.dtype], device)
     torch.compiler.reset()  # what was compiled for another method of a sweep counts towards the limit of this one
@@ -174,6 +171,8 @@ def application(config: DictConfig) -> None:
     choices: Mapping[str, str] = HydraConfig.get().runtime.choices
     with one_line_errors():
         groups = {"model": "shape", "method": "method", "engine": "engine", "attention": "attention"}
+        check_plain(Benchmark, config)
+        config = DictConfig(checked(Benchmark, config))
         benchmark(config, {name: choices[group] for name, group in groups.items()})
 
 

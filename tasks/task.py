@@ -76,6 +76,14 @@ class Task:
             raise ValueError(f"grader: {type(self.grader).__qualname__} gives {type(grade).__name__}, not a Grade")
         return grade
 
+    def check(self, sample: Sample) -> None:
+        """ValueError for a grader that cannot judge a completion, shown with an empty one."""
+        try:
+            self.grade("", sample)
+        except Exception as error:  # whatever it raises, it would raise after hours
+            reason = f"{type(error).__name__}: {error}"
+            raise ValueError(f"task.grader: no verdict on sample {sample.id} ({reason})") from error
+
     def prompt(self, sample: Sample) -> str:
         """The user's message for a sample, before the chat template."""
         return self.template.replace("{question}", sample.question)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
+from pydantic import NonNegativeInt, PositiveInt
 from torch import Tensor
 
 from ...kernels import attend
@@ -34,11 +35,11 @@ class Decoder:
     sampler: Sampler
     max_tokens: int
     longest_prompt: int
-    batch_size: int
+    batch_size: PositiveInt
     seed: int = 0
     attention: Attention = field(default_factory=Own)
-    look: int = 1  # steps at most between two looks at what was chosen
-    trace: int = 0  # write the cache of the first so many rows, below output_dir
+    look: PositiveInt = 1  # steps at most between two looks at what was chosen
+    trace: NonNegativeInt = 0  # write the cache of the first so many rows, below output_dir
     output_dir: Path | None = None
     teacher: Teacher | None = None  # forces the completions of the requests; None: the sampler chooses
     steps: int = field(init=False, default=0)

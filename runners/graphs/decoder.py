@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from ..cache import Shape
@@ -52,7 +53,7 @@ class Round:
 class GraphDecoder(Decoder):
     """Needs a CUDA device and Triton."""
 
-    look: int = 8
+    look: PositiveInt = 8
     _layers: dict[nn.Module, Callable] = field(init=False)
     _step: Program | None = field(init=False, default=None)
     _rounds: dict[int, Round] = field(init=False, default_factory=dict)

@@ -8,18 +8,21 @@ from typing import Any, cast
 
 import torch
 from hydra.utils import instantiate
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from ...methods.policy import Policy
+from ...methods.settings import fit
 from ...tasks.task import Sample, Task
 from ..attention import Attention
 from ..generate import Decoder, Request
 from ..model import DTYPES, Checkpoint, Tokenizer, shape_of
-from ..record import Labels
+from ..record import Labels, file_name
 from ..sampler import Sampler
+from .keys import Evaluation
 from .logger import Logger
 from .prompts import Prompts
 from .provenance import identity
+from .schema import check_plain, checked
 from .workers import Backend
 
 
@@ -49,8 +52,8 @@ class Job:
         labels = self.labels
         task = "-".join(filter(None, (labels.task, labels.difficulty)))
         budget = f"-{labels.tokens}" if labels.tokens else ""
-        name = f"{labels.method}{budget}-{self.identity[:6]}"
-        return Path(self.config["runs_dir"]) / task / labels.model / name
+        parts = [task, labels.model, f"{labels.method}{budget}-{self.identity[:6]}"]
+        return Path(self.config["runs_dir"], *(file_name(name) for part in parts for name in part.split("/")))
 
     @property
     def title(self) -> str:
@@ -78,22 +81,19 @@ class Job:
 
 def build(config: DictConfig, method: str) -> Job:
     """Instantiate what a composed config names; `method` is the name of its method file."""
-    config = resolve(config)
-    plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
+    check_plain(Evaluation, config)
+    plain = checked(Evaluation, resolve(config))
+    config = DictConfig(plain)
     task, policy, checkpoint = instantiate(config.task), instantiate(config.method), instantiate(config.model)
     sampler: Sampler = instantiate(config.sampler)
     workers: Backend = instantiate(config.workers)
-    for key in ("num_samples", "num_draws", "max_tokens", "num_workers"):
-        if plain[key] is not None and plain[key] < 1:
-            raise ValueError(f"{key}={plain[key]}: use 1 or more")
     if not (policy.stochastic or sampler.stochastic):
         plain["num_draws"] = 1  # all would be the same
-    if plain["engine"]["batch_size"] < 1:
-        raise ValueError(f"engine.batch_size={plain['engine']['batch_size']}: use 1 or more")
     samples = task.samples
     num_samples = plain["num_samples"] or len(samples)
     if num_samples > len(samples):
         raise ValueError(f"num_samples={num_samples}: {task.path or f'task {task.name}'} has {len(samples)}")
+    task.check(samples[0])
     return Job(
         config=plain,
         labels=labels_of(plain, method, task, policy, checkpoint.name),
@@ -138,7 +138,7 @@ def resolve(config: DictConfig) -> DictConfig:
     elif compression.ratio is None or compression.ratio < 1:
         raise ValueError(f"compression.ratio={compression.ratio}: use 1 or more, or give compression.tokens")
     else:
-        compression.tokens = round(config.task.dense_length / compression.ratio)
+        compression.tokens = round(fit("task.dense_length", config.task.dense_length, int) / compression.ratio)
     return config
 
 
@@ -150,5 +150,7 @@ def find_device(name: str) -> torch.device:
     except RuntimeError as error:
         raise ValueError(f"device={name}: use auto, cpu, cuda or cuda:N") from error
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise ValueError(f"device={name}: torch sees {torch.cuda.device_count()} CUDA devices; use device=cpu")
+        raise ValueError(
+            f"device={name}: torch sees {torch.cuda.device_count()} CUDA devices; use device=cpu engine=eager"
+        )
     return device

@@ -15,9 +15,12 @@ from typing import Any, Literal
 from hydra.core.utils import JobReturn
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from ..record import append_line
+from .errors import one_line_errors
+from .keys import Evaluation
+from .schema import check_plain
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +46,8 @@ class Summary(Callback):
         self.file = Path(file)
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        with one_line_errors():  # what is wrong for all combinations, before a file is written
+            check_plain(Evaluation, OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"]))
         atexit.register(self.show)
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:

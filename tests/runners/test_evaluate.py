@@ -213,7 +213,7 @@ def test_the_budget_of_a_method_can_be_set(kvarena, tmp_path):
         (("method=rkv", "method.lam=2"), "method.lam=2: lambda lies in 0..1"),
         (("method=vase_attnv", "method.n_large=99"), "method.n_large=99: use 0 to 42, the budget without the recent"),
         (("method=snapkv", "method.neighbours=rank"), "method.neighbours=rank: use method.neighbours._target_=kvarena"),
-        ("compression.tokens=50.5", "budget.tokens=50.5: use a whole number"),
+        ("compression.tokens=50.5", "compression.tokens=50.5: use a whole number"),
         ("compression.interval=0", "budget.interval=0 with prefill=false never evicts"),
         ("engine=graphs", "engine=graphs needs a CUDA device, and the model is on cpu"),
         (("engine=graphs", "dry_run=true"), "engine=graphs needs a CUDA device, and the model is on cpu"),

@@ -1,0 +1,171 @@
+"""Every key of a config has a type, that of the annotation it is meant for, and is checked before anything is built.
+
+Keys that name no class are the fields of a `Section`; below a `_target_` they are the arguments of what it names, and
+what that does not annotate is not asked.
+"""
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import MISSING, dataclass, fields, is_dataclass
+from functools import lru_cache, partial
+from pkgutil import resolve_name
+from typing import Annotated, Any, Literal, cast, get_args, get_origin, get_type_hints
+
+from omegaconf import Container, DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from ...methods.settings import fit, is_class, kinds, offers, refusal, shown
+
+TARGET, PARTIAL, ARGUMENTS = "_target_", "_partial_", "_args_"
+# what hydra takes beside the arguments
+HYDRA = {
+    TARGET: str,
+    PARTIAL: bool,
+    ARGUMENTS: list,
+    "_recursive_": bool,
+    "_convert_": Literal["none", "partial", "object", "all"],
+}
+NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+UNSET = "???"  # of a key that a config leaves to its user
+
+
+@dataclass(frozen=True, kw_only=True)
+class Section:
+    """Keys of a config, as a dataclass; one with a default may be absent, as from a config that is older than it."""
+
+
+def checked(section: type[Section], config: DictConfig) -> dict[str, Any]:
+    """The config resolved, its whole numbers whole. ValueError, which names it, for the first key of another type."""
+    return _keys("", cast(dict, OmegaConf.to_container(config, resolve=True)), section)
+
+
+def check_plain(section: type[Section], config: DictConfig) -> None:
+    """Only keys that name no class, as far as they can be resolved: before others are derived from them."""
+    hints = _hints(section)
+    _refuse_others("", cast(dict, OmegaConf.to_container(config)), hints, _required(section))
+    for name, hint in hints.items():
+        try:
+            value = config.get(name)
+            value = OmegaConf.to_container(value, resolve=True) if isinstance(value, Container) else value
+        except OmegaConfBaseException:
+            continue
+        if not _is_built(hint):
+            _key(name, value, hint)
+        elif not (isinstance(value, dict) and TARGET in value):
+            raise refusal(name, value, hint)
+
+
+def _keys(prefix: str, value: Mapping[str, Any], section: type[Section]) -> dict[str, Any]:
+    hints = _hints(section)
+    _refuse_others(prefix, value, hints, _required(section))
+    return {name: _key(f"{prefix}{name}", each, hints[name]) for name, each in value.items()}
+
+
+def _key(key: str, value: Any, hint: Any) -> Any:
+    sections = [kind for kind in kinds(hint) if isinstance(kind, type) and issubclass(kind, Section)]
+    if sections and isinstance(value, dict):
+        return _keys(f"{key}.", value, sections[0])
+    if sections:
+        names = ", ".join(f"{key}.{name}" for name in _hints(sections[0]))
+        raise ValueError(f"{key}={shown(value)}: use its keys, {names}")
+    return _walk(key, value, hint) if _is_built(hint) else fit(key, value, hint)
+
+
+def _walk(key: str, value: Any, hint: Any) -> Any:
+    if isinstance(value, dict) and TARGET in value:
+        return _node(key, value, hint)
+    if _holds_target(value):
+        if isinstance(value, dict):
+            return {name: _walk(f"{key}.{name}", each, Any) for name, each in value.items()}
+        return [_walk(f"{key}[{place}]", each, Any) for place, each in enumerate(value)]
+    return fit(key, value, hint)
+
+
+def _node(key: str, value: dict[str, Any], hint: Any) -> dict[str, Any]:
+    """The arguments of what `_target_` names, which has to give what is wanted."""
+    for name, kind in HYDRA.items():
+        if name in value:
+            fit(f"{key}.{name}", value[name], kind)
+    made, is_partial = _located(f"{key}.{TARGET}", value[TARGET]), value.get(PARTIAL, False)
+    if not any(_gives(made, is_partial, kind) for kind in kinds(hint)):
+        raise refusal(f"{key}.{TARGET}", value[TARGET], hint, key)
+    parameters, hints = _arguments(made)
+    given = {name: each for name, each in value.items() if name not in HYDRA}
+    if parameters is not None:
+        others = any(each.kind is each.VAR_KEYWORD for each in parameters.values())
+        needed = [name for name, each in parameters.items() if each.default is each.empty and each.kind in NAMED]
+        bound = is_partial or ARGUMENTS in value
+        _refuse_others(f"{key}.", given, given if others else parameters, () if bound else needed)
+    return value | {name: _walk(f"{key}.{name}", each, hints.get(name, Any)) for name, each in given.items()}
+
+
+def _refuse_others(prefix: str, value: Mapping[str, Any], known: Iterable[str], needed: Iterable[str]) -> None:
+    for name, each in value.items():
+        if name not in known:
+            raise ValueError(f"{prefix}{name}={shown(each)}: no such key; there are {', '.join(known)}")
+        if each == UNSET:
+            raise ValueError(f"{prefix}{name} is missing: give {prefix}{name}=...")
+    for name in needed:
+        if name not in value:
+            raise ValueError(f"{prefix}{name} is missing: give {prefix}{name}=...")
+
+
+def _located(key: str, path: str) -> Any:
+    try:
+        made = resolve_name(path)
+    except ModuleNotFoundError as error:
+        if not f"{path}.".startswith(f"{error.name}."):
+            raise  # it is there, but a package that it needs is not
+        made = None
+    except Exception as error:  # whatever a module raises that is imported for it
+        raise ValueError(f"{key}={path}: cannot be imported ({type(error).__name__}: {error})") from error
+    if not callable(made):
+        raise ValueError(f"{key}={path}: there is no such class or function")
+    return made
+
+
+def _gives(made: Any, is_partial: bool, kind: Any) -> bool:
+    """Whether calling it, or leaving that to a later caller, gives what an annotation wants, as far as it says."""
+    if kind is Any:
+        return True
+    origin = get_args(kind)[0] if get_origin(kind) is Annotated else get_origin(kind) or kind
+    if is_partial and origin is partial:
+        return _gives(made, False, get_args(kind)[0])
+    if is_partial:
+        return origin is Callable or offers(partial, origin)
+    given = made if isinstance(made, type) else _arguments(made)[1].get("return")
+    return not isinstance(given, type) or not isinstance(origin, type) or offers(given, origin)
+
+
+@lru_cache
+def _arguments(made: Any) -> tuple[Mapping[str, inspect.Parameter] | None, Mapping[str, Any]]:
+    """Parameters, and their annotations; None of what does not say."""
+    try:
+        parameters = inspect.signature(made).parameters
+    except (ValueError, TypeError):
+        return None, {}
+    says = made.__init__ if isinstance(made, type) and not is_dataclass(made) else made
+    try:
+        return parameters, get_type_hints(says, include_extras=True)
+    except (NameError, TypeError):  # of what is imported for a type checker alone
+        known = {name: each.annotation for name, each in parameters.items() if not isinstance(each.annotation, str)}
+        return parameters, {name: each for name, each in known.items() if each is not inspect.Parameter.empty}
+
+
+@lru_cache
+def _hints(section: type[Section]) -> dict[str, Any]:
+    return get_type_hints(section, include_extras=True)
+
+
+def _required(section: type[Section]) -> list[str]:
+    return [each.name for each in fields(section) if each.default is MISSING and each.default_factory is MISSING]
+
+
+def _is_built(hint: Any) -> bool:
+    return any(is_class(kind) and not issubclass(get_origin(kind) or kind, Section) for kind in kinds(hint))
+
+
+def _holds_target(value: Any) -> bool:
+    if isinstance(value, dict):
+        return TARGET in value or any(map(_holds_target, value.values()))
+    return isinstance(value, list) and any(map(_holds_target, value))
