@@ -10,6 +10,6 @@ from .cache import KVCache
 from .clock import Clock, Usage
 from .layer import Layer, Room, Shape
 from .trace import Trace
-from .view import Facts, view_of
+from .views import Facts, view_of
 
 __all__ = ["Clock", "Facts", "KVCache", "Layer", "Room", "Shape", "Trace", "Usage", "memory", "view_of"]

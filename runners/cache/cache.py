@@ -21,8 +21,7 @@ from ...methods.policy import Eviction, LayerView, Policy
 from ..attention import Attention, Own
 from .clock import Clock, Usage
 from .layer import Layer, Room, Shape
-from .reading import Reading
-from .view import Facts, view_of
+from .views import Facts, Reading, view_of
 
 GROWTH = 1024  # slots that a layer without a bound has room for beside the prompt, before it grows
 

@@ -1,0 +1,126 @@
+"""What a policy sees of a layer: an eviction some of its rows, or all in place; a selection all of them, at every step.
+
+B rows, L layers, H KV heads, G query heads per KV head, N slots, W window, C constants, D head dim.
+"""
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from ...kernels.noise import Noise
+from ...methods.policy import LayerView, Policy
+from .layer import COLUMNS, Layer
+
+# columns that are shown as they stand; of positions what is not live is hidden, and queries stand in a ring
+IN_PLACE = [name for name in COLUMNS if name not in ("positions", "queries")]
+
+
+class Facts(NamedTuple):
+    """What views of the same rows have in common over the layers."""
+
+    at: slice | Tensor  # which rows of the cache
+    noise: Noise
+    round: Tensor  # [B] int32, like all that follow
+    recent: Tensor  # positions from here on are recent
+    position: Tensor  # of the next token
+    protected: Sequence[Tensor]  # [L] of [B]: positions below are
+    excess: Sequence[Tensor]  # [L] of [B]
+
+    @classmethod
+    def of(cls, at: slice | Tensor, numbers: Tensor, noise: Noise) -> "Facts":
+        """From `Clock.numbers` [B, 3 + 2 L] of the rows, and the noise of all rows of the cache."""
+        round, recent, position, *layers = numbers.unbind(1)
+        half = len(layers) // 2
+        return cls(at, Noise(keys=noise.keys[at]), round, recent, position, layers[:half], layers[half:])
+
+
+def view_of(layer: Layer, index: int, policy: Policy, facts: Facts) -> LayerView:
+    """What an eviction sees."""
+    at = facts.at
+    columns = {name: getattr(layer, name)[at] for name in IN_PLACE}
+    keys, positions = columns["keys"], layer.positions[at]
+    live = torch.arange(keys.shape[2], device=keys.device) < layer.lengths[at][..., None]
+    positions = positions.masked_fill(~live, -1)
+    candidates = live & (positions < facts.recent[:, None, None])
+    return LayerView(
+        layer=index,
+        num_layers=len(facts.excess),
+        positions=positions,
+        live=live,
+        candidates=candidates,
+        evictable=candidates & (positions >= facts.protected[index][:, None, None]),
+        excess=facts.excess[index],
+        round=facts.round,
+        queries=layer.newest_queries(at, facts.position),
+        constants=policy.constants(keys, columns["values"]),
+        noise=facts.noise,
+        **columns,
+    )
+
+
+class Reading(LayerView):
+    """What a selection sees: all rows in place, the step's token among their slots; no rounds, nothing protected.
+
+    It is lazy, for one is built in every layer at every step: `live`, `positions`, `queries` and `constants` each take
+    a pass over slots or window, and Quest looks at none of them. So they are made when they are asked for, and what is
+    there already goes past the constructor of a frozen dataclass, which would want every field at once.
+    """
+
+    memory: Layer
+    policy: Policy
+    lengths: Tensor  # [B, H] int32, the step's token included; an idle row shows the one slot that it writes
+    position: Tensor  # [B] of the step's token
+
+    def __init__(
+        self,
+        *,
+        memory: Layer,
+        policy: Policy,
+        layer: int,
+        num_layers: int,
+        lengths: Tensor,
+        position: Tensor,
+        noise: Noise,
+    ) -> None:
+        own = dict(memory=memory, policy=policy, lengths=lengths, position=position)
+        columns = {name: getattr(memory, name) for name in IN_PLACE}
+        vars(self).update(own, layer=layer, num_layers=num_layers, noise=noise, **columns)
+
+    @property
+    def num_live(self) -> Tensor:
+        return self.lengths
+
+    @cached_property
+    def live(self) -> Tensor:
+        return torch.arange(self.keys.shape[2], device=self.keys.device) < self.lengths[..., None]
+
+    @property
+    def candidates(self) -> Tensor:
+        return self.live
+
+    @property
+    def evictable(self) -> Tensor:
+        return self.live
+
+    @cached_property
+    def positions(self) -> Tensor:
+        return self.memory.positions.masked_fill(~self.live, -1)
+
+    @cached_property
+    def excess(self) -> Tensor:
+        return torch.zeros_like(self.position, dtype=torch.int32)
+
+    @property
+    def round(self) -> Tensor:
+        return self.excess
+
+    @cached_property
+    def queries(self) -> Tensor:
+        return self.memory.newest_queries(slice(None), self.position + 1)
+
+    @cached_property
+    def constants(self) -> Tensor:
+        return self.policy.constants(self.keys, self.values)
