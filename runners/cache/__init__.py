@@ -9,7 +9,8 @@ from . import memory
 from .cache import KVCache
 from .clock import Clock, Usage
 from .layer import Layer, Room, Shape
+from .round_facts import RoundFacts
 from .trace import Trace
-from .views import Facts, view_of
+from .views import view_of
 
-__all__ = ["Clock", "Facts", "KVCache", "Layer", "Room", "Shape", "Trace", "Usage", "memory", "view_of"]
+__all__ = ["Clock", "KVCache", "Layer", "Room", "RoundFacts", "Shape", "Trace", "Usage", "memory", "view_of"]

@@ -21,7 +21,8 @@ from ...methods.policy import Eviction, LayerView, Policy
 from ..attention import Attention, Own
 from .clock import Clock, Usage
 from .layer import Layer, Room, Shape
-from .views import Facts, Reading, view_of
+from .round_facts import RoundFacts
+from .views import Reading, view_of
 
 GROWTH = 1024  # slots that a layer without a bound has room for beside the prompt, before it grows
 
@@ -131,7 +132,7 @@ class KVCache:
 
     def evict(self, rows: Sequence[int]) -> None:
         """One round for these rows, in all layers."""
-        self.drop(torch.tensor(rows, device=self.device), self.numbers(rows).to(self.device))
+        self.drop(torch.tensor(rows, device=self.device), self.pack(rows).to(self.device))
         self.evicted(rows)
 
     def evicted(self, rows: Sequence[int]) -> None:
@@ -139,14 +140,14 @@ class KVCache:
         for row in rows:
             self.clocks[row].evicted()
 
-    def drop(self, at: Tensor, numbers: Tensor) -> None:
-        """A round on the device for rows `at` [R], whose `numbers` [R, ...] the host has written.
+    def drop(self, at: Tensor, packed: Tensor) -> None:
+        """A round on the device for rows `at` [R], whose `RoundFacts` the host has packed.
 
         All rows, in their order, are seen in place; fewer are copied.
         """
         policy = cast(Eviction, self.policy)  # of no other is a row ever due
         plain = type(policy).keep is Eviction.keep  # its rule in one kernel
-        facts = Facts.of(slice(None) if len(at) == self.batch_size else at, numbers, self.noise)
+        facts = RoundFacts.unpack(packed, slice(None) if len(at) == self.batch_size else at, self.noise)
         for index, layer in enumerate(self.layers):
             view = self.view(index, facts)
             # a policy with a rule of its own scores for itself
@@ -161,17 +162,18 @@ class KVCache:
             else:
                 evict.compact(layer.columns, layer.lengths, at, keep)
 
-    def numbers(self, rows: Sequence[int]) -> Tensor:
-        """[R, 3 + 2 L] int32, on the host: what a round needs to know of these rows."""
+    def pack(self, rows: Sequence[int]) -> Tensor:
+        """`RoundFacts` of these rows, on the host."""
         idle = Clock(policy=self.policy, num_layers=self.shape.layers, prompt=0)
-        return torch.tensor([(self.clocks[row] or idle).numbers for row in rows], dtype=torch.int32)
+        return RoundFacts.pack(self.clocks[row] or idle for row in rows)
 
-    def facts(self, rows: Sequence[int] | None = None) -> Facts:
+    def facts(self, rows: Sequence[int] | None = None) -> RoundFacts:
         """What views of these rows, or of all, have in common over the layers."""
         rows = range(self.batch_size) if rows is None else rows
-        return Facts.of(torch.tensor(list(rows), device=self.device), self.numbers(rows).to(self.device), self.noise)
+        at = torch.tensor(list(rows), device=self.device)
+        return RoundFacts.unpack(self.pack(rows).to(self.device), at, self.noise)
 
-    def view(self, index: int, facts: Facts) -> LayerView:
+    def view(self, index: int, facts: RoundFacts) -> LayerView:
         """What a policy sees of a layer."""
         return view_of(self.layers[index], index, self.policy, facts)
 

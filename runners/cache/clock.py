@@ -90,11 +90,9 @@ class Clock:
         return self.policy.tokens_at(layer, self.num_layers, self.position)
 
     @property
-    def numbers(self) -> list[int]:
-        """[3 + 2 L]: round, first recent position, position of the next token; then of each layer protected, excess."""
-        recent, layers = self._budget.recent if self._budget else 0, range(self.num_layers)
-        protected, excess = map(self.protected, layers), map(self.excess, layers)
-        return [self.round, self.position - recent, self.position, *protected, *excess]
+    def recent(self) -> int:
+        """Positions from here on are recent."""
+        return self.position - (self._budget.recent if self._budget else 0)
 
     def evicted(self) -> None:
         self.resident = [slots - self.excess(layer) for layer, slots in enumerate(self.resident)]

@@ -14,7 +14,7 @@ import torch
 from pydantic import PositiveInt
 from torch import Tensor, nn
 
-from ..cache import Shape
+from ..cache import RoundFacts, Shape
 from ..generate import Decoder
 from .fused import FusedLayer, fuse
 
@@ -45,7 +45,7 @@ class Round:
     """Evictions of so many rows."""
 
     at: Tensor  # [R] int64, which rows
-    numbers: Tensor  # [R, 3 + 2 L] int32, what the host says of them
+    packed: Tensor  # their `RoundFacts`
     program: Program
 
 
@@ -100,20 +100,19 @@ class GraphDecoder(Decoder):
         due = set(rows)
         others = [row for row in range(self.batch_size) if row not in due]
         padded = sorted([*rows, *others[: size - len(rows)]])
-        numbers = self.cache.numbers(padded)
-        for place, row in enumerate(padded):
-            if row not in due:
-                numbers[place, -self.cache.shape.layers :] = 0  # nothing to drop
+        packed = self.cache.pack(padded)
+        RoundFacts.nothing_to_drop(packed, [place for place, row in enumerate(padded) if row not in due])
         program.at.copy_(torch.tensor(padded), non_blocking=True)
-        program.numbers.copy_(numbers, non_blocking=True)
+        program.packed.copy_(packed, non_blocking=True)
         program.program()
 
     def _capture_round(self, size: int) -> Round:
         """Warmed up on rows that have nothing to drop."""
         at = torch.arange(size, device=self.device)
-        numbers = self.cache.numbers(range(size)).to(self.device)
-        numbers[:, -self.cache.shape.layers :] = 0
-        return Round(at=at, numbers=numbers, program=Program(lambda: self.cache.drop(at, numbers), self._pool, WARM_UP))
+        packed = self.cache.pack(range(size))
+        RoundFacts.nothing_to_drop(packed, range(size))
+        packed = packed.to(self.device)
+        return Round(at=at, packed=packed, program=Program(lambda: self.cache.drop(at, packed), self._pool, WARM_UP))
 
 
 @contextmanager
