@@ -1,4 +1,4 @@
-"""When a row was evicted, from its run's budget: records count evictions, and this says where in the text they fell."""
+"""When a row was evicted: where in its text the rounds fell."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,10 +9,13 @@ from .setting import SETTING
 
 
 def evictions(record: Record, budget: dict[str, Any]) -> list[int]:
-    """Indices of the first token written after each eviction; none where they would not add up to the record's count.
+    """Indices of the first token written after each eviction.
 
-    `budget` is method.budget of run.json. A row is due when its slots exceed `tokens` by a multiple of `interval`.
+    Records of older runs count evictions only: theirs follow from `budget`, method.budget of run.json, and there are
+    none where they would not add up to the count.
     """
+    if record.eviction_steps is not None:
+        return record.eviction_steps
     tokens, interval, prompt = budget.get("tokens"), budget.get("interval"), record.prompt_tokens
     if not tokens or not interval or not record.num_evictions:
         return []

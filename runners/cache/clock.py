@@ -1,9 +1,16 @@
-"""The host's account of one row: when it is due, and what it has cost so far. No tensor, no question to the device.
+"""The host's account of one row of the cache: how many slots it holds, when its next round is due, what it has cost.
 
-L layers. A row is due when resident > tokens and (resident - tokens) mod interval = 0, after the step, for all layers
-together; just after the prompt only where the budget says so.
+How many slots a round drops does not depend on which they are, so the host knows every length without asking the device
+anything, and the device runs steps and rounds without asking the host. There is no tensor here.
+
+A row is due where it holds more slots than the budget has `tokens`, by a multiple of `interval`, after a step. It is so
+for all layers together, by the budget's own number, whatever part of it a layer has. The prompt alone makes a row due
+only where the budget says `prefill`.
+
+L layers.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -19,6 +26,7 @@ class Usage(NamedTuple):
     mean_slots: float  # the same, mean over steps
     tokens_read: float  # slots that a step attends to: mean over steps, layers and heads
     resident_bytes: int  # at the peak
+    eviction_steps: Sequence[int] = ()  # index of the first token that is written after each eviction
 
 
 @dataclass(kw_only=True)
@@ -27,15 +35,16 @@ class Clock:
     num_layers: int
     prompt: int  # tokens
     position: int = field(init=False)  # tokens appended so far: the position of the next one
+    steps: int = 0  # tokens appended after the prompt
     resident: list[int] = field(init=False)  # [L] live slots per KV head, the mean where heads differ
     round: int = 0  # evictions so far
-    steps: int = 0
+    eviction_steps: list[int] = field(default_factory=list)  # the first token written after each; the prompt gives 0
     peak_slots: float = field(init=False)  # largest mean of `resident` over layers
     slot_steps: float = 0.0  # sum over steps of that mean, the new slot counted
-    _since: int = field(init=False)  # resident slots of a layer whose budget is `tokens`
+    _counted: int = field(init=False)  # slots that a layer would hold whose budget is `tokens`: what a row is due by
 
     def __post_init__(self) -> None:
-        self.position = self._since = self.prompt
+        self.position = self._counted = self.prompt
         self.resident = [self.prompt] * self.num_layers
         self.peak_slots = float(self.prompt)
 
@@ -44,7 +53,7 @@ class Clock:
         mean = sum(self.resident) / self.num_layers
         self.position += count
         self.steps += count
-        self._since += count
+        self._counted += count
         self.resident = [slots + count for slots in self.resident]
         self.peak_slots = max(self.peak_slots, mean + count)
         self.slot_steps += count * mean + count * (count + 1) / 2
@@ -54,23 +63,22 @@ class Clock:
         return self.policy.budget if self.policy.evicts else None
 
     @property
-    def due(self) -> bool:
+    def steps_to_due(self) -> int | None:
+        """Steps from here until the row is due, 0: now; None: never."""
         budget = self._budget
         if budget is None:
-            return False
-        over = self._since - budget.tokens
-        if not self.steps:
-            return over > 0 and budget.prefill
-        return over > 0 and budget.interval > 0 and over % budget.interval == 0
+            return None
+        over = self._counted - budget.tokens
+        if over > 0 and budget.prefill and not self.steps:
+            return 0
+        if budget.interval == 0:
+            return None
+        left = -over % budget.interval if over > 0 else budget.interval - over
+        return left if left or self.steps else budget.interval
 
     @property
-    def steps_to_due(self) -> int | None:
-        """How many steps from here the row is due next, at least 1; None: never."""
-        budget = self._budget
-        if budget is None or budget.interval == 0:
-            return None
-        over = self._since - budget.tokens
-        return budget.interval - (over % budget.interval if over > 0 else over)
+    def due(self) -> bool:
+        return self.steps_to_due == 0
 
     def excess(self, layer: int) -> int:
         """Slots that the layer drops per head if it evicts now."""
@@ -95,9 +103,11 @@ class Clock:
         return self.position - (self._budget.recent if self._budget else 0)
 
     def evicted(self) -> None:
+        """A round has been: every layer is back at its budget."""
         self.resident = [slots - self.excess(layer) for layer, slots in enumerate(self.resident)]
-        self._since = self.policy.budget.tokens
+        self._counted = self.policy.budget.tokens
         self.round += 1
+        self.eviction_steps.append(self.steps + 1)
 
     @property
     def mean_slots(self) -> float:
@@ -111,4 +121,5 @@ class Clock:
             mean_slots=self.mean_slots,
             tokens_read=tokens_read,
             resident_bytes=round(self.peak_slots * slot_bytes) + row_bytes,
+            eviction_steps=self.eviction_steps,
         )

@@ -3,6 +3,7 @@
 H KV heads, G query heads per KV head, N slots, W window, D head dim.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,10 +12,13 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from ...kernels import pages
 from ...kernels.noise import Noise
 from ...methods.policy import LayerView, Policy
-from .layer import SLOT_COLUMNS
+from .clock import Clock
+from .layer import COLUMNS, Layer, Room, Shape
+from .round_facts import RoundFacts
+from .trace import TRACED
+from .views import view_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,45 +46,24 @@ class State:
 
     def lacks(self, policy: Policy) -> list[str]:
         """What the policy asks for and the trace does not hold."""
-        needs = policy.needs
-        held = {
-            "queries": self.queries.numel() > 0 and self.queries.shape[2] >= needs.queries,
-            "mass": self.mass.numel() > 0,
-            "rank": self.rank.numel() > 0,
-        }
-        return [name for name, there in held.items() if getattr(needs, name) and not there]
+        room = self._room(policy)
+        asked = {name: COLUMNS[name].size(room) for name in TRACED}
+        return [name for name, size in asked.items() if math.prod(size) and getattr(self, name).shape[1:] < size]
 
     def view(self, policy: Policy) -> LayerView:
         """As the cache would show it to an eviction under the budget of `policy`."""
-        budget, needs, live = policy.budget, policy.needs, self.positions >= 0
-        assert budget is not None
-        tokens = policy.tokens_at(self.layer, self.num_layers, self.next)
-        candidates = live & (self.positions < self.next - budget.recent)
-        resident = int(live.sum()) // len(live)
-        bounds = pages.bounds(self.keys[None], needs.page) if needs.page else self.keys.new_empty(2, 1, 0, 0, 0)
-        return LayerView(
-            layer=self.layer,
-            num_layers=self.num_layers,
-            keys=self.keys[None],
-            values=self.values[None],
-            positions=self.positions[None],
-            live=live[None],
-            candidates=candidates[None],
-            evictable=(candidates & (self.positions >= budget.protected(self.prompt, tokens)))[None],
-            excess=torch.tensor([max(0, resident - (tokens or resident))], dtype=torch.int32),
-            round=torch.tensor([self.round], dtype=torch.int32),
-            queries=self.queries[None, :, :, self.queries.shape[2] - needs.queries :] if needs.queries else self._none,
-            mass=self.mass[None] if needs.mass else self._none,
-            rank=self.rank[None] if needs.rank else self._none,
-            constants=policy.constants(self.keys[None], self.values[None]),
-            page_min=bounds[0],
-            page_max=bounds[1],
-            noise=Noise(keys=self.noise[None]),
-        )
+        layer = Layer.empty(self._room(policy), 1, self.keys.dtype, self.keys.device)
+        layer.fill(0, self.next, **{name: getattr(self, name) for name in TRACED})
+        clock = Clock(policy=policy, num_layers=self.num_layers, prompt=self.prompt)
+        clock.position, clock.round = self.next, self.round
+        clock.resident[self.layer] = int(layer.lengths.sum()) // len(self.keys)
+        facts = RoundFacts.unpack(RoundFacts.pack([clock]), slice(None), Noise(keys=self.noise[None]))
+        return view_of(layer, self.layer, policy, facts)
 
-    @property
-    def _none(self) -> Tensor:
-        return self.keys.new_empty(0)
+    def _room(self, policy: Policy) -> Room:
+        heads, slots, dim = self.keys.shape
+        groups = self.queries.shape[1] if self.queries.numel() else 1
+        return Room(shape=Shape(self.num_layers, heads, groups, dim), needs=policy.needs, slots=slots)
 
     def keep(self, policy: Policy) -> Tensor:
         """[H, N] bool: the slots that the policy would keep."""
@@ -94,8 +77,7 @@ def states(file: Path) -> Iterator[State]:
     names = [name.split("/") for name in trace if name.endswith("/keys")]
     num_layers = 1 + max((int(layer) for _, layer, _ in names), default=-1)
     for round, layer in sorted((int(round), int(layer)) for round, layer, _ in names):
-        names = (*SLOT_COLUMNS, "queries", "kept")
-        parts = {name: trace.get(f"{round}/{layer}/{name}", nothing) for name in names}
+        parts = {name: trace.get(f"{round}/{layer}/{name}", nothing) for name in (*TRACED, "kept")}
         yield State(
             round=round,
             layer=layer,

@@ -19,6 +19,8 @@ from ..record import file_name
 from .cache import KVCache
 from .layer import SLOT_COLUMNS
 
+TRACED = ("queries", *SLOT_COLUMNS)  # before a round, of a view's columns
+
 
 @dataclass(kw_only=True)
 class Trace:
@@ -50,9 +52,10 @@ class Trace:
 
     def after(self, cache: KVCache, rows: Sequence[int]) -> None:
         for row in self._tensors.keys() & set(rows):
+            round, facts = cache.clocks[row].round - 1, cache.facts([row])
             for index, layer in enumerate(cache.layers):
-                kept = cache.view(index, cache.facts([row])).positions[0].sort(-1).values
-                self._add(row, cache.clocks[row].round - 1, index, {"kept": kept[:, -layer.lengths[row].max() :]})
+                kept = cache.view(index, facts).positions[0].sort(-1).values
+                self._add(row, round, index, {"kept": kept[:, -layer.lengths[row].max() :]})
 
     def released(self, row: int) -> None:
         if row in self._tensors:

@@ -35,6 +35,8 @@ class Record:
     prompt_tokens: int
     num_tokens: int
     num_evictions: int
+    # index in token_ids of the first token written after each eviction; null in the records of older runs
+    eviction_steps: list[int] | None = None
     peak_slots: float  # slots per KV head, mean over layers
     mean_slots: float  # the same, mean over decode steps
     tokens_read: float  # slots attended to, mean over decode steps, layers and KV heads

@@ -25,6 +25,11 @@ def test_what_does_not_add_up_is_not_told(record):
     assert evictions(record(), {}) == []
 
 
+def test_a_record_that_names_them_is_believed(record):
+    assert evictions(record(num_evictions=2, eviction_steps=[5, 40]), BUDGET) == [5, 40]
+    assert evictions(record(num_evictions=0, eviction_steps=[]), BUDGET) == []
+
+
 def test_evictions_before_a_loop(write, tmp_path, record, config):
     looped = record(prompt_tokens=20, num_tokens=60, num_evictions=6, loop_onset=30, loop_period=2)
     write("a", [looped, record(sample="b")], samples=2, config=config(24, interval=8))

@@ -1,4 +1,5 @@
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 import torch
@@ -159,6 +160,23 @@ def test_looking_seldom_changes_nothing_but_the_steps(model, decoder, monkeypatc
     for sample, done in often.items():
         assert (seldom[sample].token_ids, seldom[sample].stop) == (done.token_ids, done.stop)
         assert seldom[sample].usage == done.usage
+
+
+@pytest.mark.parametrize("look", [1, 8])
+@pytest.mark.parametrize(
+    ("length", "prefill", "steps"),
+    [
+        # 16 tokens are kept: due at 20, 24, ... slots, the first token comes from the prompt, none after the last
+        (3, False, [18, 22, 26]),
+        (18, False, [3, 7, 11, 15, 19, 23, 27]),
+        (18, True, [1, 5, 9, 13, 17, 21, 25, 29]),
+    ],
+)
+def test_a_row_says_after_which_tokens_it_was_evicted(decoder, look, length, prefill, steps):
+    policy = StreamingLLM(budget=replace(SMALL, prefill=prefill))
+    (done,) = decoder(policy, max_tokens=30, look=look).run([Request("a", 0, [1] * length)])
+    assert done.usage.eviction_steps == steps
+    assert done.usage.num_evictions == len(steps)
 
 
 def test_a_dense_layer_grows_with_its_sequence(model, decoder, monkeypatch):
