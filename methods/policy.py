@@ -134,6 +134,11 @@ class Eviction(Policy, ABC):
     def score(self, view: LayerView) -> Tensor:
         """[B, H, N] float32: higher survives; +inf insists."""
 
+    @property
+    def by_score(self) -> bool:
+        """Whether the lowest scores go and nothing else is asked: a round then needs no mask of survivors."""
+        return type(self).keep is Eviction.keep
+
     def keep(self, view: LayerView) -> Tensor:
         return view.live & ~evict.lowest(self.score(view), view.positions, view.evictable, view.excess)
 

@@ -146,17 +146,16 @@ class KVCache:
         All rows, in their order, are seen in place; fewer are copied.
         """
         policy = cast(Eviction, self.policy)  # of no other is a row ever due
-        plain = type(policy).keep is Eviction.keep  # its rule in one kernel
         facts = RoundFacts.unpack(packed, slice(None) if len(at) == self.batch_size else at, self.noise)
         for index, layer in enumerate(self.layers):
             view = self.view(index, facts)
             # a policy with a rule of its own scores for itself
-            score = policy.score(view) if plain or policy.needs.rank else torch.empty(0)
-            keep = torch.empty(0) if plain else policy.keep(view)
+            score = policy.score(view) if policy.by_score or policy.needs.rank else torch.empty(0)
+            keep = torch.empty(0) if policy.by_score else policy.keep(view)
             if policy.needs.rank:
                 due = view.excess[:, None, None] > 0
                 layer.rank[facts.at] = torch.where(due, policy.place(view, score), view.rank)
-            if plain:
+            if policy.by_score:  # its rule and the moves are one kernel
                 seen = dict(positions=view.positions, evictable=view.evictable, excess=view.excess)
                 evict.drop(layer.columns, layer.lengths, at, score=score, **seen)
             else:

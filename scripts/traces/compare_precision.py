@@ -68,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     run = read_arguments("What methods would keep of a traced run's caches in bfloat16.", arguments)
     if run.states[0].keys.dtype != torch.float32:
         raise ValueError(f"{run.folder} was traced in {run.states[0].keys.dtype}: trace a run with device=cpu")
-    table = precision(run.states, {n: p for n, p in run.methods.items() if type(p).keep is Eviction.keep})
+    table = precision(run.states, {n: p for n, p in run.methods.items() if p.by_score})
     table.to_csv(run.output / "precision.csv", float_format="%.4f")
     with pd.option_context("display.width", 1000, "display.max_columns", None):
         print(f"{run.title}\n\n%\n{(100 * table).round(1)}\n\nwritten to {run.output}")

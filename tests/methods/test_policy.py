@@ -2,6 +2,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 import torch
+from kvarena.methods.adakv import AdaKV
 from kvarena.methods.policy import Eviction, Policy
 
 
@@ -71,3 +72,9 @@ def test_survivors_line_up_protected_first_then_by_falling_score_then_recent(vie
 def test_without_rounds_while_decoding_there_is_no_bound(budget):
     policy = Given(scores=(), budget=replace(budget(20), interval=0, prefill=True))
     assert policy.capacity(0, 1, 10) is None
+
+
+def test_only_a_method_with_a_rule_of_its_own_needs_a_mask(budget):
+    policy = Given(scores=(), budget=budget(5))
+    assert policy.by_score
+    assert not AdaKV(of=policy, budget=budget(5)).by_score
