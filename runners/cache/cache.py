@@ -130,18 +130,17 @@ class KVCache:
     def due(self) -> list[int]:
         return [row for row, clock in enumerate(self.clocks) if clock and clock.due]
 
-    def evict(self, rows: Sequence[int]) -> None:
-        """One round for these rows, in all layers."""
-        self.drop(torch.tensor(rows, device=self.device), self.pack(rows).to(self.device))
-        self.evicted(rows)
+    def drop(self, rows: Sequence[int]) -> None:
+        """A round on the device for these rows, in all layers; `evicted` closes it on the host."""
+        self.drop_packed(torch.tensor(rows, device=self.device), self.pack(rows).to(self.device))
 
     def evicted(self, rows: Sequence[int]) -> None:
         """Close a round on the host."""
         for row in rows:
             self.clocks[row].evicted()
 
-    def drop(self, at: Tensor, packed: Tensor) -> None:
-        """A round on the device for rows `at` [R], whose `RoundFacts` the host has packed.
+    def drop_packed(self, at: Tensor, packed: Tensor) -> None:
+        """The same for rows `at` [R] and their packed `RoundFacts`, which may stay in place: it can be captured.
 
         All rows, in their order, are seen in place; fewer are copied.
         """

@@ -120,7 +120,7 @@ class Decoder:
 
     def round(self, rows: Sequence[int]) -> None:
         """Drop what these rows have too much, on the device."""
-        self.cache.drop(torch.tensor(rows, device=self.device), self.cache.pack(rows).to(self.device))
+        self.cache.drop(rows)
 
     def burst(self) -> int:
         """Steps until the host has something to do: a row that is due or at its end, or a look."""

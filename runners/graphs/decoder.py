@@ -112,7 +112,8 @@ class GraphDecoder(Decoder):
         packed = self.cache.pack(range(size))
         RoundFacts.nothing_to_drop(packed, range(size))
         packed = packed.to(self.device)
-        return Round(at=at, packed=packed, program=Program(lambda: self.cache.drop(at, packed), self._pool, WARM_UP))
+        program = Program(lambda: self.cache.drop_packed(at, packed), self._pool, WARM_UP)
+        return Round(at=at, packed=packed, program=program)
 
 
 @contextmanager

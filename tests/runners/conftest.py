@@ -87,12 +87,16 @@ class Feed:
                 ]
                 self.outputs[row] = outputs[:, row, 0]
 
+    def evict(self, rows: list[int]) -> None:
+        self.cache.drop(rows)
+        self.cache.evicted(rows)
+
     def run(self, steps: int) -> None:
         """Steps, each with the evictions that are due after it."""
         for _ in range(steps):
             self.step()
             if due := self.cache.due():
-                self.cache.evict(due)
+                self.evict(due)
 
     def positions(self, layer: int, row: int, head: int) -> list[int]:
         """Live positions, sorted."""

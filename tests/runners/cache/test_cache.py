@@ -132,7 +132,7 @@ def test_mass_is_summed_over_the_steps_and_moves_with_the_slot(feed, scale):
             alive[head].add(9 + step)
             add(9 + step, head, alive[head])
         if rows.cache.due():
-            rows.cache.evict([0])
+            rows.evict([0])
             for head in (0, 1):
                 old = sorted(alive[head])[:-3]
                 alive[head] -= set(sorted(old, key=lambda position: expected[head, position])[:4])

@@ -76,7 +76,7 @@ def test_rounds_are_those_of_a_cache_in_score_order(feed, policy, rule):
         while len(left[0]) < ROUNDS:
             rows.step()
             if rows.cache.due():
-                rows.cache.evict([0])
+                rows.evict([0])
                 for head in (0, 1):
                     left[head].append(rows.positions(0, 0, head))
         found[neighbours] = left, [by_slots(rows, head, rule) for head in (0, 1)]
