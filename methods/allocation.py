@@ -51,5 +51,5 @@ class Allocation(Eviction):
     def keep(self, view: LayerView) -> Tensor:
         return self.of.keep(view)
 
-    def place(self, view: LayerView, score: Tensor) -> Tensor:
-        return self.of.place(view, score)
+    def survivor_order(self, view: LayerView, score: Tensor) -> Tensor:
+        return self.of.survivor_order(view, score)

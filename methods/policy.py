@@ -142,7 +142,7 @@ class Eviction(Policy, ABC):
     def keep(self, view: LayerView) -> Tensor:
         return view.live & ~evict.lowest(self.score(view), view.positions, view.evictable, view.excess)
 
-    def place(self, view: LayerView, score: Tensor) -> Tensor:
+    def survivor_order(self, view: LayerView, score: Tensor) -> Tensor:
         """[B, H, N] int32: the survivor order that a round by these scores leaves; asked where `needs.rank`.
 
         Protected slots first, then the candidates by falling score, then the recent ones; equals by position.

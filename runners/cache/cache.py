@@ -46,6 +46,10 @@ class KVCache:
     layers: list[Layer] = field(init=False)
     clocks: list[Clock | None] = field(init=False)  # None: idle
     ahead: int = field(init=False, default=1)  # steps that may be taken before the clocks follow
+    positions: Tensor = field(init=False)  # [B] int64, of the next token
+    active: Tensor = field(init=False)  # [B] int32, 1: the row grows
+    noise: Noise = field(init=False)
+    _read: Tensor = field(init=False)  # [B] int64, slots that a selection has read
 
     def __post_init__(self) -> None:
         first = min(self.longest, self.longest_prompt + GROWTH)
@@ -54,10 +58,10 @@ class KVCache:
         ]
         self.layers = [Layer.empty(room, self.batch_size, self.dtype, self.device) for room in rooms]
         self.clocks = [None] * self.batch_size
-        self.positions = torch.zeros(self.batch_size, dtype=torch.int64, device=self.device)  # of the next token
-        self.active = torch.zeros(self.batch_size, dtype=torch.int32, device=self.device)  # 1: the row grows
+        self.positions = torch.zeros(self.batch_size, dtype=torch.int64, device=self.device)
+        self.active = torch.zeros(self.batch_size, dtype=torch.int32, device=self.device)
         self.noise = Noise(keys=torch.zeros(self.batch_size, 2, dtype=torch.int64, device=self.device))
-        self._read = torch.zeros(self.batch_size, dtype=torch.int64, device=self.device)  # slots, by a selection
+        self._read = torch.zeros(self.batch_size, dtype=torch.int64, device=self.device)
 
     def capacity(self, layer: int) -> int:
         """Slots per KV head that a layer may fill."""
@@ -153,7 +157,7 @@ class KVCache:
             keep = torch.empty(0) if policy.by_score else policy.keep(view)
             if policy.needs.rank:
                 due = view.excess[:, None, None] > 0
-                layer.rank[facts.at] = torch.where(due, policy.place(view, score), view.rank)
+                layer.rank[facts.at] = torch.where(due, policy.survivor_order(view, score), view.rank)
             if policy.by_score:  # its rule and the moves are one kernel
                 seen = dict(positions=view.positions, evictable=view.evictable, excess=view.excess)
                 evict.drop(layer.columns, layer.lengths, at, score=score, **seen)

@@ -1,10 +1,12 @@
 """The decode loop: one for every method, model and task.
 
-`Decoder` takes each `Request` through prefill, steps and rounds to a `Generation`; `generate` is that for strings.
+A `Request` waits until a row of the `Decoder` is idle, is a `RunningSequence` through prefill, steps and rounds, and
+ends as a `Generation`; `generate` is that for strings.
 """
 
-from .decoder import Decoder, generate
+from .decoder import Decoder
 from .prefill import prefill
-from .request import Generation, Request, Row
+from .request import Generation, Request, RunningSequence
+from .strings import generate
 
-__all__ = ["Decoder", "Generation", "Request", "Row", "generate", "prefill"]
+__all__ = ["Decoder", "Generation", "Request", "RunningSequence", "generate", "prefill"]

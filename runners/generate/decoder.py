@@ -1,7 +1,7 @@
 """The decode loop: one for every method, model and task.
 
 B rows. Every step has exactly `batch_size` rows, idle ones included, and prompts are prefilled one at a time, so a row
-does not depend on its neighbours. When a row ends, its place goes to the next prompt.
+does not depend on its neighbours. A request waits until a row is idle, then runs in it as a sequence until it ends.
 """
 
 import time
@@ -18,12 +18,12 @@ from ...kernels.noise import Noise
 from ...methods.policy import Policy
 from ..attention import Attention, Own
 from ..cache import KVCache, Shape, Trace
-from ..model import Model, Tokenizer, eos_ids, forward, own_attention, shape_of
-from ..sampler import Greedy, Sampler
+from ..model import Model, eos_ids, forward, own_attention, shape_of
+from ..sampler import Sampler
 from .prefill import prefill
-from .request import Generation, Request, Row
+from .request import Generation, Request, RunningSequence
 from .teacher import Teacher
-from .token_buffer import Chosen
+from .token_buffer import TokenBuffer
 
 
 @dataclass(kw_only=True)
@@ -43,6 +43,14 @@ class Decoder:
     output_dir: Path | None = None
     teacher: Teacher | None = None  # forces the completions of the requests; None: the sampler chooses
     steps: int = field(init=False, default=0)
+    device: torch.device = field(init=False)
+    cache: KVCache = field(init=False)
+    running: list[RunningSequence | None] = field(init=False)  # [B]; None: the row is idle
+    buffer: TokenBuffer = field(init=False)
+    tracing: Trace = field(init=False)
+    ends: frozenset[int] = field(init=False)  # tokens that end a sequence
+    eos: Tensor = field(init=False)  # the same, on the device
+    all_rows: Tensor = field(init=False)  # [B] int64
 
     @classmethod
     def check(cls, shape: Shape, device: torch.device) -> None:
@@ -54,10 +62,10 @@ class Decoder:
         self.device, shape = self.model.device, shape_of(self.model.config)
         self.check(shape, self.device)
         self.attention.check(self.policy, self.model.dtype, self.device)
-        self.rows: list[Row | None] = [None] * self.batch_size
+        self.running = [None] * self.batch_size
         self.ends = eos_ids(self.model)
         self.eos = torch.tensor(sorted(self.ends), device=self.device)
-        self.chosen = Chosen(self.batch_size, self.look, self.device)
+        self.buffer = TokenBuffer(self.batch_size, self.look, self.device)
         self.all_rows = torch.arange(self.batch_size, device=self.device)
         self.cache = KVCache(
             policy=self.policy,
@@ -79,10 +87,10 @@ class Decoder:
                 self.prepare()
                 while True:
                     for row in range(self.batch_size):
-                        while self.rows[row] is None and (request := next(waiting, None)) is not None:
+                        while self.running[row] is None and (request := next(waiting, None)) is not None:
                             self.admit(row, request)
                             yield from self.collect()
-                    if not any(self.rows):
+                    if not any(self.running):
                         return
                     self.advance(self.burst())
                     yield from self.collect()
@@ -94,23 +102,23 @@ class Decoder:
     def prepare(self) -> None:
         """Before the first prompt of a run."""
 
-    def admit(self, index: int, request: Request) -> None:
+    def admit(self, row: int, request: Request) -> None:
         """Prefill a prompt into an idle row and choose its first token."""
         request.check(self.longest_prompt)
         start = time.perf_counter()
-        self.cache.admit(index, len(request.prompt), Noise.key(self.seed, request.sample, request.draw))
-        logits = prefill(self.model, request.prompt, self.cache, index)
-        at = torch.tensor([index], device=self.device)
+        self.cache.admit(row, len(request.prompt), Noise.key(self.seed, request.sample, request.draw))
+        logits = prefill(self.model, request.prompt, self.cache, row)
+        at = torch.tensor([row], device=self.device)
         if self.teacher:
-            self.teacher.admitted(index, request, logits)
+            self.teacher.admitted(row, request, logits)
         token = self.choose(logits, self.cache.noise.rows(at), at, torch.zeros_like(at))
-        self.chosen.first(index, token[0])
+        self.buffer.first(row, token[0])
         now = time.perf_counter()
-        self.tracing.admitted(self.cache, index, f"{request.sample}-{request.draw}")
-        row = self.rows[index] = Row(request=request, prefill_s=now - start, started=now)
-        row.take([int(token)], self.ends, self.max_tokens)
-        if row.stop is None and index in self.cache.due():
-            self.evict([index])
+        self.tracing.admitted(self.cache, row, f"{request.sample}-{request.draw}")
+        sequence = self.running[row] = RunningSequence(request=request, prefill_s=now - start, started=now)
+        sequence.take([int(token)], self.ends, self.max_tokens)
+        if sequence.stop is None and row in self.cache.due():
+            self.evict([row])
 
     def evict(self, rows: Sequence[int]) -> None:
         self.tracing.before(self.cache, rows)
@@ -123,10 +131,9 @@ class Decoder:
         self.cache.drop(rows)
 
     def burst(self) -> int:
-        """Steps until the host has something to do: a row that is due or at its end, or a look."""
-        live = [(row, clock) for row, clock in zip(self.rows, self.cache.clocks, strict=True) if row]
-        ends = [row.left(self.max_tokens) for row, _ in live]
-        return min(self.look, *ends, *(clock.steps_to_due or self.look for _, clock in live))
+        """Steps until the host has something to do: a row that is due, a sequence at its end, or a look."""
+        ends = [sequence.left(self.max_tokens) for sequence in self.running if sequence]
+        return min(self.look, *ends, *(clock.steps_to_due or self.look for clock in self.cache.clocks if clock))
 
     def advance(self, count: int) -> None:
         """So many steps, then a look at what they chose."""
@@ -136,18 +143,18 @@ class Decoder:
         for _ in range(count):
             self.step()
         self.steps += count
-        for index, (row, tokens) in enumerate(zip(self.rows, self.chosen.look(count), strict=True)):
-            if row:
-                self.cache.count(index, row.take(tokens, self.ends, self.max_tokens))
+        for row, (sequence, tokens) in enumerate(zip(self.running, self.buffer.look(count), strict=True)):
+            if sequence:
+                self.cache.count(row, sequence.take(tokens, self.ends, self.max_tokens))
 
     def moved(self) -> None:
         """The cache has taken new memory."""
 
     def step(self) -> None:
         """One token for every row, on the device alone."""
-        logits = forward(self.model, self.chosen.last[:, None], self.cache.positions[:, None], self.cache)
-        token = self.choose(logits, self.cache.noise, self.all_rows, self.chosen.count)
-        self.chosen.add(token)
+        logits = forward(self.model, self.buffer.last[:, None], self.cache.positions[:, None], self.cache)
+        token = self.choose(logits, self.cache.noise, self.all_rows, self.buffer.count)
+        self.buffer.add(token)
         self.cache.advance((token >= 0) & (token[:, None] != self.eos).all(-1))
 
     def choose(self, logits: Tensor, noise: Noise, rows: Tensor, num_chosen: Tensor) -> Tensor:
@@ -156,50 +163,20 @@ class Decoder:
         return token.masked_fill(~logits.sum(-1, dtype=torch.float32).isfinite(), -1)
 
     def lengths(self) -> list[int]:
-        """Tokens so far of each row under way."""
-        return [len(row.token_ids) for row in self.rows if row]
+        """Tokens so far of each running sequence."""
+        return [len(sequence.token_ids) for sequence in self.running if sequence]
 
     def abandon(self) -> None:
-        """Forget the rows that have not ended, so that a later run starts afresh."""
-        self.rows = [None] * self.batch_size
-        self.chosen.restart()
+        """Forget the sequences that have not ended, so that a later run starts afresh."""
+        self.running = [None] * self.batch_size
+        self.buffer.restart()
         self.cache.clear()
 
     def collect(self) -> Iterator[Generation]:
-        """Hand over the rows that have stopped and free their places."""
-        for index, row in enumerate(self.rows):
-            if row and row.stop:
-                self.rows[index] = None
-                self.tracing.released(index)
-                seen = self.teacher.released(index, len(row.token_ids)) if self.teacher else None
-                yield row.ended(self.cache.release(index), seen)
-
-
-def generate(
-    model: Model,
-    tokenizer: Tokenizer,
-    prompts: Sequence[str],
-    policy: Policy,
-    *,
-    max_tokens: int,
-    sampler: Sampler | None = None,
-    seed: int = 0,
-    batch_size: int = 16,
-) -> list[Generation]:
-    """Continue each prompt under a policy; one generation a prompt, in order. Chat models want a templated prompt."""
-    requests = [
-        Request(str(i), 0, tokenizer(prompt, add_special_tokens=False).input_ids) for i, prompt in enumerate(prompts)
-    ]
-    if not requests:
-        return []
-    decoder = Decoder(
-        model=model,
-        policy=policy,
-        sampler=sampler or Greedy(),
-        max_tokens=max_tokens,
-        longest_prompt=max(len(request.prompt) for request in requests),
-        batch_size=batch_size,
-        seed=seed,
-    )
-    done = {generation.sample: generation for generation in decoder.run(requests)}
-    return [done[request.sample] for request in requests]
+        """Hand over the sequences that have stopped; their rows are idle then."""
+        for row, sequence in enumerate(self.running):
+            if sequence and sequence.stop:
+                self.running[row] = None
+                self.tracing.released(row)
+                seen = self.teacher.released(row, len(sequence.token_ids)) if self.teacher else None
+                yield sequence.ended(self.cache.release(row), seen)

@@ -1,4 +1,4 @@
-"""What goes into the decode loop, what it keeps of a row under way, and what comes out."""
+"""What goes into the decode loop, what it keeps of it while it runs, and what comes out."""
 
 import time
 from collections.abc import Collection, Sequence
@@ -38,8 +38,8 @@ class Generation(NamedTuple):
 
 
 @dataclass(kw_only=True)
-class Row:
-    """A request under way."""
+class RunningSequence:
+    """A request that has a row."""
 
     request: Request
     prefill_s: float
@@ -52,7 +52,7 @@ class Row:
         return (len(self.request.completion) or max_tokens) - len(self.token_ids)
 
     def take(self, tokens: Sequence[int], ends: Collection[int], max_tokens: int) -> int:
-        """Take tokens that were chosen, -1 for none, up to the one that stops the row; says how many these are."""
+        """Take tokens that were chosen, -1 for none, up to the one that stops the sequence; says how many these are."""
         taken = 0
         while self.stop is None and taken < len(tokens):
             token = tokens[taken]

@@ -12,7 +12,7 @@ from .request import Request
 
 class Teacher(Protocol):
     def admitted(self, row: int, request: Request, logits: Tensor) -> None:
-        """A place of the batch is given to a text; `logits` [1, V] are those after its prompt."""
+        """A row is given to a text; `logits` [1, V] are those after its prompt."""
         ...
 
     def __call__(self, logits: Tensor, rows: Tensor, count: Tensor) -> Tensor:

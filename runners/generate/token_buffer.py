@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 
-class Chosen:
+class TokenBuffer:
     """Room for `most` steps between two looks."""
 
     def __init__(self, batch_size: int, most: int, device: torch.device) -> None:
@@ -17,7 +17,7 @@ class Chosen:
         self._column = torch.zeros(1, dtype=torch.int64, device=device)  # of `_since` that is next
 
     def first(self, row: int, token: Tensor) -> None:
-        """A row begins."""
+        """A sequence begins."""
         self.last[row], self.count[row] = token.clamp(min=0), 1
 
     def add(self, tokens: Tensor) -> None:

@@ -56,7 +56,8 @@ class GraphDecoder(Decoder):
     look: PositiveInt = 8
     _layers: dict[nn.Module, Callable] = field(init=False)
     _step: Program | None = field(init=False, default=None)
-    _rounds: dict[int, Round] = field(init=False, default_factory=dict)
+    _rounds: dict[int, Round] = field(init=False, default_factory=dict)  # by their number of rows
+    _pool: Any = field(init=False)  # of memory, which all captures share
 
     @classmethod
     def check(cls, shape: Shape, device: torch.device) -> None:
@@ -77,7 +78,7 @@ class GraphDecoder(Decoder):
         """Capture the step while no row is live, so that warming up changes nothing that counts."""
         if self._step is None:
             self._capture_step(warm_up=WARM_UP)
-            self.chosen.restart()
+            self.buffer.restart()
 
     def _capture_step(self, warm_up: int) -> None:
         with forwards(self._layers):

@@ -17,6 +17,8 @@ from .placement import place
 class Witness(Decoder):
     """An eager decoder that shows its logits."""
 
+    logits: Tensor  # [B, V] of the last choice
+
     def choose(self, logits: Tensor, noise: Noise, rows: Tensor, num_chosen: Tensor) -> Tensor:
         self.logits = logits.float()
         return super().choose(logits, noise, rows, num_chosen)
@@ -36,11 +38,11 @@ def compare(engine: Decoder, witness: Witness, position: int, *, steps: int, sta
         for _ in range(steps):
             for decoder in (witness, engine):
                 decoder.advance(1)
-            chosen = engine.chosen.last[:, None]
-            same.append((chosen == witness.chosen.last[:, None]).float().mean().item())
+            chosen = engine.buffer.last[:, None]
+            same.append((chosen == witness.buffer.last[:, None]).float().mean().item())
             gap = witness.logits.amax(-1, keepdim=True) - witness.logits.gather(1, chosen)
             regret = max(regret, (gap / witness.logits.std(-1, keepdim=True)).max().item())
-            witness.chosen.last.copy_(engine.chosen.last)
+            witness.buffer.last.copy_(engine.buffer.last)
             if due := engine.cache.due():
                 for decoder in (witness, engine):
                     decoder.evict(due)

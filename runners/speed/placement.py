@@ -5,7 +5,7 @@ from torch import Tensor
 
 from ...kernels.noise import Noise
 from ..cache import Layer
-from ..generate import Decoder, Request, Row
+from ..generate import Decoder, Request, RunningSequence
 
 
 def place(decoder: Decoder, position: int, stagger: bool) -> None:
@@ -16,7 +16,7 @@ def place(decoder: Decoder, position: int, stagger: bool) -> None:
     cache, policy = decoder.cache, decoder.policy
     rng = torch.Generator(cache.device).manual_seed(decoder.seed)
     interval = policy.budget.interval if policy.evicts else 0
-    decoder.chosen.last.zero_()
+    decoder.buffer.last.zero_()
     for row in range(cache.batch_size):
         cache.admit(row, position, Noise.key(decoder.seed, row, 0))
         clock = cache.clocks[row]
@@ -25,7 +25,8 @@ def place(decoder: Decoder, position: int, stagger: bool) -> None:
         if stagger:
             clock.step(row * interval // cache.batch_size)
         cache.positions[row] = clock.position
-        decoder.rows[row] = Row(request=Request(str(row), 0, [0]), prefill_s=0.0, started=0.0, token_ids=[0])
+        request = Request(str(row), 0, [0])
+        decoder.running[row] = RunningSequence(request=request, prefill_s=0.0, started=0.0, token_ids=[0])
         for index, layer in enumerate(cache.layers):
             fill(layer, row, clock.resident[index], clock.position, rng)
 

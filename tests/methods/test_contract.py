@@ -221,7 +221,7 @@ def test_a_round_asks_nothing_of_the_device(watched):
     meta = replace(view, noise=Noise(keys=view.noise.keys.to("meta")), **fields)
     assert watched.policy.keep(meta).shape == view.live.shape
     if watched.policy.needs.rank:
-        assert watched.policy.place(meta, watched.policy.score(meta)).shape == view.live.shape
+        assert watched.policy.survivor_order(meta, watched.policy.score(meta)).shape == view.live.shape
 
 
 def test_nothing_to_drop_drops_nothing(watched):

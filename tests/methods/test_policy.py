@@ -63,7 +63,7 @@ def test_survivors_line_up_protected_first_then_by_falling_score_then_recent(vie
     policy = Given(scores=(5, 0, 7, -torch.inf, 0, 9, 9, torch.inf, 5, 99, 0), budget=budget(6, recent=2, sinks=2))
     positions = [3, 0, 4, 5, 9, 8, 2, 7, 6, 1, -1]
     view = view_of(policy, torch.zeros(11, 2), positions=positions)
-    place = policy.place(view, policy.score(view))[0, 0].tolist()
+    place = policy.survivor_order(view, policy.score(view))[0, 0].tolist()
     line = [position for _, position in sorted(zip(place, positions, strict=True))]
     assert line == [0, 1, 7, 2, 4, 3, 6, 5, 8, 9, -1]
     assert sorted(place) == list(range(11))

@@ -187,4 +187,4 @@ def test_large_slots_stand_before_the_sample_and_by_their_size(view_of, budget):
     policy = VaSEAttnV(budget=budget(6, sinks=1), smooth=1, n_large=3, sample=False, neighbours=ByRank())
     ranges = torch.tensor([0.0, 1, 8, 1, 9, 1, 0])
     view = view_of(policy, attended((1, 4, 1, 6, 1, 5)), ranges[:, None] * torch.tensor([0, 1]), queries=[[1.0]])
-    assert policy.place(view, policy.score(view))[0, 0].argsort().tolist() == [0, 4, 2, 3, 5, 1, 6]
+    assert policy.survivor_order(view, policy.score(view))[0, 0].argsort().tolist() == [0, 4, 2, 3, 5, 1, 6]

@@ -73,7 +73,7 @@ def test_a_round_is_captured_before_the_first_step_even_if_none_is_due_for_long(
     rounds, step = [], Decoder.round
 
     def round_of(decoder, rows):
-        rounds.append((list(rows), decoder.steps, any(decoder.rows)))
+        rounds.append((list(rows), decoder.steps, any(decoder.running)))
         step(decoder, rows)
 
     monkeypatch.setattr(Decoder, "round", round_of)
