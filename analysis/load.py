@@ -82,7 +82,7 @@ class Runs(list[Run]):
 def outcome(record: Record) -> Record:
     if any(getattr(record, name) is None for name in Repetition._fields):
         record = replace(record, **repetition(record.token_ids, record.completion)._asdict())
-    return replace(record, token_ids=[], completion="", kl=None, nll=None, mass=None, other=None)
+    return replace(record, token_ids=[], completion="", kl=None, nll=None, mass=None, other=None, pieces=None)
 
 
 def load(runs_dir: str | Path) -> Runs:

@@ -9,12 +9,12 @@ from pathlib import Path
 import pandas as pd
 
 from ..runners.record import replace_file
-from . import html, wide
+from . import drift_page, fidelity, html, wide
 from . import narrow as layout
 from .archive import pack
 from .compare import compare
 from .figures import draw_all
-from .load import REPORT, load
+from .load import REPORT, Run, load
 from .pairs import pairs
 from .published import agreement, beside
 from .tables import results
@@ -61,10 +61,19 @@ def parse(argv: Sequence[str] | None) -> Namespace:
 
 
 def report(runs_dir: Path, output: Path) -> None:
+    """Of the runs that decoded freely, and of those whose texts were forced."""
     runs = load(runs_dir)
+    ours, forced = fidelity.free(runs), fidelity.forced(runs)
+    output.mkdir(parents=True, exist_ok=True)
+    if ours:
+        report_accuracy(ours, output)
+    if forced:
+        report_fidelity(forced, output)
+
+
+def report_accuracy(runs: Sequence[Run], output: Path) -> None:
     table = results(runs)
     published = beside(table)
-    output.mkdir(parents=True, exist_ok=True)
     texts = {
         "results.csv": table.to_csv(index=False),
         "pairs.csv": pairs(runs).to_csv(index=False),
@@ -80,6 +89,21 @@ def report(runs_dir: Path, output: Path) -> None:
     if compared := agreement(published):
         print(f"{compared}\n")
     print(f"wrote {page}, and beside it {', '.join(texts)} and {html.FIGURES}/")
+
+
+def report_fidelity(runs: Sequence[Run], output: Path) -> None:
+    table, positions = fidelity.table(runs), fidelity.by_position(runs)
+    texts = {
+        "fidelity.csv": table.to_csv(index=False),
+        "fidelity_pairs.csv": fidelity.pairs(runs).to_csv(index=False),
+        "fidelity_positions.csv": positions.to_csv(index=False),
+        "fidelity.md": drift_page.markdown(table),
+    }
+    for name, text in texts.items():
+        replace_file(output / name, text)
+    page = drift_page.write_page(runs, table, positions, output)
+    print(texts["fidelity.md"])
+    print(f"wrote {page}, and beside it {', '.join(texts)} and {drift_page.TEXTS}/")
 
 
 def benchmarks() -> pd.DataFrame:

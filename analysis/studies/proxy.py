@@ -16,10 +16,13 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 from scipy.stats import rankdata
 
-from ..fidelity import FLOOR, SUMMARIES
+from ...runners.record import DENSE
+from .. import fidelity
 from ..load import Run, load
+from ..panels import Look, house_style, legend, panels
 
 RESAMPLES = 2000
 SEED = 0
@@ -37,7 +40,7 @@ class Side(NamedTuple):
 def drift(texts: pd.DataFrame, summary: str) -> Side:
     table = texts.assign(value=texts[summary] * SIGNS.get(summary, -1))
     if summary in LOGS:
-        table["value"] = -np.log(texts[summary].clip(lower=FLOOR))
+        table["value"] = -np.log(texts[summary].clip(lower=fidelity.FLOOR))
     return side(table)
 
 
@@ -79,7 +82,7 @@ def over_methods(x: np.ndarray, y: np.ndarray, ratios: np.ndarray) -> float:
     return float(np.nanmean(each)) if not np.isnan(each).all() else np.nan
 
 
-def correlation(fidelity: Side, right: Side, measure: Callable[..., float]) -> tuple[float, float, float]:
+def correlation(closeness: Side, right: Side, measure: Callable[..., float]) -> tuple[float, float, float]:
     """With its 95 % interval."""
     methods, ratios = (right.cells.get_level_values(level).to_numpy() for level in ("method", "ratio"))
     places = {method: np.flatnonzero(methods == method) for method in np.unique(methods)}
@@ -89,12 +92,12 @@ def correlation(fidelity: Side, right: Side, measure: Callable[..., float]) -> t
         drawn = rng.choice(list(places), len(places))
         cells = np.concatenate([places[method] for method in drawn])
         means = []
-        for one in (fidelity, right):
+        for one in (closeness, right):
             problems = rng.integers(one.values.shape[1], size=one.values.shape[1])
             means.append(np.nanmean(one.values[cells][:, problems], 1))
         return measure(*means, ratios[cells])
 
-    point = measure(np.nanmean(fidelity.values, 1), np.nanmean(right.values, 1), ratios)
+    point = measure(np.nanmean(closeness.values, 1), np.nanmean(right.values, 1), ratios)
     low, high = np.nanquantile([resampled() for _ in range(RESAMPLES)], [0.025, 0.975])
     return point, float(low), float(high)
 
@@ -102,9 +105,9 @@ def correlation(fidelity: Side, right: Side, measure: Callable[..., float]) -> t
 def proxy(texts: pd.DataFrame, runs: Sequence[Run]) -> pd.DataFrame:
     """A row a task and summary: how well the summary orders methods as accuracy does."""
     rows = []
-    for task, some in texts[texts["method"] != "full"].groupby("task", sort=False):
+    for task, some in texts[texts["method"] != DENSE].groupby("task", sort=False):
         right = accuracy(run for run in runs if run.labels.task == task and not run.labels.is_dense)
-        for summary in SUMMARIES:
+        for summary in fidelity.SUMMARIES:
             ours, theirs = shared(drift(some, summary), right)
             line = {"task": task, "summary": summary, "cells": len(ours.cells)}
             for name, measure in (("cells", over_cells), ("methods", over_methods)):
@@ -114,13 +117,35 @@ def proxy(texts: pd.DataFrame, runs: Sequence[Run]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def scatter(texts: pd.DataFrame, runs: Sequence[Run]) -> Figure:
+    """Accuracy over KL, a point a method and ratio, a panel a task."""
+    compressed, tasks = texts[texts["method"] != DENSE], list(dict.fromkeys(texts["task"]))
+    with house_style():
+        look = Look(compressed["method"])
+        figure, axes = panels(tasks)
+        for axis, task in zip(axes, tasks, strict=True):
+            right = accuracy(run for run in runs if run.labels.task == task and not run.labels.is_dense)
+            ours, theirs = shared(drift(compressed[compressed["task"] == task], "kl"), right)
+            points = pd.DataFrame({"kl": np.exp(-np.nanmean(ours.values, 1)), "right": np.nanmean(theirs.values, 1)})
+            points["method"] = ours.cells.get_level_values("method")
+            for method, some in points.groupby("method"):
+                axis.plot(some["kl"], some["right"], linestyle="none", **look.of[str(method)])
+            axis.set(xscale="log", xlabel="typical KL to dense (nats)", ylabel="pass@1", ylim=(-0.03, 1.03))
+        legend(figure, axes)
+    return figure
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     parser = ArgumentParser(prog="python -m kvarena.analysis.studies.proxy", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("texts", type=Path, metavar="TEXTS.csv.xz", help="a row a text of each forced run")
     parser.add_argument("runs_dir", type=Path, metavar="RUNS_DIR", help="the runs that decoded freely")
     parser.add_argument("--output", type=Path, metavar="FILE.csv", help="write the table there")
+    parser.add_argument("--figure", type=Path, metavar="FILE.png", help="draw accuracy over KL there")
     arguments = parser.parse_args(argv)
-    table = proxy(pd.read_csv(arguments.texts), load(arguments.runs_dir)).round(3)
+    texts, runs = pd.read_csv(arguments.texts), fidelity.free(load(arguments.runs_dir))
+    if arguments.figure:
+        scatter(texts, runs).savefig(arguments.figure)
+    table = proxy(texts, runs).round(3)
     if arguments.output:
         table.to_csv(arguments.output, index=False)
     print(table.to_string(index=False))

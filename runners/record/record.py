@@ -62,6 +62,7 @@ class Record:
     nll: list[float] | None = None  # -log probability of the token: the method's less dense's, nats
     mass: list[float] | None = None  # probability that the method gives to dense's most probable token
     other: list[int] | None = None  # indices at which the two have not the same most probable token
+    pieces: list[str] | None = None  # the token itself
 
     @property
     def key(self) -> tuple[str, int]:

@@ -54,7 +54,7 @@ def judge(
         score_unfinished=grade.score_unfinished,
         **generation.usage._asdict(),
         **repetition(generation.token_ids, completion)._asdict(),
-        **(drift._asdict() if drift else {}),
+        **(drift._asdict() | {"pieces": tokenizer.batch_decode([[i] for i in generation.token_ids])} if drift else {}),
     )
 
 

@@ -1,0 +1,125 @@
+"""fidelity.html: the table of drifts, its figures, and every forced text with its tokens coloured by their KL."""
+
+import shutil
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from ..runners.record import DENSE, Record, replace_file
+from . import fidelity
+from .html import records, script_safe
+from .load import Run
+from .panels import PANEL, Look, house_style, legend, panels
+from .rounds import evictions
+from .setting import settings
+
+TEXTS = "drift"
+FIGURES = {"kl_position": "KL by tokens since the first compression", "kl_bytes": "KL over bytes"}
+
+
+def write_page(runs: Sequence[Run], table: pd.DataFrame, positions: pd.DataFrame, output: Path) -> Path:
+    """The page and what stands beside it; `table` and `positions` as `fidelity` makes them."""
+    folder = output / TEXTS
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    drawn = draw(table, positions, folder)
+    names = {run.name: place for place, run in enumerate(runs)}
+    for run in runs:
+        lines = [f"receive({script_safe(text(record, run))});" for record in run.records()]
+        (folder / f"{names[run.name]}.js").write_text("\n".join(lines), encoding="utf-8")
+    data = {
+        "rows": records(table.assign(place=table["run"].map(names))),
+        "figures": [[f"{TEXTS}/{name}.svg", FIGURES[name]] for name in drawn],
+    }
+    page = files("kvarena.analysis") / "page"
+    html = page.joinpath("fidelity.html").read_text(encoding="utf-8")
+    html = html.replace("/* page.css */", page.joinpath("page.css").read_text(encoding="utf-8"), 1)
+    path = output / "fidelity.html"
+    replace_file(path, html.replace("/* data */", script_safe(data), 1))
+    return path
+
+
+def text(record: Record, run: Run) -> dict[str, Any]:
+    return {
+        "name": f"{record.sample}, draw {record.draw + 1}",
+        "pieces": record.pieces or [],
+        "kl": [float(f"{value:.3g}") for value in record.kl or ()],
+        "other": record.other or [],
+        "evictions": evictions(record, run.config.get("method", {}).get("budget", {})),
+    }
+
+
+def draw(table: pd.DataFrame, positions: pd.DataFrame, folder: Path) -> list[str]:
+    """Write the figures that can be drawn; their names."""
+    drawn = {}
+    with house_style():
+        look = Look(table["method"])
+        if not positions.empty:
+            drawn["kl_position"] = by_position(positions, look)
+        if (table["method"] != DENSE).any():
+            drawn["kl_bytes"] = over_bytes(table, look)
+        for name, figure in drawn.items():
+            figure.savefig(folder / f"{name}.svg", metadata={"Date": None})
+            figure.savefig(folder / f"{name}.png")
+    return list(drawn)
+
+
+def by_position(positions: pd.DataFrame, look: Look) -> Figure:
+    parts = [
+        (f"{title}, {ratio:.3g}x", part) for title, rows in settings(positions) for ratio, part in rows.groupby("ratio")
+    ]
+    figure, axes = panels([title for title, _ in parts])
+    for axis, (_, rows) in zip(axes, parts, strict=True):
+        for method, line in rows.groupby("method"):
+            axis.plot(np.maximum(line["since"], 8), np.maximum(line["kl"], fidelity.FLOOR), **look.of[str(method)])
+        axis.set(xscale="log", yscale="log", xlabel="tokens since the first compression", ylabel="KL (nats)")
+    legend(figure, axes)
+    return figure
+
+
+def over_bytes(table: pd.DataFrame, look: Look) -> Figure:
+    """KL over the cache of a text at its peak; the line across is the floor, dense beside itself."""
+    found = settings(table)
+    figure, axes = panels([title for title, _ in found])
+    for axis, (_, rows) in zip(axes, found, strict=True):
+        for floor in rows[rows["floor"]]["kl_typical"].head(1):
+            axis.axhline(max(floor, fidelity.FLOOR), color="black", linestyle="--", linewidth=1, label=DENSE)
+        for method, points in rows[~rows["floor"].astype(bool)].groupby("method"):
+            spread = [points["kl_typical"] - points["kl_low"], points["kl_high"] - points["kl_typical"]]
+            axis.errorbar(
+                points["resident_bytes"] / 1e6, points["kl_typical"], np.maximum(spread, 0), **look.of[str(method)]
+            )
+        axis.set(yscale="log", xlabel="cache of a text at its peak (MB)", ylabel="typical KL (nats)")
+    width, height = figure.get_size_inches()
+    figure.set_size_inches(max(width, 2 * PANEL[0]), height + 1)  # the legend of one panel is as wide as two
+    legend(figure, axes)
+    return figure
+
+
+def markdown(table: pd.DataFrame) -> str:
+    """For the terminal and for Markdown: a block a setting."""
+    blocks = []
+    for title, rows in settings(table):
+        lines = ["| method | ratio | budget | KL, nats | typical, 95 % | same top-1 | first | NLL | evictions |"]
+        lines.append("| :--- " + "| ---: " * 8 + "|")
+        lines += ["| " + " | ".join(cells(row)) + " |" for row in rows.to_dict("records")]
+        blocks.append(f"## Fidelity: {title}\n\n" + "\n".join(lines))
+    return "\n\n".join(blocks) + "\n"
+
+
+def cells(row: dict[str, Any]) -> list[str]:
+    budget = "" if pd.isna(row["tokens"]) else f"{row['tokens']:.0f}"
+    name = f"`{row['method']}` (floor)" if row["floor"] else f"`{row['method']}`"
+    if pd.isna(row.get("texts")):
+        return [name, f"{row['ratio']:.3g}x", budget, *["-"] * 6]
+    first = "-" if pd.isna(row["first"]) else f"{row['first']:.0f}"
+    return [
+        *(name, f"{row['ratio']:.3g}x", budget, f"{row['kl']:.3g}"),
+        f"{row['kl_typical']:.3g} [{row['kl_low']:.2g}, {row['kl_high']:.2g}]",
+        *(f"{row['same']:.1%}", first, f"{row['nll']:+.3g}", f"{row['evictions']:.1f}"),
+    ]
