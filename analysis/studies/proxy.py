@@ -78,8 +78,8 @@ def over_cells(x: np.ndarray, y: np.ndarray, ratios: np.ndarray) -> float:
 
 def over_methods(x: np.ndarray, y: np.ndarray, ratios: np.ndarray) -> float:
     """Mean over the ratios at which both vary."""
-    each = [spearman(x[ratios == ratio], y[ratios == ratio]) for ratio in np.unique(ratios)]
-    return float(np.nanmean(each)) if not np.isnan(each).all() else np.nan
+    each = np.array([spearman(x[ratios == ratio], y[ratios == ratio]) for ratio in np.unique(ratios)])
+    return float(each[~np.isnan(each)].mean()) if not np.isnan(each).all() else np.nan
 
 
 def correlation(closeness: Side, right: Side, measure: Callable[..., float]) -> tuple[float, float, float]:
@@ -98,7 +98,8 @@ def correlation(closeness: Side, right: Side, measure: Callable[..., float]) -> 
         return measure(*means, ratios[cells])
 
     point = measure(np.nanmean(closeness.values, 1), np.nanmean(right.values, 1), ratios)
-    low, high = np.nanquantile([resampled() for _ in range(RESAMPLES)], [0.025, 0.975])
+    found = [value for value in (resampled() for _ in range(RESAMPLES)) if not np.isnan(value)]
+    low, high = np.quantile(found, [0.025, 0.975]) if found else (np.nan, np.nan)
     return point, float(low), float(high)
 
 

@@ -67,6 +67,8 @@ class Evaluation(Section):
     dry_run: bool
     runs_dir: Text
     output_dir: Text | None
+    reference: Text | None = None  # of kvarena-fidelity, like the next
+    texts: Text | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,127 @@
+import json
+import math
+import re
+
+import numpy as np
+import pytest
+from kvarena.analysis import fidelity
+from kvarena.analysis.load import load
+from kvarena.analysis.report import main
+
+FORCED = {"reference": "runs/dense", "method": {"budget": {"tokens": 128, "interval": 64}}}
+
+
+def text(record, kl, **changed):
+    size = len(kl)
+    drift = {
+        "kl": kl,
+        "nll": [2 * value for value in kl],
+        "mass": [0.5] * size,
+        "other": [1],
+        "pieces": list("abcdefgh")[:size],
+    }
+    return record(
+        **(
+            {"num_tokens": size, "score": None, "note": "forced", "num_evictions": 1, "eviction_steps": [2]}
+            | drift
+            | changed
+        )
+    )
+
+
+@pytest.fixture
+def runs(write, record, tmp_path, dense):
+    """Two methods on two texts, the second method with four times the drift of the first, and the floor."""
+    first, second = [0.0, 0.0, 0.1, 0.3], [0.0, 0.4]
+    for name, times in (("snapkv", 1), ("knorm", 4)):
+        texts = [
+            text(record, [times * v for v in first]),
+            text(record, [times * v for v in second], sample="s1", eviction_steps=[1]),
+        ]
+        write(name, texts, samples=2, config=FORCED, method=name)
+    write(
+        "floor",
+        [text(record, [0.0, 0.001], other=[]), text(record, [0.001, 0.0], sample="s1", other=[])],
+        samples=2,
+        config=FORCED,
+        **dense,
+    )
+    write("free", [record()], samples=1)
+    return load(tmp_path)
+
+
+def test_what_a_text_comes_to(record):
+    found = fidelity.text_drift(text(record, [0.0, 0.0, 0.1, 0.3]))
+    expected = {"kl": 0.1, "kl_worst": 0.3, "kl_end": 0.3, "nll": 0.2, "mass": 0.5, "same": 0.75, "first": 1}
+    assert {name: found[name] for name in expected} == pytest.approx(expected)
+
+
+def test_a_row_a_forced_run(runs):
+    table = fidelity.table(runs).set_index("run")
+    assert list(table.index) == ["floor", "snapkv", "knorm"]
+    assert table["kl"].to_dict() == pytest.approx({"floor": 0.0005, "snapkv": 0.15, "knorm": 0.6})
+    assert table["kl_typical"].to_dict() == pytest.approx(
+        {"floor": 0.0005, "snapkv": math.sqrt(0.02), "knorm": math.sqrt(0.32)}
+    )
+    assert table["floor"].tolist() == [True, False, False]
+    # Student's, of two logs ln 0.1 and ln 0.2: half a width of 12.706 * ln 2 / 2
+    assert table.loc["snapkv", "kl_high"] == pytest.approx(
+        math.sqrt(0.02) * math.exp(12.7062 * math.log(2) / 2), rel=1e-4
+    )
+
+
+def test_two_methods_on_the_same_problems(runs):
+    (pair,) = fidelity.pairs(runs).to_dict("records")
+    assert (pair["a"], pair["b"], pair["common"]) == ("knorm", "snapkv", 2)
+    assert [pair[name] for name in ("times", "low", "high")] == pytest.approx([4, 4, 4])
+
+
+def test_drift_by_tokens_since_the_first_eviction(runs):
+    table = fidelity.by_position(runs)
+    found = {name: rows["kl"].tolist() for name, rows in table.groupby("method")}
+    assert found == {
+        "snapkv": [pytest.approx(0.3)],
+        "knorm": [pytest.approx(1.2)],
+    }  # (0.1 + 0.3) / 2 and 0.4, their mean
+
+
+def test_a_selection_drifts_from_where_it_reads_less(write, record, tmp_path):
+    write(
+        "quest",
+        [text(record, [0.0] * 5, prompt_tokens=126, eviction_steps=[])],
+        samples=1,
+        config=FORCED,
+        evicts=False,
+        selects=True,
+    )
+    (run,) = load(tmp_path)
+    assert fidelity.onset(next(run.records()), run) == 2  # 126 of the prompt and two more are 128
+
+
+def test_a_report_of_both_kinds(runs, tmp_path, capsys):
+    assert main([str(tmp_path)]) == 0
+    shown = capsys.readouterr().out
+    assert "| `full` (floor) | 1x |  | 0.0005 |" in shown
+    assert "`knorm`" not in shown.split("## Fidelity")[0]  # the accuracy of a forced text is none
+    report = tmp_path / "report"
+    assert (report / "index.html").exists()
+    page = (report / "fidelity.html").read_text()
+    rows = json.loads(re.search(r'type="application/json">(.*?)</script>', page, re.DOTALL)[1])["rows"]
+    assert sorted(row["method"] for row in rows) == ["full", "knorm", "snapkv"]
+    place = next(row["place"] for row in rows if row["method"] == "snapkv")
+    lines = (report / f"drift/{place}.js").read_text().splitlines()
+    assert json.loads(lines[0].removeprefix("receive(").removesuffix(");")) == {
+        "name": "s0, draw 1",
+        "pieces": ["a", "b", "c", "d"],
+        "kl": [0.0, 0.0, 0.1, 0.3],
+        "other": [1],
+        "evictions": [2],
+    }
+    assert {path.name for path in (report / "drift").glob("*.svg")} == {"kl_bytes.svg", "kl_position.svg"}
+
+
+def test_nothing_but_forced_texts(write, record, tmp_path, capsys):
+    write("snapkv", [text(record, [0.0, 0.1])], samples=1, config=FORCED)
+    assert main([str(tmp_path)]) == 0
+    assert not (tmp_path / "report/index.html").exists()
+    assert np.isnan(fidelity.table(load(tmp_path))["kl_low"][0])  # of one problem there is no interval
