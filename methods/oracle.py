@@ -2,13 +2,11 @@
 
 A control, of no paper. It reads every key to choose, so it saves nothing; its row shows what the best choice of so
 many tokens is worth. A KV head reads one set, that of the largest probability summed over its group; with
-`per_query_head` every query head has a set of its own, and a KV head reads up to G times the budget. Logits are scaled
-by 1/sqrt(D), as in every model tested here.
+`per_query_head` every query head has a set of its own, and a KV head reads up to G times the budget.
 
 B rows, H KV heads, G query heads per KV head, N slots, D head dim, S slots read.
 """
 
-import math
 from dataclasses import dataclass, field
 
 import torch
@@ -23,7 +21,7 @@ class Oracle(Selection):
     per_query_head: bool = False
 
     def read(self, query: Tensor, view: LayerView) -> Tensor:
-        logits = query.float() @ view.keys.float().mT / math.sqrt(query.shape[-1])
+        logits = query.float() @ view.keys.float().mT * view.scale
         share = logits.masked_fill(~view.live[:, :, None], torch.finfo(logits.dtype).min).softmax(-1)
         live = view.live[:, :, None].expand_as(share)
         if not self.per_query_head:

@@ -48,6 +48,12 @@ class LayerView:
     page_min: Tensor  # [B, H, P, D], empty unless needed
     page_max: Tensor
     noise: Noise
+    scaling: float | None = None  # as the model calls it; None: 1/sqrt(D)
+
+    @property
+    def scale(self) -> float:
+        """By which the model multiplies its logits before the softmax."""
+        return self.keys.shape[-1] ** -0.5 if self.scaling is None else self.scaling
 
     @property
     def num_live(self) -> Tensor:

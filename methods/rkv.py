@@ -15,7 +15,6 @@ throughout (bfloat16 leaves about 42 levels of redundancy at 4,096 tokens), mean
 B rows, H KV heads, G query heads per KV head, N slots, W window, D head dim.
 """
 
-import math
 from dataclasses import dataclass, field
 from functools import reduce
 
@@ -69,9 +68,9 @@ class RKV(RKVVaSE):
         return Needs(queries=self.window, rank=self.neighbours.rank)
 
     def importance(self, view: LayerView) -> Tensor:
-        scale, keys = 1 / math.sqrt(view.keys.shape[-1]), view.keys.float().mT
+        keys = view.keys.float().mT
         # a group's query heads one by one: no [Hq, W, N] tensor
-        logits = reduce(torch.maximum, (queries.float() * scale @ keys for queries in view.queries.unbind(2)))
+        logits = reduce(torch.maximum, (queries.float() * view.scale @ keys for queries in view.queries.unbind(2)))
         attention = logits.masked_fill(~view.candidates[:, :, None], -torch.inf).softmax(-1).mean(2)
         return highest_neighbour(attention, view, self.neighbours.order(view), self.smooth)
 

@@ -24,7 +24,7 @@ def window_attention(view: LayerView) -> Tensor:
 
 def mean_softmax(view: LayerView, support: Tensor) -> Tensor:
     """[B, H, N] float32: softmax of the kept queries over `support` [B, H, 1 or W, N], mean over window and group."""
-    return score.mean_softmax(view.queries, view.keys, support)
+    return score.mean_softmax(view.queries, view.keys, support, view.scale)
 
 
 def smooth(score: Tensor, view: LayerView, order: Tensor, width: int) -> Tensor:

@@ -12,16 +12,17 @@ from . import reference
 __all__ = ["leverage", "mean_cosine", "mean_softmax", "value_range"]
 
 
-def mean_softmax(queries: Tensor, keys: Tensor, support: Tensor) -> Tensor:
+def mean_softmax(queries: Tensor, keys: Tensor, support: Tensor, scale: float | None = None) -> Tensor:
     """[B, H, N] float32: attention of queries [B, H, G, W, D] to keys [B, H, N, D], mean over window and group.
 
-    The softmax runs over `support` [B, H, 1 or W, N] bool, not empty for any query of a row that matters.
+    The softmax of logits times `scale` (None: 1/sqrt(D)) runs over `support` [B, H, 1 or W, N] bool, not empty for any
+    query of a row that matters.
     """
     if keys.is_cuda:
         from . import kernel
 
-        return kernel.mean_softmax(queries, keys, support)
-    return reference.mean_softmax(queries, keys, support)
+        return kernel.mean_softmax(queries, keys, support, scale)
+    return reference.mean_softmax(queries, keys, support, scale)
 
 
 def mean_cosine(keys: Tensor, support: Tensor) -> Tensor:

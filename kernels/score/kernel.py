@@ -6,8 +6,6 @@ Sums over slots run in a fixed order, so a row's result depends neither on its n
 B rows, H KV heads, G query heads per KV head, N slots, W window, D head dim, R rank of a projection, C splits.
 """
 
-import math
-
 import torch
 import triton
 import triton.language as tl
@@ -23,7 +21,7 @@ SPLIT = 256  # slots whose unit vectors one program sums
 JOINED = 16  # splits at a time
 
 
-def mean_softmax(queries: Tensor, keys: Tensor, support: Tensor) -> Tensor:
+def mean_softmax(queries: Tensor, keys: Tensor, support: Tensor, scale: float | None = None) -> Tensor:
     """Two passes over the keys: the norm of each query's softmax, then every slot's share, summed over queries."""
     rows, heads, groups, window, dim = queries.shape
     slots, num_queries = keys.shape[2], groups * window
@@ -31,7 +29,7 @@ def mean_softmax(queries: Tensor, keys: Tensor, support: Tensor) -> Tensor:
     queries, keys, support = queries.contiguous(), keys.contiguous(), support.contiguous()
     lse = torch.empty(rows, heads, num_queries, dtype=torch.float32, device=keys.device)
     score = torch.empty(rows, heads, slots, dtype=torch.float32, device=keys.device)
-    sizes = dict(QUERIES=num_queries, WINDOW=support.shape[2], SCALE=1 / math.sqrt(dim), DIM=dim)
+    sizes = dict(QUERIES=num_queries, WINDOW=support.shape[2], SCALE=dim**-0.5 if scale is None else scale, DIM=dim)
     first, second = (FIRST, SECOND) if keys.element_size() * dim <= 256 else (NARROW, NARROW)
     norms[triton.cdiv(num_queries, first["TILE"]), heads, rows](queries, keys, support, lse, slots, **sizes, **first)
     blocks = triton.cdiv(slots, second["BLOCK"])

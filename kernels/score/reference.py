@@ -3,19 +3,17 @@
 B rows, H KV heads, G query heads per KV head, N slots, W window, D head dim.
 """
 
-import math
-
 import torch
 from torch import Tensor
 
 
-def mean_softmax(queries: Tensor, keys: Tensor, support: Tensor) -> Tensor:
-    scale = 1 / math.sqrt(keys.shape[-1])
+def mean_softmax(queries: Tensor, keys: Tensor, support: Tensor, scale: float | None = None) -> Tensor:
+    factor = keys.shape[-1] ** -0.5 if scale is None else scale
     score = torch.zeros(keys.shape[:3], dtype=torch.float32, device=keys.device)
     keys = keys.float().mT
     # a group's query heads one by one: no [Hq, W, N] tensor
     for own in queries.unbind(2):
-        logits = (own.float() * scale @ keys).masked_fill_(~support, -torch.inf)
+        logits = (own.float() * factor @ keys).masked_fill_(~support, -torch.inf)
         score += logits.softmax(-1).mean(2)
     return score / queries.shape[2]
 

@@ -43,6 +43,7 @@ class KVCache:
     dtype: torch.dtype
     device: torch.device
     attention: Attention = field(default_factory=Own)
+    scales: Sequence[float] | None = None  # [L] of the model's logits; None: 1/sqrt(D)
     layers: list[Layer] = field(init=False)
     clocks: list[Clock | None] = field(init=False)  # None: idle
     ahead: int = field(init=False, default=1)  # steps that may be taken before the clocks follow
@@ -57,6 +58,8 @@ class KVCache:
             Room.of(self.shape, self.policy.needs, self._slots(layer, first)) for layer in range(self.shape.layers)
         ]
         self.layers = [Layer.empty(room, self.batch_size, self.dtype, self.device) for room in rooms]
+        for layer, scale in zip(self.layers, self.scales or [], strict=False):
+            layer.scaling = scale
         self.clocks = [None] * self.batch_size
         self.positions = torch.zeros(self.batch_size, dtype=torch.int64, device=self.device)
         self.active = torch.zeros(self.batch_size, dtype=torch.int32, device=self.device)

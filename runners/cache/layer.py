@@ -7,7 +7,7 @@ B rows, L layers, H KV heads, G query heads per KV head, N slots, W window, P pa
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, NamedTuple, get_type_hints
 
 import torch
@@ -68,6 +68,7 @@ class Layer:
     ]
     page_min: Annotated[Tensor, Column(lambda room: (room.pages, room.shape.dim), by_slot=False)]  # [B, H, P, D]
     page_max: Annotated[Tensor, Column(lambda room: (room.pages, room.shape.dim), by_slot=False)]  # [B, H, P, D]
+    scaling: float | None = field(init=False, default=None)  # of the model's logits; None: 1/sqrt(D)
 
     @classmethod
     def empty(cls, room: Room, batch_size: int, dtype: torch.dtype, device: torch.device) -> "Layer":

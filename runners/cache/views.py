@@ -37,6 +37,7 @@ def view_of(layer: Layer, index: int, policy: Policy, facts: RoundFacts) -> Laye
         queries=layer.newest_queries(at, facts.position),
         constants=policy.constants(keys, columns["values"]),
         noise=facts.noise,
+        scaling=layer.scaling,
         **columns,
     )
 
@@ -65,7 +66,7 @@ class Reading(LayerView):
         position: Tensor,
         noise: Noise,
     ) -> None:
-        own = dict(memory=memory, policy=policy, lengths=lengths, position=position)
+        own = dict(memory=memory, scaling=memory.scaling, policy=policy, lengths=lengths, position=position)
         columns = {name: getattr(memory, name) for name in IN_PLACE}
         vars(self).update(own, layer=layer, num_layers=num_layers, noise=noise, **columns)
 
