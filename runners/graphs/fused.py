@@ -1,8 +1,8 @@
 """A decoder layer for one token a row in few launches: projections of one input are one product.
 
 Weights are joined in place, and a model keeps its modules and their order of calls, for prompts: the first projection
-of a group computes all of them, the others hand out what is waiting. A family that `model.py` does not name as one of
-plain layers keeps its own code for single tokens too.
+of a group computes all of them, the others hand out what is waiting. A family that `model/seam.py` does not name as one
+of plain layers keeps its own code for single tokens too.
 
 B rows, E hidden size, D head dim.
 """

@@ -7,7 +7,7 @@ from typing import cast
 
 from ...tasks.task import Sample, Task
 from ..generate import Request
-from ..model import Checkpoint, Tokenizer
+from ..model import Checkpoint, Tokenizer, positions_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,14 +19,14 @@ class Prompts:
     def requests(self, samples: Sequence[Sample], num_draws: int, tokenizer: Tokenizer) -> list[Request]:
         """Every sample and draw; what the model cannot read is refused."""
         config = self.checkpoint.config().get_text_config()
-        limit = config.max_position_embeddings
+        limit = positions_of(config)
         requests = []
         for sample in samples:
             ids = sample.prompt_ids or self._templated(sample, tokenizer)
             said = sample.completions or [()] * num_draws
             self._refuse_foreign(max(chain(ids, *said)), config.vocab_size)
             longest = max(map(len, said)) or self.max_tokens
-            if len(ids) + longest > limit:
+            if limit is not None and len(ids) + longest > limit:
                 raise ValueError(
                     f"sample {sample.id}: prompt of {len(ids)} tokens and a completion of {longest} exceed the {limit} "
                     f"positions of model {self.checkpoint.name}: lower max_tokens"

@@ -3,9 +3,9 @@ import torch
 from kvarena.methods.full import Full
 from kvarena.runners.cache import Shape
 from kvarena.runners.generate import Decoder, Request
-from kvarena.runners.model import ATTENTION, Checkpoint, eos_ids, own_attention, shape_of
+from kvarena.runners.model import ATTENTION, eos_ids, own_attention, shape_of
 from kvarena.runners.sampler import Greedy
-from transformers import LlamaConfig, MistralConfig, Qwen2Config, Qwen3Config
+from transformers import LlamaConfig, MistralConfig, Qwen2Config, Qwen3Config, RwkvConfig
 
 
 @pytest.mark.parametrize("family", ["qwen3", "qwen2", "llama"])
@@ -78,23 +78,6 @@ def test_a_model_without_eos_is_refused(model, monkeypatch):
         eos_ids(model)
 
 
-def test_a_checkpoint_on_disk_is_read_as_it_was_written(model, tmp_path):
-    model.save_pretrained(tmp_path)
-    checkpoint = Checkpoint(name="tiny", path=str(tmp_path), dtype="float32")
-    assert checkpoint.config().num_hidden_layers == 3
-    loaded = checkpoint.load(torch.device("cpu"))
-    assert not loaded.training
-    for one, other in zip(loaded.parameters(), model.parameters(), strict=True):
-        assert torch.equal(one, other)
-    half = Checkpoint(name="tiny", path=str(tmp_path)).load(torch.device("cpu"))
-    assert next(half.parameters()).dtype == torch.bfloat16
-
-
-def test_a_missing_folder_is_named(tmp_path):
-    with pytest.raises(ValueError, match="no such folder"):
-        Checkpoint(name="tiny", path=str(tmp_path / "missing")).config()
-
-
-def test_an_unknown_dtype_is_refused():
-    with pytest.raises(ValueError, match=r"model\.dtype=int8"):
-        Checkpoint(name="tiny", dtype="int8")
+def test_a_config_without_heads_is_refused():
+    with pytest.raises(ValueError, match="model rwkv has no attention heads alike in each layer"):
+        shape_of(RwkvConfig())

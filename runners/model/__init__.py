@@ -1,0 +1,43 @@
+"""The seam to transformers: the only place that touches it.
+
+`Checkpoint` reads a model, `own_attention` lets it attend through our cache inside, `forward` is one call of it;
+`transformers_logits` are those of the model as it came. `shape_of`, `positions_of` and `eos_ids` say what its configs
+say.
+"""
+
+from .checkpoint import DTYPES, Checkpoint, Tokenizer
+from .configs import Config, eos_ids, positions_of, shape_of
+from .seam import (
+    ATTENTION,
+    PLAIN_LAYERS,
+    Attends,
+    Model,
+    forward,
+    output_projection,
+    own_attention,
+    plain_tokens,
+    random_model,
+    transformers_logits,
+    transformers_steps,
+)
+
+__all__ = [
+    "ATTENTION",
+    "DTYPES",
+    "PLAIN_LAYERS",
+    "Attends",
+    "Checkpoint",
+    "Config",
+    "Model",
+    "Tokenizer",
+    "eos_ids",
+    "forward",
+    "output_projection",
+    "own_attention",
+    "plain_tokens",
+    "positions_of",
+    "random_model",
+    "shape_of",
+    "transformers_logits",
+    "transformers_steps",
+]

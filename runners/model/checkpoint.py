@@ -1,0 +1,114 @@
+"""A model in a folder or on the hub."""
+
+import pickle
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import torch
+from huggingface_hub.errors import StrictDataclassError
+from safetensors import SafetensorError, safe_open
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+from transformers import PretrainedConfig as Config
+from transformers import PreTrainedModel as Model
+from transformers import PreTrainedTokenizerBase as Tokenizer
+
+from ..cache import memory
+from .quiet import quiet
+
+HUB_ID = re.compile(r"[\w][\w.-]*(/[\w.-]+)?")
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+SHOWN = 3  # tensors that a refusal names
+# what broken or foreign files end in
+UNREADABLE = (
+    OSError,
+    KeyError,
+    ValueError,
+    RuntimeError,
+    AttributeError,
+    EOFError,
+    SafetensorError,
+    StrictDataclassError,
+    pickle.UnpicklingError,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """A model on disk or on the hub; `path` null: the one that ships as kvarena/models/<name>."""
+
+    name: str
+    path: str | None = None
+    dtype: str = "bfloat16"
+    revision: str | None = None  # of the hub
+
+    def __post_init__(self) -> None:
+        if self.dtype not in DTYPES:
+            raise ValueError(f"model.dtype={self.dtype}: use one of {', '.join(DTYPES)}")
+
+    @property
+    def source(self) -> str:
+        return self.path or str(resources.files("kvarena.models") / self.name)
+
+    def config(self) -> Config:
+        """Read before the weights, so that a wrong path costs nothing."""
+        return self._read(AutoConfig)
+
+    def tokenizer(self) -> Tokenizer:
+        tokenizer = self._read(AutoTokenizer)
+        if set(tokenizer.get_vocab()) <= set(tokenizer.all_special_tokens):  # a class without its files has no words
+            raise ValueError(
+                f"model.path={self.source}: no tokenizer there, put the files of the model's own beside it"
+            )
+        return tokenizer
+
+    def load(self, device: torch.device) -> Model:
+        """The model on a device, of whose tensors each is as the files have it."""
+        with quiet():
+            model, info = self._read(
+                AutoModelForCausalLM,
+                dtype=DTYPES[self.dtype],
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,
+            )
+        if wrong := tensors_in_doubt(info):
+            raise ValueError(f"model.path={self.source}: the weights are not those of its config.json, {wrong}")
+        return model.to(device).eval()
+
+    def _read(self, auto: type, **options: Any) -> Any:
+        if not HUB_ID.fullmatch(self.source) and not Path(self.source).is_dir():
+            raise ValueError(f"model.path={self.source}: no such folder")
+        try:
+            return auto.from_pretrained(self.source, revision=self.revision, **options)
+        except UNREADABLE as error:
+            if memory.shortage(error):
+                raise
+            reason = " ".join(str(error).split()) or type(error).__name__
+            where = "cannot be read" if Path(self.source).is_dir() else "neither a model folder nor on the hub"
+            raise ValueError(f"model.path={self.source}: {where} ({torn(Path(self.source)) or reason})") from error
+
+
+def torn(folder: Path) -> str | None:
+    """The first file of weights below a folder that is not whole."""
+    for file in sorted(folder.glob("*.safetensors")):
+        try:
+            with safe_open(file, "pt"):
+                pass
+        except SafetensorError as error:
+            return f"{file.name} is not whole: {error}"
+    return None
+
+
+def tensors_in_doubt(info: Mapping[str, Any]) -> str:
+    """The first tensors that the files and the model do not agree on; empty: they agree on all."""
+    shapes = {f"{name} {list(there)} instead of {list(here)}" for name, there, here in info["mismatched_keys"]}
+    kinds = {"missing": info["missing_keys"], "unexpected": info["unexpected_keys"], "misshapen": shapes}
+    return "; ".join(f"{kind}: {first(names)}" for kind, names in kinds.items() if names)
+
+
+def first(names: Collection[str]) -> str:
+    shown = ", ".join(sorted(names)[:SHOWN])
+    return f"{shown} and {len(names) - SHOWN} more" if len(names) > SHOWN else shown
