@@ -6,6 +6,7 @@ does not depend on its neighbours. A request waits until a row is idle, then run
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,11 +17,13 @@ from torch import Tensor
 from ...kernels import attend
 from ...kernels.noise import Noise
 from ...methods.policy import Policy
+from ...methods.settings import fit
 from ..attention import Attention, Own
 from ..cache import KVCache, Shape, Trace
 from ..model import Model, eos_ids, forward, own_attention, shape_of
 from ..sampler import Sampler
 from .prefill import prefill
+from .probe import Probe
 from .request import Generation, Request, RunningSequence
 from .teacher import Teacher
 from .token_buffer import TokenBuffer
@@ -33,7 +36,7 @@ class Decoder:
     model: Model
     policy: Policy
     sampler: Sampler
-    max_tokens: int
+    max_tokens: PositiveInt
     longest_prompt: int
     batch_size: PositiveInt
     seed: int = 0
@@ -58,10 +61,20 @@ class Decoder:
         attend.check(shape.dim, device)
 
     def __post_init__(self) -> None:
+        for name in ("max_tokens", "batch_size", "look"):
+            setattr(self, name, fit(name, getattr(self, name), PositiveInt))
         self.tracing = Trace(output_dir=self.output_dir, num_rows=self.trace)
         self.device, shape = self.model.device, shape_of(self.model.config)
         self.check(shape, self.device)
         self.attention.check(self.policy, self.model.dtype, self.device)
+        probe = Probe(
+            model=self.model,
+            shape=shape,
+            batch_size=self.batch_size,
+            longest=self.longest_prompt + self.max_tokens,
+            attention=self.attention,
+        )
+        self.fit_layers()
         self.running = [None] * self.batch_size
         self.ends = eos_ids(self.model)
         self.eos = torch.tensor(sorted(self.ends), device=self.device)
@@ -76,7 +89,15 @@ class Decoder:
             dtype=self.model.dtype,
             device=self.device,
             attention=self.attention,
+            scales=probe.scales(self.single_tokens),
         )
+
+    def fit_layers(self) -> None:
+        """Change the model's layers as the engine needs them."""
+
+    def single_tokens(self) -> AbstractContextManager[None]:
+        """The model takes single tokens inside as the engine's steps do."""
+        return nullcontext()
 
     @torch.inference_mode()
     def run(self, requests: Iterable[Request]) -> Iterator[Generation]:
@@ -158,9 +179,9 @@ class Decoder:
         self.cache.advance((token >= 0) & (token[:, None] != self.eos).all(-1))
 
     def choose(self, logits: Tensor, noise: Noise, rows: Tensor, num_chosen: Tensor) -> Tensor:
-        """Next tokens [R] of `rows` [R] with logits [R, V]; -1 where these are not finite."""
+        """Next tokens [R] of `rows` [R] with logits [R, V]; -1 where one is NaN, or none is finite."""
         token = self.teacher(logits, rows, num_chosen) if self.teacher else self.sampler(logits, noise, num_chosen)
-        return token.masked_fill(~logits.sum(-1, dtype=torch.float32).isfinite(), -1)
+        return token.masked_fill(~logits.amax(-1).isfinite(), -1)
 
     def lengths(self) -> list[int]:
         """Tokens so far of each running sequence."""

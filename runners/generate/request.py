@@ -24,6 +24,13 @@ class Request(NamedTuple):
         if not 0 < (length := len(self.prompt)) <= longest:
             raise ValueError(f"sample {self.sample}: prompt of {length} tokens, not 1 to {longest}")
 
+    def check_positions(self, max_tokens: int, positions: int | None) -> None:
+        if positions is not None and len(self.prompt) + max_tokens > positions:
+            raise ValueError(
+                f"sample {self.sample}: prompt of {len(self.prompt)} tokens and max_tokens={max_tokens} "
+                f"exceed the {positions} positions of the model: lower max_tokens"
+            )
+
 
 class Generation(NamedTuple):
     sample: str

@@ -6,7 +6,7 @@ A step is captured before the first prompt, and again where a dense layer has mo
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -67,12 +67,17 @@ class GraphDecoder(Decoder):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        self._pool = torch.cuda.graph_pool_handle()
+
+    def fit_layers(self) -> None:
         fuse(self.model)
         self._layers = {
             layer: FusedLayer.of(layer) or torch.compile(layer.forward, dynamic=False)
             for layer in self.model.model.layers
         }
-        self._pool = torch.cuda.graph_pool_handle()
+
+    def single_tokens(self) -> AbstractContextManager[None]:
+        return forwards(self._layers)
 
     def prepare(self) -> None:
         """Capture the step while no row is live, so that warming up changes nothing that counts."""
@@ -81,7 +86,7 @@ class GraphDecoder(Decoder):
             self.buffer.restart()
 
     def _capture_step(self, warm_up: int) -> None:
-        with forwards(self._layers):
+        with self.single_tokens():
             self._step = Program(super().step, self._pool, warm_up)
 
     def moved(self) -> None:

@@ -92,8 +92,9 @@ def test_the_decoder_attends_by_what_it_was_given(model):
             called.append(query.shape)
             return super().__call__(query, *rest, **options)
 
-    prompt = Request("a", 0, [1, 2, 3])
-    (watched,) = decoder(model, Watched()).run([prompt])
+    prompt, run = Request("a", 0, [1, 2, 3]), decoder(model, Watched())
+    called.clear()  # of the probe
+    (watched,) = run.run([prompt])
     (own,) = decoder(model, Own()).run([prompt])
     assert called == [(2, 2, 2, 16)] * 3 * 7
     assert watched.token_ids == own.token_ids

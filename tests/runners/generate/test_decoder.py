@@ -73,6 +73,60 @@ def test_an_empty_prompt_is_refused(model, tokenizer):
         generate(model, tokenizer, ["t1", ""], Full(), max_tokens=5)
 
 
+@pytest.mark.parametrize(
+    ("asked", "named"),
+    [
+        ({"max_tokens": 0}, "max_tokens=0: use "),
+        ({"max_tokens": -1}, "max_tokens=-1"),
+        ({"max_tokens": 2.5}, r"max_tokens=2\.5"),
+        ({"max_tokens": True}, "max_tokens=true"),
+        ({"max_tokens": None}, "max_tokens=null"),
+        ({"batch_size": 0}, "batch_size=0"),
+        ({"prompts": "t1 t2"}, "prompts='t1 t2': one str, give a list of them"),
+        ({"max_tokens": 511}, "sample 0: prompt of 2 tokens and max_tokens=511 exceed the 512 positions of the model"),
+    ],
+    ids=lambda value: "-".join(f"{k}{v}" for k, v in value.items()) if isinstance(value, dict) else "",
+)
+def test_what_cannot_be_decoded_is_refused(model, tokenizer, asked, named):
+    with pytest.raises(ValueError, match=named):
+        generate(model, tokenizer, **({"prompts": ["t1 t2"], "policy": Full(), "max_tokens": 5} | asked))
+
+
+def test_a_prompt_may_fill_the_positions_of_the_model(model, tokenizer):
+    (done,) = generate(model, tokenizer, ["t1 " * 510], Full(), max_tokens=2)
+    assert done.stop == "length"
+
+
+def test_ruled_out_tokens_are_not_chosen_and_stop_no_row(tiny_model, tokenizer):
+    model = tiny_model()
+    for worst in (-torch.inf, torch.finfo(torch.float32).min):
+        hook = model.lm_head.register_forward_hook(
+            lambda module, inputs, output, worst=worst: output.index_fill(-1, torch.arange(2, 60), worst)
+        )
+        (done,) = generate(model, tokenizer, ["t1 t2 t3"], Full(), max_tokens=12)
+        (drawn,) = generate(model, tokenizer, ["t1 t2 t3"], Full(), max_tokens=12, sampler=Sampling(temperature=3.0))
+        assert done.token_ids == greedy_of(model, [1, 2, 3], 12)
+        assert (done.stop, drawn.stop) == ("length", "length")
+        assert set(drawn.token_ids) <= {0, 1, 60, 61, 62, 63}
+        hook.remove()
+
+
+@pytest.mark.parametrize("broken", [torch.nan, torch.inf, -torch.inf], ids=str)
+def test_a_row_ends_where_no_choice_is_left(tiny_model, tokenizer, broken):
+    model = tiny_model()
+    everywhere = slice(None) if broken == -torch.inf else slice(5, 6)
+
+    def hook(module, inputs, output):
+        output[..., everywhere] = broken
+        return output
+
+    run = model.lm_head.register_forward_hook
+    decoder = Decoder(model=model, policy=Full(), sampler=Greedy(), max_tokens=5, longest_prompt=3, batch_size=1)
+    run(hook)
+    (done,) = decoder.run([Request("a", 0, [1, 2, 3])])
+    assert (done.token_ids, done.stop) == ([], "error")
+
+
 def test_one_token_needs_no_step(decoder):
     run = decoder(max_tokens=1)
     (done,) = run.run([Request("a", 0, [1, 2, 3])])
