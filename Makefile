@@ -1,4 +1,4 @@
-# make quickstart: the whole study on a laptop. make test: the test suite.
+# make quickstart: the whole study on a laptop. make real: real weights, 93 MB. make test: the test suite.
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 
@@ -6,7 +6,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: quickstart test lint clean
+.PHONY: quickstart real test lint clean
 
 $(VENV)/installed: pyproject.toml requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit("kvarena needs Python 3.11 or newer: make PYTHON=...") if sys.version_info < (3, 11) else 0'
@@ -24,6 +24,10 @@ quickstart: $(VENV)/installed
 	$(BIN)/kvarena experiment=quickstart; \
 	$(BIN)/kvarena-report runs/quickstart; \
 	echo "run: $$(($$(date +%s) - start)) s"
+
+real: $(VENV)/installed
+	@$(BIN)/pip install --quiet --constraint requirements.txt --editable '.[gguf]'
+	@BIN=$(BIN) scripts/real.sh
 
 test: $(VENV)/developed
 	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses=2

