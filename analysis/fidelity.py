@@ -25,7 +25,7 @@ SUMMARIES = ("kl", "kl_worst", "kl_end", "nll", "mass", "same")
 COLUMNS = (
     *(*SETTING, "method", "ratio", "tokens", "texts", "kl", "kl_typical", "kl_low", "kl_high"),
     *("kl_worst", "kl_end", "nll", "mass", "same", "first", "evictions", "peak_slots", "tokens_read"),
-    *("resident_bytes", "floor", "run"),
+    *("resident_bytes", "floor", "run", "device", "versions", "commit"),
 )
 
 
@@ -96,6 +96,10 @@ def row(run: Run) -> dict[str, Any]:
     return {
         **label(run),
         **means,
+        **{name: run.header.get(name) for name in ("device", "commit")},
+        "versions": " ".join(
+            f"{name} {version}" for name, version in run.header.get("versions", {}).items() if version
+        ),
         "texts": len(texts),
         "kl_typical": value.value,
         "kl_low": value.low,

@@ -149,6 +149,7 @@ class Shell:
         programs = {
             "kvarena": self.kvarena,
             "kvarena-benchmark": self.benchmark,
+            "kvarena-fidelity": self.fidelity,
             "kvarena-report": lambda arguments: self.main(report.main, arguments),
             "kvarena-grade": lambda arguments: self.main(grade.main, arguments),
             "python": self.python,
@@ -166,6 +167,9 @@ class Shell:
 
     def kvarena(self, arguments: list[str]) -> None:
         self.main(evaluate.main, shortened(arguments, self.standin), "kvarena")
+
+    def fidelity(self, arguments: list[str]) -> None:
+        self.main(evaluate.main_fidelity, shortened(arguments, self.standin), "kvarena-fidelity")
 
     def benchmark(self, arguments: list[str]) -> None:
         self.main(benchmark.main, changed(arguments, SHORT_BENCHMARK), "kvarena-benchmark")
