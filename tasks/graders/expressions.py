@@ -7,6 +7,7 @@ no magnitude is lost. Inequalities in one variable are the sets that they descri
 import re
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import lru_cache
 from itertools import product
 from typing import Any
 
@@ -78,13 +79,17 @@ def _read(text: str, other: str) -> Value | None:
         text = (re.findall("[A-Za-z]", letters[1]) or ["x"])[0] + text
     # a letter in both cases is two variables
     cased = any(letter.isupper() and letter.lower() in side for side in letters for letter in side)
+    return _parse(OR.sub(",", AND.sub(",", text)), cased)
+
+
+@lru_cache(maxsize=1024)  # a target is compared with many answers
+def _parse(text: str, cased: bool) -> Value | None:
     config = ConversionConfig(interpret_as_mixed_fractions=False, lowercase_symbols=not cased)
-    text = OR.sub(",", AND.sub(",", text))
     try:
         value: Value = latex2sympy(text, is_real=True, normalization_config=None, conversion_config=config)
+        return value.xreplace({IMAGINARY: I}) if IMAGINARY in value.free_symbols else value
     except Exception:  # the parser raises what it likes
         return None
-    return value.xreplace({IMAGINARY: I}) if IMAGINARY in value.free_symbols else value
 
 
 def _compare(gold: Value, given: Value, places: int = PLACES) -> bool:
@@ -124,7 +129,7 @@ def _set(value: Value) -> Value:
     if isinstance(value, Eq) and isinstance(value.rhs, Set):
         return value.rhs
     if _orders(value) and len(value.free_symbols) == 1:
-        with suppress(NotImplementedError):
+        with suppress(NotImplementedError, TypeError):  # none that sympy can give
             return value.as_set()
     return value
 

@@ -73,6 +73,27 @@ def test_functions_are_called(grade):
     assert grade("def other(): pass", PAIRS).note.startswith("test 1 of 2: exit code 1: AttributeError")
 
 
+def test_a_program_in_a_list_is_no_deeper(grade, sandbox):
+    completion = "1. So:\n\n    ```python\n    n = int(input())\n    print(2 * n)\n    ```\n"
+    assert CodeGrader(sandbox=sandbox)(completion, "", DOUBLE).score == 1.0
+
+
+def test_results_are_compared_as_the_release_compares(grade):
+    assert grade("import numpy as np\ndef shift(a, b): return [np.int64(v + b) for v in a]", PAIRS).score == 1.0
+    assert grade("def shift(a, b): return tuple(float(v + b) for v in a)", PAIRS).score == 1.0
+    nested = problem([("1", "[[1, 2]]")], [], function="f")
+    assert grade("def f(a): return [[1, 2]]", nested).score == 1.0
+    assert grade("def f(a): return [(1, 2)]", nested).note == "test 1 of 1: wrong result"
+    long = problem([("5000", "1" + "0" * 5000)], [], function="f")
+    assert grade("def f(n): return 10**n", long).score == 1.0
+    assert grade("def f(n): return 10**n + 1", long).note == "test 1 of 1: wrong result"
+
+
+def test_a_program_may_print_as_many_digits_as_in_the_release(grade):
+    long = problem([("5000\n", "1" + "0" * 5000)], [])
+    assert grade("print(10 ** int(input()))", long).score == 1.0
+
+
 @pytest.mark.parametrize(
     ("program", "note"),
     [
@@ -159,6 +180,10 @@ def test_without_bubblewrap_rows_stay_ungraded_and_nothing_runs(monkeypatch, tmp
         ("", "0", False),
         ("nan", "nan", True),
         ("a  b", "a b", False),
+        ("a\u2028b", "a\u2028b", True),
+        ("a\u2028b", "a\nb", False),
+        ("1\x0c2", "1\n2", False),
+        ("1\r\n2\r\n", "1\n2", True),
     ],
 )
 def test_same_output(output, expected, same):

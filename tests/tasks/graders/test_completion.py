@@ -11,6 +11,7 @@ from kvarena.tasks.graders.completion import after_thought, last_box, last_progr
         ("a</think>b</think>c", "c"),
         ("no thought ends here", "no thought ends here"),
         ("<think>a</think>", ""),
+        ("<think>a", ""),
         ("", ""),
     ],
 )
@@ -68,6 +69,19 @@ def test_a_megabyte_is_read_in_a_moment(text, expected):
         ("```\nopen\n```python\na\n```\n", "a\n"),
         ("```python\n```\n", ""),
         ("x = 1", ""),
+        ("```python\r\na\r\nb\r\n```\r\n", "a\nb\n"),
+        ("````python\na\n````", "a\n"),
+        ("````python\na = 'x'\n```\nb\n````\n", "a = 'x'\n```\nb\n"),
+        ("```python\na\n``` That is all.", "a\n"),
+        ("```python\na\n```That is all.", "a\n"),
+        ("Here it is: ```python\na\n```", "a\n"),
+        ("Use `x` so: ```python\na\n```", "a\n"),
+        ("1. First\n\n    ```python\n    a\n      b\n    ```\n", "    a\n      b\n"),
+        ("``` python\na\n```", "a\n"),
+        ("```Python3\na\n```", "a\n"),
+        ("```python\na\n```\nIt prints ```1``` then.", "a\n"),
+        ("```python\nprint('\u2028')\n```", "print('\u2028')\n"),
+        ("```python\na\n```\n```text\n1 2\n", "a\n"),
     ],
 )
 def test_last_program(text, program):
