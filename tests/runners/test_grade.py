@@ -1,6 +1,8 @@
 import json
+import shutil
 import sys
 from dataclasses import replace
+from importlib.resources import files
 
 import pytest
 from hydra import compose, initialize_config_module
@@ -86,6 +88,122 @@ def test_verdicts_are_made_side_by_side_and_reasons_counted(math_run, capsys):
     assert (after[3].score, after[3].note) == (0.0, "no \\boxed answer")
     assert after[4] == records[4]
     assert after[5] == records[5]
+
+
+@pytest.mark.parametrize(
+    ("facts", "others", "score"),
+    [
+        ({"opens_thought": True}, "", 0.0),
+        ({"opens_thought": False}, "", 1.0),
+        ({}, "I see.</think> It is so.", 0.0),  # an older run: others show that the prompt opened the thought
+        ({}, "<think>I see.</think> It is so.", 1.0),
+        ({}, "", 1.0),  # nothing shows it, so the template of the model is asked
+    ],
+)
+def test_a_thought_that_the_prompt_opened_is_known(math_run, facts, others, score):
+    math_run.note(**facts)
+    records = [replace(record, completion=others) for record in math_run.records()]
+    math_run.rewrite([replace(records[0], completion=r"So \boxed{0}. So \boxed{0}"), *records[1:]])
+    assert grade.main([str(math_run.path)]) == 0
+    record = math_run.records()[0]
+    assert (record.score, record.note) == (score, "" if score else "thought not ended")
+    assert record.score_unfinished == 1.0
+
+
+def test_the_template_of_an_older_run_is_asked(math_run, tmp_path):
+    folder = tmp_path / "thinks"
+    shutil.copytree(
+        files("kvarena.models") / "reasoner", folder, ignore=shutil.ignore_patterns("*.safetensors", "*.csv")
+    )
+    template = folder / "chat_template.jinja"
+    template.write_text(template.read_text().replace("assistant\n", "assistant\n<think>\n"))
+    config = math_run.run()["config"]
+    math_run.note(config=config | {"model": config["model"] | {"path": str(folder)}})
+    assert grade.main([str(math_run.path)]) == 0
+    assert {(record.score, record.score_unfinished) for record in math_run.records()} == {(0.0, 1.0)}
+
+
+def test_another_grader_judges_and_what_it_replaces_is_kept(math_run, capsys):
+    assert grade.main([str(math_run.path)]) == 0
+    assert not {record.score for record in math_run.records()} - {1.0}
+    assert grade.main([str(math_run.path), "grader=exact"]) == 0
+    assert "40 x right -> wrong" in capsys.readouterr().out
+    lines = [json.loads(line) for line in math_run.verdicts_file.read_text().splitlines()]
+    assert [(line["sample"], line["draw"]) for line in lines] == [(str(i), 0) for i in range(40)] * 2
+    assert lines[40]["before"] == {"score": 1.0, "answer": "0.0", "note": ""}
+    assert lines[40]["after"] == {"score": 0.0, "answer": "0.0", "note": ""}
+    assert lines[40]["grader"] == {"_target_": "kvarena.tasks.graders.exact.ExactGrader"}
+    assert lines[0]["grader"] == {"_target_": "kvarena.tasks.graders.math.MathGrader", "seconds": 1}
+    size = math_run.verdicts_file.stat().st_size
+    assert grade.main([str(math_run.path), "grader._target_=kvarena.tasks.graders.exact.ExactGrader"]) == 0
+    assert math_run.verdicts_file.stat().st_size == size
+    assert grade.main([str(math_run.path), "grader=gsm8k", "grader.seconds=2"]) == 0
+    assert {record.score for record in math_run.records()} == {1.0}
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["grader._target_=builtins.dict"], "grader: builtins.dict is none, it cannot be called"),
+        (
+            ["grader=nonsense"],
+            "grader=nonsense: use choice, code, exact, math, the name of a task, or grader._target_=",
+        ),
+        (["grader.seconds=0"], "task.grader.seconds=0: use a positive number"),
+        (["grader._target_=nowhere.Grader"], "No module named 'nowhere'"),
+        (["task=gsm8k"], "task=gsm8k: only grader=NAME and grader.KEY=VALUE can be given"),
+    ],
+)
+def test_what_is_no_grader_is_refused_in_one_line(math_run, overrides, message, capsys):
+    before = {path: path.read_bytes() for path in math_run.path.iterdir()}
+    assert grade.main([str(math_run.path), *overrides]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.startswith("kvarena-grade: ")
+    assert error.count("\n") == 1
+    assert {path: path.read_bytes() for path in math_run.path.iterdir() if path.name != "lock"} == before
+
+
+def test_programs_that_are_graded_stay_so_where_no_sandbox_is(tmp_path, monkeypatch, capsys):
+    tests = json.dumps([{"input": "4", "output": "8"}])
+    row = {"question_id": "x", "question_content": "q", "starter_code": "", "difficulty": "medium"}
+    (tmp_path / "release.jsonl").write_text(json.dumps(row | {"public_test_cases": tests}) + "\n")
+    with initialize_config_module("kvarena.conf", version_base="1.3"):
+        config = compose("evaluate", overrides=["task=livecodebench", f"task.path={tmp_path}/release.jsonl"])
+    folder = RunFolder(path=tmp_path / "run")
+    folder.begin({"config": OmegaConf.to_container(config, resolve=True), "num_samples": 1, "opens_thought": False})
+    folder.append(replace(RECORD, sample="x", completion="```python\nprint(8)\n```", score=1.0, note="", answer="a"))
+    before = folder.records()
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert grade.main([str(folder.path)]) == 0
+    assert folder.records() == before
+    assert capsys.readouterr().out == (
+        f"{folder.path}: 0 of 1 scores changed, 0 ungraded, 0 with another second opinion\n"
+        "  1 x kept, since it cannot be judged now (grading code needs bubblewrap: apt-get install bubblewrap)\n"
+    )
+
+
+def test_verdicts_survive_a_worker_that_cannot_start(math_run, monkeypatch, tmp_path, capsys):
+    (tmp_path / "python").write_text("#!/bin/sh\necho 'ImportError: broken' >&2\nexit 1\n")
+    (tmp_path / "python").chmod(0o755)
+    monkeypatch.setattr(sys, "executable", f"{tmp_path}/python")
+    before = [replace(record, completion=r"\boxed{1/3}") for record in math_run.records()]
+    math_run.rewrite(before)
+    assert grade.main([str(math_run.path), "--num-workers", "2"]) == 0
+    assert math_run.records() == before
+    assert "40 x kept, since it cannot be judged now (error: the comparison ended with 1: ImportError: broken)" in (
+        capsys.readouterr().out
+    )
+
+
+def test_a_record_whose_text_was_left_out_keeps_its_verdict(math_run, capsys):
+    before = [replace(record, token_ids=[], completion="", score=1.0) for record in math_run.records()]
+    math_run.rewrite(before)
+    assert grade.main([str(math_run.path)]) == 0
+    assert math_run.records() == before
+    assert (
+        "40 x kept, since it cannot be judged now (its text was left out when it was packed)" in capsys.readouterr().out
+    )
 
 
 def test_verdicts_that_are_there_can_be_left(math_run, capsys):

@@ -63,7 +63,7 @@ def task(grader) -> Task:
         (f"<think>{LOOP}", False, 0.0, 1.0),
         (LOOP, True, 0.0, 1.0),
         (LOOP, False, 1.0, 1.0),  # no thought: all of it counts
-        (rf"a</think>\boxed{{7}}", True, 1.0, 1.0),
+        (r"a</think>\boxed{7}", True, 1.0, 1.0),
         (r"<think>\boxed{7}</think>\boxed{8}", False, 0.0, 0.0),
         (r"<think>\boxed{7}</think>It is 7.", False, 0.0, 0.0),
         (r"<think>\boxed{8}", False, 0.0, 0.0),

@@ -4,7 +4,8 @@ import time
 import pytest
 from kvarena.runners.cache import Usage
 from kvarena.runners.generate import Generation
-from kvarena.runners.workers import deadline, judge
+from kvarena.runners.model import Checkpoint
+from kvarena.runners.workers import deadline, judge, opens_thought
 from kvarena.tasks.task import Grade, Sample, Task
 
 
@@ -37,6 +38,21 @@ def judged(grader, stop="eos", seconds=60):
 def test_the_completion_is_graded_in_time():
     record = judged(equal)
     assert (record.sample, record.draw, record.completion, record.score, record.note) == ("a", 1, "5 6", 1.0, "")
+
+
+@pytest.mark.parametrize(("end", "opens"), [("<think>\n", True), ("<think>\n\n</think>\n\n", False), ("", False)])
+def test_a_template_may_end_its_prompts_inside_a_thought(end, opens):
+    tokenizer = Checkpoint(name="reasoner").tokenizer()
+    tokenizer.chat_template += f"{{% if add_generation_prompt %}}{end}{{% endif %}}"
+    assert opens_thought(tokenizer) is opens
+
+
+def test_a_thought_that_the_prompt_opened_and_nothing_ended_is_not_graded():
+    task = Task(name="t", samples=[], grader=equal, dense_length=10, max_tokens=10)
+    generation = Generation("a", 1, [5, 6], "length", 4, Usage(*[1] * len(Usage._fields)), 0.1, 0.2)
+    record = judge(task, Sample(id="a", question="q", target="5 6"), generation, Tokenizer(), 60, opened=True)
+    assert (record.score, record.note, record.score_unfinished) == (0.0, "thought not ended", 1.0)
+    assert record.completion == "5 6"
 
 
 def test_a_grader_process_that_hangs_leaves_the_record_ungraded():

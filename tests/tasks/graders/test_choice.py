@@ -1,7 +1,6 @@
 import pytest
 from kvarena.tasks.graders.choice import ChoiceGrader
 
-
 CHOOSE_B = [
     "B", "b", "(B)", "[B]", "B.", "B)", "B,", "B;", "B - its text", "B – its text", "B: its text", "B) its text",
     " B ", "$B$", "**B**", r"\(B\)", r"\text{B}", r"\text{B}\,", r"\text{B.}", r"\text{(B)}", r"\textrm{B}",

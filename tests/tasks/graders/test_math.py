@@ -3,12 +3,16 @@
 import json
 import os
 import signal
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from itertools import permutations
 
 import pytest
+from kvarena.tasks.graders.equality import equal
 from kvarena.tasks.graders.math import WORKERS, MathGrader
+from kvarena.tasks.graders.notation import normalise
 
 GRADER = MathGrader(seconds=8)
 
@@ -131,6 +135,25 @@ def test_a_worker_that_dies_is_an_error_and_is_replaced():
     assert score("14/2", "7") == 1.0
 
 
+def test_files_in_the_working_directory_are_not_imported(monkeypatch, tmp_path):
+    for name in ("random", "sympy", "json", "math_verify", "signal"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('not this one')")
+    monkeypatch.chdir(tmp_path)
+    WORKERS.worker = None
+    assert GRADER(r"\boxed{14/2}", "7").score == 1.0
+    WORKERS.worker = None
+
+
+def test_a_worker_that_cannot_start_says_why(monkeypatch, tmp_path):
+    (tmp_path / "python").write_text("#!/bin/sh\necho 'ModuleNotFoundError: No module named sympy' >&2\nexit 1\n")
+    (tmp_path / "python").chmod(0o755)
+    monkeypatch.setattr(sys, "executable", f"{tmp_path}/python")
+    WORKERS.worker = None
+    grade = GRADER(r"\boxed{14/2}", "7")
+    assert grade.score is None
+    assert grade.note == "error: the comparison ended with 1: ModuleNotFoundError: No module named sympy"
+
+
 def test_a_thread_takes_its_worker_along():
     workers = []
     thread = threading.Thread(target=lambda: (score("14/2", "7"), workers.append(WORKERS.worker.process)))
@@ -164,6 +187,22 @@ def test_reference_solutions_are_right(math500):
     assert sum(grade.second_opinion for grade in grades) == 500
 
 
+@pytest.mark.parametrize(
+    "form", ["{}", "{}.", r"\({}\)", r"\boldsymbol{{{}}}", "${}$", "**{}**", "{};", r"\text{{{}}}."]
+)
+def test_references_are_right_however_they_are_wrapped(math500, form):
+    answers = [row["answer"] for row in math500]
+    wrong = [answer for answer in answers if not GRADER(f"\\boxed{{{form.format(answer)}}}", answer).score]
+    assert (len(answers), wrong) == (500, [])
+
+
+@pytest.mark.parametrize("name", ["aime25", "aime26", "hmmt25"])
+def test_references_of_contests_are_right_with_a_full_stop(data, name):
+    with open(data(name), encoding="utf-8") as file:
+        answers = [str(json.loads(line)["answer"]) for line in file]
+    assert [answer for answer in answers if not GRADER(f"\\boxed{{{answer}.}}", answer).score] == []
+
+
 def test_a_neighbours_answer_is_right_only_where_it_is_equal(math500):
     """Solution i against answer i + 1."""
     following = [*math500[1:], math500[0]]
@@ -172,6 +211,22 @@ def test_a_neighbours_answer_is_right_only_where_it_is_equal(math500):
     assert [i for i, grade in enumerate(grades) if grade.score is None] == []
     right = {i: (math500[i]["answer"], following[i]["answer"]) for i, grade in enumerate(grades) if grade.score}
     assert right == {22: ("5", "x=5"), 186: ("7", "7"), 403: ("3", "3")}
+
+
+@pytest.mark.slow
+def test_of_all_references_only_those_are_equal_that_are(data):
+    """As target and answer, each way: an angle, and a numeral, may be answered without their unit or base."""
+    golds = {}
+    for name, key in (("aime25", "answer"), ("aime26", "answer"), ("hmmt25", "answer"), ("math500", "answer")):
+        with open(data(name), encoding="utf-8") as file:
+            golds |= {normalise(answer): answer for line in file if (answer := str(json.loads(line)[key]))}
+    with open(data("gsm8k"), encoding="utf-8") as file:
+        numbers = [json.loads(line)["answer"].rpartition("####")[2].strip() for line in file]
+    golds |= {normalise(number): number for number in numbers}
+    integers = {answer for text, answer in golds.items() if text.isdigit()}
+    assert len({int(normalise(answer)) for answer in integers}) == len(integers)
+    pairs = [pair for pair in permutations(golds.values(), 2) if not integers.issuperset(pair)]
+    assert {(target, answer) for target, answer in pairs if equal(target, answer)} == set()
 
 
 def test_references_of_gsm8k_are_right(data):
