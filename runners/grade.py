@@ -1,7 +1,6 @@
 """kvarena-grade: judge the completions of finished runs anew, by their own grader or another. No weights, no GPU.
 
-kvarena-grade runs grader=exact                    # one of conf/grader, or the grader of a task of conf/task
-kvarena-grade runs grader._target_=mine.MyGrader grader.seconds=3
+`grader=exact` names one of conf/grader, or the task whose grader it is; `grader._target_=mine.MyGrader` any other.
 """
 
 import argparse

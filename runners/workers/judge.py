@@ -7,7 +7,7 @@ from types import FrameType
 from typing import cast
 
 from ...tasks.task import Grade, Sample, Task
-from ...tasks.thought import unfinished
+from ...tasks.thought import CLOSE, unfinished
 from ..fidelity import Drift
 from ..generate import Generation
 from ..loops import repetition, terminal_loop
@@ -59,7 +59,12 @@ def judge(
 
 
 def opens_thought(tokenizer: Tokenizer) -> bool:
-    """Whether the chat template ends its prompts inside a thought."""
+    """Whether the chat template ends its prompts inside a thought. ValueError where a completion would not show the end
+    of one."""
+    ids = tokenizer(CLOSE, add_special_tokens=False).input_ids
+    shown, hidden = tokenizer.decode(ids), text(ids, tokenizer)
+    if CLOSE in shown and CLOSE not in hidden:
+        raise ValueError(f"its tokenizer leaves {CLOSE} out of texts: set its special to false in tokenizer.json")
     message = [{"role": "user", "content": ""}]
     return unfinished(cast(str, tokenizer.apply_chat_template(message, add_generation_prompt=True, tokenize=False)))
 

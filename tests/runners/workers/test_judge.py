@@ -47,6 +47,13 @@ def test_a_template_may_end_its_prompts_inside_a_thought(end, opens):
     assert opens_thought(tokenizer) is opens
 
 
+def test_a_tokenizer_that_hides_the_end_of_a_thought_is_refused():
+    tokenizer = Checkpoint(name="reasoner").tokenizer()
+    tokenizer.add_tokens("</think>", special_tokens=True)
+    with pytest.raises(ValueError, match=r"its tokenizer leaves </think> out of texts: set its special to false"):
+        opens_thought(tokenizer)
+
+
 def test_a_thought_that_the_prompt_opened_and_nothing_ended_is_not_graded():
     task = Task(name="t", samples=[], grader=equal, dense_length=10, max_tokens=10)
     generation = Generation("a", 1, [5, 6], "length", 4, Usage(*[1] * len(Usage._fields)), 0.1, 0.2)
