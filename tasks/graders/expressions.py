@@ -30,6 +30,7 @@ ORDER = re.compile(r"[<>]|\\(?:le|ge|neq)(?![A-Za-z])")
 DECIMAL = re.compile(r"(\d+)\.(\d+)")
 COMMAND = re.compile(r"\\(?:text\{[^{}]*\}|[A-Za-z]+)")
 DIGITS = 30  # that a difference is computed to, beyond those that the smallest number begins with
+NEAR = 10.0 ** -(PLACES - 1)  # of the larger one; what is nearer may be a decimal of the other
 IMAGINARY = Symbol("i", real=True)  # as the parser reads it
 
 
@@ -101,7 +102,7 @@ def _compare(gold: Value, given: Value, places: int = PLACES) -> bool:
     gold, given = _set(gold), _set(given)
     if isinstance(gold, Ne) and isinstance(given, Ne):  # math-verify has no answer to these
         gold, given = Eq(*gold.args, evaluate=False), Eq(*given.args, evaluate=False)
-    if _orders(gold) != _orders(given):
+    if _orders(gold) != _orders(given) or _apart(gold, given):
         return False
     return verify(
         gold,
@@ -111,6 +112,14 @@ def _compare(gold: Value, given: Value, places: int = PLACES) -> bool:
         timeout_seconds=None,
         raise_on_error=True,
     )
+
+
+def _apart(gold: Value, given: Value) -> bool:
+    """Two numbers of which a few digits show that they are different: nothing is left to simplify."""
+    if not all(isinstance(value, Expr) and value.is_number and value.is_finite for value in (gold, given)):
+        return False
+    first, second = gold.evalf(DIGITS), given.evalf(DIGITS)
+    return bool(0 not in (first, second) and abs(first - second) > NEAR * max(abs(first), abs(second)))
 
 
 def _contradicts(value: Value) -> bool:
