@@ -149,6 +149,9 @@ def flags(run: Run, dense: Run | None) -> list[str]:
         found.append("prompt protected" + cut_prompts(run))
     if halvings := run.header.get("halvings"):
         found.append(f"out of memory: batch halved {len(halvings)} times")
+    if left_out := run.header.get("left_out"):
+        asks = ", ".join(f"{name}={value}" for name, value in left_out.items())
+        found.append(f"left out, though the model's generation config asks it: {asks}")
     if len(records) != run.num_planned:
         found.append(f"incomplete {len(records)}/{run.num_planned}")
     if compressed and dense is None:

@@ -24,7 +24,7 @@ from .job.plan import plan, typical
 from .job.progress import Progress, Tally
 from .job.sweep import Outcome, in_share
 from .job.workers import Workers
-from .model import Tokenizer
+from .model import Tokenizer, left_out
 from .record import Locked, RunFolder, append_line, locked
 from .weights import read_origin
 from .workers import opens_thought
@@ -131,6 +131,7 @@ def header(job: Job, requests: Sequence[Request], tokenizer: Tokenizer) -> dict[
         "prompts_sha256": provenance.prompts_digest(requests),
         "opens_thought": opens_thought(tokenizer),
         "data_commits": dict(job.task.origin),
+        "left_out": left_out(job.checkpoint.asks(), job.config["sampler"]),
         "weights_origin": origin and asdict(origin),
         "option_orders": {s.id: s.meta["order"] for s in job.samples if "order" in s.meta},
         "started": datetime.now(UTC).isoformat(timespec="seconds"),

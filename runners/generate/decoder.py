@@ -21,7 +21,7 @@ from ...methods.settings import fit
 from ..attention import Attention, Own
 from ..cache import KVCache, Shape, Trace
 from ..model import Model, eos_ids, forward, own_attention, shape_of
-from ..sampler import Sampler
+from ..sampler import History, Sampler
 from .prefill import prefill
 from .probe import Probe
 from .request import Generation, Request, RunningSequence
@@ -48,6 +48,7 @@ class Decoder:
     steps: int = field(init=False, default=0)
     device: torch.device = field(init=False)
     cache: KVCache = field(init=False)
+    history: History | None = field(init=False)  # None: nothing is penalised
     running: list[RunningSequence | None] = field(init=False)  # [B]; None: the row is idle
     buffer: TokenBuffer = field(init=False)
     tracing: Trace = field(init=False)
@@ -79,13 +80,16 @@ class Decoder:
         self.ends = eos_ids(self.model)
         self.eos = torch.tensor(sorted(self.ends), device=self.device)
         self.buffer = TokenBuffer(self.batch_size, self.look, self.device)
+        longest = self.longest_prompt + self.max_tokens
+        num_tokens = self.model.config.get_text_config().vocab_size
+        self.history = self.sampler.history(self.batch_size, longest, num_tokens, self.device)
         self.all_rows = torch.arange(self.batch_size, device=self.device)
         self.cache = KVCache(
             policy=self.policy,
             shape=shape,
             batch_size=self.batch_size,
             longest_prompt=self.longest_prompt,
-            longest=self.longest_prompt + self.max_tokens,
+            longest=longest,
             dtype=self.model.dtype,
             device=self.device,
             attention=self.attention,
@@ -130,6 +134,8 @@ class Decoder:
         self.cache.admit(row, len(request.prompt), Noise.key(self.seed, request.sample, request.draw))
         logits = prefill(self.model, request.prompt, self.cache, row)
         at = torch.tensor([row], device=self.device)
+        if self.history:
+            self.history.begin(row, request.prompt)
         if self.teacher:
             self.teacher.admitted(row, request, logits)
         token = self.choose(logits, self.cache.noise.rows(at), at, torch.zeros_like(at))
@@ -180,8 +186,13 @@ class Decoder:
 
     def choose(self, logits: Tensor, noise: Noise, rows: Tensor, num_chosen: Tensor) -> Tensor:
         """Next tokens [R] of `rows` [R] with logits [R, V]; -1 where one is NaN, or none is finite."""
+        if self.history:
+            logits = self.history.penalised(logits, rows)
         token = self.teacher(logits, rows, num_chosen) if self.teacher else self.sampler(logits, noise, num_chosen)
-        return token.masked_fill(~logits.amax(-1).isfinite(), -1)
+        token = token.masked_fill(~logits.amax(-1).isfinite(), -1)
+        if self.history:
+            self.history.add(rows, token)
+        return token
 
     def lengths(self) -> list[int]:
         """Tokens so far of each running sequence."""

@@ -17,6 +17,12 @@ from ..generate import Request
 PACKAGES = ("kvarena", "torch", "transformers", "tokenizers", "triton", "flash-attn", "hydra-core", "numpy", "ray")
 # what may differ between two calls that go on with one run
 VOLATILE = ("output_dir", "runs_dir", "dry_run", "workers", "num_workers", "ray", "logger", "grading_s", "share")
+# keys that came after runs had been made without them, with the value that means what was done then
+ADDED: dict[str, Any] = {
+    "sampler.repetition_penalty": 1.0,
+    "sampler.no_repeat_ngram_size": 0,
+    "sampler.suppress_tokens": [],
+}
 DRIVER = Path("/proc/driver/nvidia/version")
 
 
@@ -27,7 +33,16 @@ def digest(value: Any) -> str:
 
 def identity(labels: Mapping[str, Any], config: Mapping[str, Any]) -> str:
     """Two runs of one identity are one run: the same records."""
-    return digest([labels, {key: value for key, value in config.items() if key not in VOLATILE}])
+    return digest([labels, {key: value for key, value in of_before(config).items() if key not in VOLATILE}])
+
+
+def of_before(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Without the keys that came later, where they say what was done before."""
+    return {
+        key: of_before(value, f"{prefix}{key}.") if isinstance(value, Mapping) else value
+        for key, value in config.items()
+        if not (f"{prefix}{key}" in ADDED and value == ADDED[f"{prefix}{key}"])
+    }
 
 
 def samples_digest(samples: Iterable[Sample]) -> str:

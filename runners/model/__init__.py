@@ -5,6 +5,7 @@
 say.
 """
 
+from .asked import left_out
 from .checkpoint import DTYPES, Checkpoint, Tokenizer
 from .configs import Config, eos_ids, positions_of, shape_of
 from .seam import (
@@ -32,6 +33,7 @@ __all__ = [
     "Tokenizer",
     "eos_ids",
     "forward",
+    "left_out",
     "output_projection",
     "own_attention",
     "plain_tokens",

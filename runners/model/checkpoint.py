@@ -11,12 +11,13 @@ from typing import Any
 import torch
 from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError, safe_open
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 from transformers import PretrainedConfig as Config
 from transformers import PreTrainedModel as Model
 from transformers import PreTrainedTokenizerBase as Tokenizer
 
 from ..cache import memory
+from .asked import asked
 from .quiet import quiet
 
 HUB_ID = re.compile(r"[\w][\w.-]*(/[\w.-]+)?")
@@ -64,6 +65,13 @@ class Checkpoint:
                 f"model.path={self.source}: no tokenizer there, put the files of the model's own beside it"
             )
         return tokenizer
+
+    def asks(self) -> dict[str, Any]:
+        """Of a sampler, by its generation config."""
+        try:
+            return asked(GenerationConfig.from_pretrained(self.source, revision=self.revision))
+        except OSError:  # none is there
+            return asked(GenerationConfig.from_model_config(self.config()))
 
     def load(self, device: torch.device) -> Model:
         """The model on a device, of whose tensors each is as the files have it."""

@@ -27,6 +27,7 @@ from kvarena.runners.generate import Decoder, Generation, Request
 from kvarena.runners.job import provenance
 from kvarena.runners.job.errors import one_line_errors, run_command
 from kvarena.runners.model import DTYPES, own_attention, random_model, shape_of
+from kvarena.runners.sampler import Greedy
 from omegaconf import DictConfig
 from torch import Tensor
 
@@ -34,7 +35,7 @@ END = 0  # the token that ends a row, said at no other time
 
 
 @dataclass(frozen=True, kw_only=True)
-class LogNormal:
+class LogNormal(Greedy):
     """Greedy decoding of rows whose lengths, the end included, are a function of their noise."""
 
     median: float

@@ -107,6 +107,12 @@ def test_runs_of_the_same_labels_stay_apart(write, tmp_path, record):
     assert table.accuracy.tolist() == [1.0, 0.0]
 
 
+def test_what_a_run_leaves_out_of_the_generation_config_is_noted(write, tmp_path, record, dense):
+    write("full", [record()], samples=1, **dense).note(left_out={"repetition_penalty": 1.05})
+    note = results(load(tmp_path)).note[0]
+    assert note == "left out, though the model's generation config asks it: repetition_penalty=1.05"
+
+
 def test_no_runs_make_an_empty_table():
     assert list(results([]).columns) == COLUMNS
 

@@ -1,6 +1,7 @@
 """The folder that stands in for Qwen3: its parts, and runs of it on real tasks by the command line."""
 
 import json
+import shutil
 import sys
 
 import pytest
@@ -38,6 +39,24 @@ def test_a_run_on_a_real_task(evaluate, model):
     assert len({tuple(record.token_ids) for record in records}) == 4
     assert (header["labels"]["model"], header["data_commits"], header["option_orders"]) == (model, {}, {})
     assert header["config"]["sampler"]["top_k"] == 20
+
+
+def test_penalties_are_keys_of_the_sampler(evaluate):
+    run = evaluate("task=aime25", "sampler.no_repeat_ngram_size=2", "sampler.suppress_tokens=[5,7]")
+    for record in run.records():
+        pairs = list(zip(record.token_ids, record.token_ids[1:], strict=False))
+        assert len(set(pairs)) == len(pairs)
+        assert not {5, 7} & set(record.token_ids)
+    assert run.run()["config"]["sampler"]["suppress_tokens"] == [5, 7]
+
+
+def test_what_the_generation_config_asks_and_the_run_leaves_out_is_recorded(evaluate, standin, tmp_path):
+    shutil.copytree(standin, tmp_path / "model")
+    file = tmp_path / "model/generation_config.json"
+    asks = {"repetition_penalty": 1.05, "no_repeat_ngram_size": 4}
+    file.write_text(json.dumps(json.loads(file.read_text()) | asks))
+    run = evaluate("task=aime25", "model.path=model", "sampler.no_repeat_ngram_size=4")
+    assert run.run()["left_out"] == {"repetition_penalty": 1.05}
 
 
 def test_what_the_tokenizer_makes_of_a_completion(standin):

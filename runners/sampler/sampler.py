@@ -9,12 +9,19 @@ from typing import ClassVar, Protocol
 import torch
 from torch import Tensor
 
-from ..kernels import noise
-from ..kernels.noise import Noise
+from ...kernels import noise
+from ...kernels.noise import Noise
+from .penalties import History, Penalties
+
+COLDEST = 1e-30  # of a lower temperature float32 has no quotient of logits
 
 
 class Sampler(Protocol):
     stochastic: ClassVar[bool]  # whether two draws of a sample may differ
+
+    def history(self, batch_size: int, longest: int, num_tokens: int, device: torch.device) -> History | None:
+        """What penalises the logits that it is handed, as `Penalties`."""
+        ...
 
     def __call__(self, logits: Tensor, rows: Noise, step: Tensor) -> Tensor:
         """Token ids [B] from logits [B, V]; `step` [B] counts the tokens a row has chosen before."""
@@ -22,7 +29,7 @@ class Sampler(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Greedy:
+class Greedy(Penalties):
     stochastic: ClassVar[bool] = False
 
     def __call__(self, logits: Tensor, rows: Noise, step: Tensor) -> Tensor:
@@ -30,7 +37,7 @@ class Greedy:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sampling:
+class Sampling(Penalties):
     """Temperature, then top-k, then top-p, in the order of Hugging Face's generate; drawn by Gumbel noise."""
 
     stochastic: ClassVar[bool] = True
@@ -39,8 +46,9 @@ class Sampling:
     top_p: float = 1.0
 
     def __post_init__(self) -> None:
-        if self.temperature <= 0:
-            raise ValueError(f"sampler.temperature={self.temperature}: use a positive one, or sampler=greedy")
+        super().__post_init__()
+        if self.temperature < COLDEST:
+            raise ValueError(f"sampler.temperature={self.temperature}: use {COLDEST} or more, or sampler=greedy")
         if self.top_k < 0:
             raise ValueError(f"sampler.top_k={self.top_k}: use 0 for all tokens, or a positive count")
         if not 0 < self.top_p <= 1:

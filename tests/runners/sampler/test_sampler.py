@@ -66,6 +66,12 @@ def test_a_draw_depends_on_the_key_and_step_alone(noise_of):
     assert sampling(logits[:2], same_row, torch.tensor([5, 6])).unique().numel() == 2
 
 
+def test_the_coldest_draw_is_the_largest(noise_of):
+    logits = torch.randn(50, 1000, generator=torch.Generator().manual_seed(0)) * 1e4
+    tokens = Sampling(temperature=1e-30)(logits, noise_of(50), torch.zeros(50, dtype=torch.long))
+    assert torch.equal(tokens, logits.argmax(-1))
+
+
 def test_greedy_takes_the_largest(noise_of):
     assert Greedy()(torch.tensor([[1.0, 3, 2], [9, 0, 1]]), noise_of(2), torch.tensor([0, 0])).tolist() == [1, 0]
 
@@ -74,11 +80,17 @@ def test_greedy_takes_the_largest(noise_of):
     ("changes", "named"),
     [
         ({"temperature": 0}, "temperature=0"),
+        ({"temperature": math.nan}, "temperature=nan"),
+        ({"temperature": math.inf}, "temperature=inf"),
+        ({"temperature": 1e-40}, "temperature=1e-40: use 1e-30 or more, or sampler=greedy"),
+        ({"temperature": "warm"}, "temperature=warm"),
+        ({"temperature": True}, "temperature=true"),
+        ({"top_k": 2.5}, r"top_k=2\.5"),
         ({"top_k": -1}, "top_k=-1"),
         ({"top_p": 0}, "top_p=0"),
         ({"top_p": 1.5}, "top_p=1.5"),
     ],
-    ids=["temperature", "top_k", "top_p_zero", "top_p_above_one"],
+    ids=lambda value: "-".join(f"{k}{v}" for k, v in value.items()) if isinstance(value, dict) else "",
 )
 def test_what_cannot_work_is_refused(changes, named):
     with pytest.raises(ValueError, match=named):
