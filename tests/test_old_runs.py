@@ -13,6 +13,7 @@ from hydra.utils import get_method, instantiate
 from kvarena.analysis import report
 from kvarena.methods.vase_dkv import VaSEDKV
 from kvarena.runners import attention, generate, grade, graphs, sampler, verify
+from kvarena.runners.job import provenance
 from kvarena.runners.model import Checkpoint
 from kvarena.runners.record import RunFolder
 
@@ -46,6 +47,15 @@ def test_it_is_verified(root, name, num_records):
     lines = [f"record {record.sample}, draw {record.draw}: num_tokens changed" for record in folder.records()]
     assert len(lines) == num_records
     assert list(verify.mismatches(folder)) == lines
+
+
+def test_keys_that_came_later_leave_its_identity_alone(root):
+    run = RunFolder(path=root / DENSE).run()
+    later = {"repetition_penalty": 1.0, "no_repeat_ngram_size": 0, "suppress_tokens": []}
+    config = run["config"] | {"sampler": run["config"]["sampler"] | later}
+    assert provenance.identity(run["labels"], config) == run["identity"]
+    config["sampler"]["repetition_penalty"] = 1.05
+    assert provenance.identity(run["labels"], config) != run["identity"]
 
 
 @pytest.mark.parametrize(("name", "num_right"), [(DENSE, 256), (VASE, 66)])
