@@ -23,6 +23,7 @@ from ..job import Job
 from ..job.workers import Workers
 from ..record import Record
 from .actor import Actor, Reply
+from .knock import refuse_silence
 from .request_queue import Key, RequestQueue
 
 SPARE = 2  # rows that wait at an actor
@@ -161,6 +162,9 @@ class Ray:
             ray.shutdown()
 
     def connect(self) -> None:
+        address = os.environ.get("RAY_ADDRESS") if self.address == "auto" else self.address
+        if address:
+            refuse_silence(address)
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         before = signal.getsignal(signal.SIGTERM)
         num_cpus = None if self.address else max(self.num_workers, os.cpu_count() or 1)
