@@ -20,7 +20,7 @@ from .job import Job, build, provenance
 from .job.errors import USER_ERRORS, one_line, one_line_errors, run_command
 from .job.halvings import Batches
 from .job.interrupt import Stop
-from .job.plan import plan, typical
+from .job.plan import outline, plan, typical
 from .job.progress import Progress, Tally
 from .job.sweep import Outcome, in_share
 from .job.workers import Workers
@@ -34,6 +34,8 @@ def evaluate(job: Job) -> Outcome:
     """Run what is missing of a job."""
     folder, name = RunFolder(path=job.folder), job.title
     job.check()
+    if job.unfetched:
+        return outline(job, folder)
     tokenizer = job.checkpoint.tokenizer()
     requests = job.requests(tokenizer)
     run = header(job, requests, tokenizer)

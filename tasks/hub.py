@@ -4,11 +4,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import cast, overload
+from typing import ClassVar, cast, overload
 
 from datasets import Dataset, load_dataset
 from huggingface_hub import hf_hub_download
 
+from .reach import prepare
 from .rows import PLAIN, Reader
 from .sample import Sample
 from .sources import Row, read_lines, read_rows
@@ -24,6 +25,7 @@ class Hub(Sequence[Sample]):
     files: Sequence[str] = ()  # JSON lines to read in place of what the data set's own loader would build
     revision: str | None = None  # null: the newest
     reader: Reader = PLAIN
+    remote: ClassVar[bool] = True
 
     @cached_property
     def _fetched(self) -> tuple[list[Sample], dict[str, str]]:
@@ -37,12 +39,14 @@ class Hub(Sequence[Sample]):
 
     def _rows(self, name: str, commits: dict[str, str]) -> Iterator[Row]:
         read = self._file_rows if self.files else self._table_rows
+        prepare()
         try:
             commits[name], rows = read(name)
         except (OSError, ValueError) as error:
             reason = " ".join(str(error).split())[:200]
             raise ValueError(
-                f"data set {name} cannot be had from the hub ({reason}): use task.path=FILE.jsonl for a local copy"
+                f"data set {name} cannot be had from the hub ({reason}): "
+                "give data_dir=FOLDER with a file of each task, or use task.path=FILE.jsonl for a local copy"
             ) from error
         yield from rows
 

@@ -55,6 +55,11 @@ class Task:
             object.__setattr__(self, "samples", read_jsonl(self.path, self.reader))
 
     @property
+    def remote(self) -> bool:
+        """Whether the samples have to be fetched from the hub."""
+        return getattr(self.samples, "remote", False)
+
+    @property
     def origin(self) -> Mapping[str, str]:
         """Commit of each data set of the hub that the samples come from; empty for files and generated tasks."""
         return getattr(self.samples, "commits", {})

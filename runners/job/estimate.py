@@ -20,6 +20,10 @@ class Speed(NamedTuple):
     tokens_per_s: float  # of one worker
     source: str  # the device, or the line of the benchmark
 
+    @property
+    def device(self) -> str:
+        return self.source.partition(": ")[0]
+
 
 class Session(NamedTuple):
     """One process at work on a run."""

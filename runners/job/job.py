@@ -3,19 +3,20 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
+from importlib import resources
 from pathlib import Path
 from typing import Any, cast
 
 import torch
 from hydra.utils import instantiate
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from ...methods.policy import Policy
 from ...methods.settings import fit
 from ...tasks.task import Sample, Task
 from ..attention import Attention
 from ..generate import Decoder, Request
-from ..model import DTYPES, Checkpoint, Tokenizer, shape_of
+from ..model import DTYPES, Checkpoint, Config, Tokenizer, shape_of
 from ..record import Labels, file_name
 from ..sampler import Sampler
 from .keys import Evaluation
@@ -36,7 +37,8 @@ class Job:
     sampler: Sampler
     engine: partial[Decoder]
     attention: Attention
-    samples: Sequence[Sample]
+    samples: Sequence[Sample]  # none where they are not fetched
+    num_samples: int
     workers: Backend
     logger: Logger
     device: torch.device | None  # None: this process computes nothing
@@ -56,6 +58,14 @@ class Job:
         return Path(self.config["runs_dir"], *(file_name(name) for part in parts for name in part.split("/")))
 
     @property
+    def unfetched(self) -> list[str]:
+        """What a dry run leaves on the hub."""
+        if not self.config["dry_run"]:
+            return []
+        data = [] if self.samples else [f"data set of {self.task.name}"]
+        return [*data, f"model {self.checkpoint.source}"] if self.checkpoint.remote else data
+
+    @property
     def title(self) -> str:
         labels = self.labels
         budget = f", ratio {labels.ratio:g}, {labels.tokens} tokens" if labels.tokens else ""
@@ -68,10 +78,12 @@ class Job:
 
     def check(self) -> None:
         """Refuse a model that cannot be read or run, before any weight is loaded."""
-        shape = shape_of(self.checkpoint.config())
+        known = shape_config(self.checkpoint.name) if self.unfetched else self.checkpoint.config()
+        shape = shape_of(known) if known else None
         if self.device:
-            engine = cast(type[Decoder], self.engine.func)
-            engine.check(shape, self.device)
+            if shape:
+                engine = cast(type[Decoder], self.engine.func)
+                engine.check(shape, self.device)
             self.attention.check(self.policy, DTYPES[self.checkpoint.dtype], self.device)
 
     def requests(self, tokenizer: Tokenizer) -> list[Request]:
@@ -89,11 +101,14 @@ def build(config: DictConfig, method: str) -> Job:
     workers: Backend = instantiate(config.workers)
     if not (policy.stochastic or sampler.stochastic):
         plain["num_draws"] = 1  # all would be the same
-    samples = task.samples
-    num_samples = plain["num_samples"] or len(samples)
-    if num_samples > len(samples):
-        raise ValueError(f"num_samples={num_samples}: {task.path or f'task {task.name}'} has {len(samples)}")
-    task.check(samples[0])
+    size = plain.pop("num_problems", None)
+    fetched = not (plain["dry_run"] and task.remote and size)
+    size = len(task.samples) if fetched else size
+    num_samples = plain["num_samples"] or size
+    if num_samples > size:
+        raise ValueError(f"num_samples={num_samples}: {task.path or f'task {task.name}'} has {size}")
+    if fetched:
+        task.check(task.samples[0])
     return Job(
         config=plain,
         labels=labels_of(plain, method, task, policy, checkpoint.name),
@@ -103,7 +118,8 @@ def build(config: DictConfig, method: str) -> Job:
         sampler=sampler,
         engine=instantiate(config.engine),
         attention=instantiate(config.attention),
-        samples=[samples[i] for i in range(num_samples)],
+        samples=[task.samples[i] for i in range(num_samples)] if fetched else [],
+        num_samples=num_samples,
         workers=workers,
         logger=instantiate(config.logger),
         device=workers.device(plain["device"]),
@@ -140,6 +156,12 @@ def resolve(config: DictConfig) -> DictConfig:
     else:
         compression.tokens = round(fit("task.dense_length", config.task.dense_length, int) / compression.ratio)
     return config
+
+
+def shape_config(model: str) -> Config | None:
+    """A model of a config that ships is of the shape that ships; None: of another."""
+    file = resources.files("kvarena.conf") / "shape" / f"{file_name(model)}.yaml"
+    return instantiate(OmegaConf.create(file.read_text())) if file.is_file() else None
 
 
 def find_device(name: str) -> torch.device:

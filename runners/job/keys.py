@@ -57,6 +57,7 @@ class Evaluation(Section):
     difficulty: str
     num_samples: PositiveInt | None
     num_draws: PositiveInt
+    num_problems: PositiveInt | None = None
     seed: int
     max_tokens: PositiveInt
     device: Text

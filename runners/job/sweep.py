@@ -33,6 +33,7 @@ class Outcome:
     folder: str = ""
     tokens: int = 0  # still to come, where planned
     hours: float | None = None  # of one GPU (or CPU worker) for them; None: no speed was measured yet
+    device: str = ""  # whose hours they are, where it is not this one
     num_bytes: int = 0  # on the disk for them
 
 
@@ -92,13 +93,20 @@ def summary(outcomes: Sequence[Outcome]) -> str:
 
 def total(planned: Collection[Outcome]) -> str:
     hours, num_bytes = [each.hours for each in planned], sum(each.num_bytes for each in planned)
-    return f"{len(planned)} runs, {cost(sum(each.tokens for each in planned), hours, num_bytes)} in all"
+    devices = [each.device for each in planned]
+    return f"{len(planned)} runs, {cost(sum(each.tokens for each in planned), hours, num_bytes, devices)} in all"
 
 
-def cost(tokens: int, hours: Sequence[float | None], num_bytes: int) -> str:
-    known = [each for each in hours if each is not None]
-    rest = f" (without {len(hours) - len(known)} of unknown speed)" if known and len(known) < len(hours) else ""
-    took = f"{short(sum(known))} GPU-hours{rest}" if known else "GPU-hours unknown: no speed was measured yet"
+def cost(tokens: int, hours: Sequence[float | None], num_bytes: int, devices: Sequence[str] = ()) -> str:
+    """`devices`: whose hours they are, empty for this one's."""
+    known: dict[str, list[float]] = {}
+    for each, device in zip(hours, devices or [""] * len(hours), strict=True):
+        if each is not None:
+            known.setdefault(device, []).append(each)
+    missing = len(hours) - sum(map(len, known.values()))
+    sums = [f"{short(sum(of))} GPU-hours" + (f" on an {device}" if device else "") for device, of in known.items()]
+    rest = f" (without {missing} of unknown speed)" if missing else ""
+    took = f"{' and '.join(sums)}{rest}" if known else "GPU-hours unknown: no speed was measured yet"
     return f"about {tokens:,} tokens, {short(num_bytes / 1e6)} MB, {took}"
 
 

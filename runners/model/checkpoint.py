@@ -16,6 +16,7 @@ from transformers import PretrainedConfig as Config
 from transformers import PreTrainedModel as Model
 from transformers import PreTrainedTokenizerBase as Tokenizer
 
+from ...tasks.reach import prepare
 from ..cache import memory
 from .asked import asked
 from .quiet import quiet
@@ -54,6 +55,11 @@ class Checkpoint:
     def source(self) -> str:
         return self.path or str(resources.files("kvarena.models") / self.name)
 
+    @property
+    def remote(self) -> bool:
+        """Whether it has to be fetched from the hub."""
+        return bool(HUB_ID.fullmatch(self.source)) and not Path(self.source).is_dir()
+
     def config(self) -> Config:
         """Read before the weights, so that a wrong path costs nothing."""
         return self._read(AutoConfig)
@@ -89,14 +95,19 @@ class Checkpoint:
     def _read(self, auto: type, **options: Any) -> Any:
         if not HUB_ID.fullmatch(self.source) and not Path(self.source).is_dir():
             raise ValueError(f"model.path={self.source}: no such folder")
+        if self.remote:
+            prepare()
         try:
             return auto.from_pretrained(self.source, revision=self.revision, **options)
         except UNREADABLE as error:
             if memory.shortage(error):
                 raise
             reason = " ".join(str(error).split()) or type(error).__name__
-            where = "cannot be read" if Path(self.source).is_dir() else "neither a model folder nor on the hub"
-            raise ValueError(f"model.path={self.source}: {where} ({torn(Path(self.source)) or reason})") from error
+            if self.remote:
+                there = f"neither a model folder nor on the hub ({reason}): give model.path=FOLDER"
+            else:
+                there = f"cannot be read ({torn(Path(self.source)) or reason})"
+            raise ValueError(f"model.path={self.source}: {there}") from error
 
 
 def torn(folder: Path) -> str | None:

@@ -81,6 +81,19 @@ def test_a_dry_run_lists_what_is_to_do_and_what_it_takes(sweep, tmp_path):
     assert total.endswith(" GPU-hours in all")
 
 
+def test_hours_are_summed_by_device():
+    tokens, hours = 3000, [1.0, 2.0, 40.0, None]
+    assert cost(tokens, hours, 10**6, ["", "", "H100", ""]) == (
+        "about 3,000 tokens, 1 MB, 3 GPU-hours and 40 GPU-hours on an H100 (without 1 of unknown speed)"
+    )
+
+
+def test_what_is_wrong_for_all_combinations_is_said_once_and_leaves_nothing(sweep, tmp_path, capsys):
+    status, out = sweep("method=snapkv,full", "num_draws=two")
+    assert (status, out) == (2, "")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_processes_that_split_a_sweep_do_each_combination_once():
     """Ratios 0, 1, 2 of each method, over three processes: none has one ratio to itself."""
     shares = [[number for number in range(10) if in_share(number, index, of=3)] for index in range(3)]
