@@ -30,6 +30,7 @@ UNREADABLE = (
     KeyError,
     ValueError,
     RuntimeError,
+    TypeError,
     AttributeError,
     EOFError,
     SafetensorError,
