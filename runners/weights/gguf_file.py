@@ -84,6 +84,8 @@ class GgufFile:
         for key in REQUIRED:
             if self.own(key) is None:
                 raise ValueError(f"{self.label} names no {self.architecture}.{key}")
+        if not self.value("tokenizer.ggml.tokens"):
+            raise ValueError(f"{self.label} has no tokenizer (tokenizer.ggml.tokens)")
         if (scaling := self.own("rope.scaling.type", "none")) != "none":
             raise ValueError(f"{self.label} scales its rotation ({scaling}), which an import would lose")
         if (pieces := self.value("split.count", 1)) > 1:
@@ -94,7 +96,7 @@ class GgufFile:
 
     def _check_size(self) -> None:
         """A part too many leaves bytes that no tensor has."""
-        end = max(tensor.data_offset + tensor.n_bytes for tensor in self.reader.tensors)
+        end = max((t.data_offset + t.n_bytes for t in self.reader.tensors), default=self.reader.data_offset)
         if (extra := self.path.stat().st_size - end) >= self.reader.alignment:
             raise ValueError(f"{self.label} has {extra} bytes behind its last tensor: a part too many?")
 

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from gguf import RopeScalingType
+from gguf import GGUFWriter, RopeScalingType
 from kvarena.runners.import_gguf import main
 from kvarena.runners.weights import hugging_face, shards
+from kvarena.runners.weights.gguf_file import REQUIRED
 
 Usage = namedtuple("Usage", "total used free")
 
@@ -198,6 +199,17 @@ def test_without_the_extra(write_gguf, refusal, output, monkeypatch):
 )
 def test_a_gguf_that_would_become_another_model(write_gguf, refusal, output, changes, says):
     assert says in refusal(write_gguf(**changes).path, output)
+
+
+def test_a_gguf_of_nothing_but_a_header(refusal, output, tmp_path):
+    writer = GGUFWriter(tmp_path / "vocabulary.gguf", "llama")
+    for key in REQUIRED:
+        writer.add_uint32(f"llama.{key}", 2)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    assert "has no tokenizer (tokenizer.ggml.tokens)" in refusal(tmp_path / "vocabulary.gguf", output)
 
 
 def test_a_gguf_without_an_end(write_gguf, refusal, output, monkeypatch):
