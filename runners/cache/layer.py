@@ -132,6 +132,10 @@ class Layer:
                 new[:, :, : old.shape[2]] = old
                 setattr(self, name, new)
 
+    def live(self, lengths: Tensor) -> Tensor:
+        """[B, H, N] bool: the first `lengths` [B, H] slots of each head."""
+        return torch.arange(self.room.slots, device=lengths.device) < lengths[..., None]
+
     def newest_queries(self, at: slice | Tensor, position: Tensor) -> Tensor:
         """[B, H, G, W, D] of rows `at`, oldest first; position [B] is that of the next token."""
         queries = self.queries[at]

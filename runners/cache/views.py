@@ -21,9 +21,8 @@ def view_of(layer: Layer, index: int, policy: Policy, facts: RoundFacts) -> Laye
     """What an eviction sees."""
     at = facts.at
     columns = {name: getattr(layer, name)[at] for name in IN_PLACE}
-    keys, positions = columns["keys"], layer.positions[at]
-    live = torch.arange(keys.shape[2], device=keys.device) < layer.lengths[at][..., None]
-    positions = positions.masked_fill(~live, -1)
+    live = layer.live(layer.lengths[at])
+    positions = layer.positions[at].masked_fill(~live, -1)
     candidates = live & (positions < facts.recent[:, None, None])
     return LayerView(
         layer=index,
@@ -35,7 +34,7 @@ def view_of(layer: Layer, index: int, policy: Policy, facts: RoundFacts) -> Laye
         excess=facts.excess[index],
         round=facts.round,
         queries=layer.newest_queries(at, facts.position),
-        constants=policy.constants(keys, columns["values"]),
+        constants=policy.constants(columns["keys"], columns["values"]),
         noise=facts.noise,
         scaling=layer.scaling,
         **columns,
@@ -76,7 +75,7 @@ class Reading(LayerView):
 
     @cached_property
     def live(self) -> Tensor:
-        return torch.arange(self.keys.shape[2], device=self.keys.device) < self.lengths[..., None]
+        return self.memory.live(self.lengths)
 
     @property
     def candidates(self) -> Tensor:
