@@ -202,5 +202,5 @@ def test_without_rounds_in_decoding_a_head_has_room_for_the_sequence(budget):
 def test_settings_of_another_type_are_refused(adakv, budget):
     with pytest.raises(ValueError, match=r"method.alpha=most: use a number"):
         adakv(5, alpha="most")
-    with pytest.raises(ValueError, match=r"method.of=None: use"):
+    with pytest.raises(ValueError, match=r"method.of=null: use"):
         AdaKV(budget=budget(5), of=None)

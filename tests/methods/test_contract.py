@@ -277,11 +277,11 @@ def test_smoothing_by_rank_is_a_config(decode, baseline, name):
 def dense(model):
     """Greedy tokens of transformers."""
     found = {}
-    for sample, _, prompt in ALL:
-        ids = torch.tensor([prompt])
-        found[sample] = model.generate(
+    for one in ALL:
+        ids = torch.tensor([one.prompt])
+        found[one.sample] = model.generate(
             ids, attention_mask=torch.ones_like(ids), max_new_tokens=MAX_TOKENS, do_sample=False, pad_token_id=0
-        )[0, len(prompt) :].tolist()
+        )[0, len(one.prompt) :].tolist()
     return found
 
 
