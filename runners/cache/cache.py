@@ -1,8 +1,7 @@
 """The KV cache: the only memory, and its only writer.
 
 A layer is a set of preallocated columns [B, H, N, ...]: `Layer.fill` writes a row of them, a step appends to each row,
-an eviction permutes them in place. Rows are independent: each has its own prompt, lengths and clock, and leaves when it
-ends.
+an eviction permutes them in place. Rows are independent: each has its own prompt, lengths, clock and end.
 
 B rows, R rows of a round, L layers, H KV heads, Hq query heads, N slots (the capacity), D head dim.
 """

@@ -68,12 +68,9 @@ class Decoder:
         self.device, shape = self.model.device, shape_of(self.model.config)
         self.check(shape, self.device)
         self.attention.check(self.policy, self.model.dtype, self.device)
+        longest = self.longest_prompt + self.max_tokens
         probe = Probe(
-            model=self.model,
-            shape=shape,
-            batch_size=self.batch_size,
-            longest=self.longest_prompt + self.max_tokens,
-            attention=self.attention,
+            model=self.model, shape=shape, batch_size=self.batch_size, longest=longest, attention=self.attention
         )
         self.fit_layers()
         self.running = [None] * self.batch_size
