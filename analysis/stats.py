@@ -1,9 +1,6 @@
 """How sure a number is: the problems are the sample, the draws of one problem are averaged first.
 
-Intervals resample problems. The percentile interval of a plain bootstrap is too narrow for few problems, so its tails
-are widened as Student's interval is (Hesterberg 2015, doi:10.1080/00031305.2015.1089789). Where all problems have one
-value there is nothing to resample: then a share z^2 / (n + z^2) of problems, which the sample may have missed by
-chance, could lie anywhere, which for all right or all wrong is Wilson's interval.
+Intervals are by formula (intervals.py), so they depend on the values alone; p-values flip signs.
 """
 
 from collections import defaultdict
@@ -12,14 +9,12 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
-from scipy.stats import norm, t
 
 from ..runners.record import Record
+from .intervals import Interval, of_difference, of_share
 
-LEVEL = 0.95
 RESAMPLES = 10_000
 SEED = 0
-BOUNDS = (0.0, 1.0)  # of a score or a rate
 
 Problem = tuple[str, str]  # sample and target: two runs share a problem where both agree
 
@@ -28,6 +23,9 @@ class Estimate(NamedTuple):
     value: float
     low: float
     high: float
+
+
+NOTHING = Estimate(np.nan, np.nan, np.nan)
 
 
 class Difference(NamedTuple):
@@ -66,40 +64,21 @@ def problem_means(records: Iterable[Record], measure: Callable[[Record], float |
 
 
 def estimate(means: Mapping[Problem, float]) -> Estimate:
-    return bootstrap_mean(np.array([means[problem] for problem in sorted(means)]))
+    values = np.array([means[problem] for problem in sorted(means)])
+    return spread(values, of_share(values)) if len(values) else NOTHING
 
 
 def difference(a: Mapping[Problem, float], b: Mapping[Problem, float]) -> Difference:
     """a minus b, paired by problem."""
     common = sorted(a.keys() & b.keys())
-    gaps = np.array([a[problem] - b[problem] for problem in common])
-    return Difference(len(common), bootstrap_mean(gaps, bounds=(-1.0, 1.0)), sign_flip(gaps))
+    ours, theirs = (np.array([run[problem] for problem in common]) for run in (a, b))
+    gaps = ours - theirs
+    found = spread(gaps, of_difference(ours, theirs)) if common else NOTHING
+    return Difference(len(common), found, sign_flip(gaps))
 
 
-def bootstrap_mean(values: np.ndarray, bounds: tuple[float, float] = BOUNDS) -> Estimate:
-    """The mean of values [n] and its interval, which depends on the values and their order alone."""
-    n = len(values)
-    if not n:
-        return Estimate(np.nan, np.nan, np.nan)
-    value = float(values.mean())
-    if values.min() == values.max():
-        unseen = float(norm.ppf(0.5 + LEVEL / 2)) ** 2
-        share = unseen / (n + unseen)
-        return Estimate(value, value - share * (value - bounds[0]), value + share * (bounds[1] - value))
-    means = resamples(n) @ values.astype(np.float32) / np.float32(n)
-    low, high = np.quantile(means, [tail(n), 1 - tail(n)])
-    return Estimate(value, float(low), float(high))
-
-
-def tail(n: int) -> float:
-    """The quantile at which a widened percentile interval of n values ends."""
-    return float(norm.cdf(t.ppf((1 - LEVEL) / 2, n - 1) * np.sqrt(n / (n - 1))))
-
-
-@lru_cache(maxsize=4)
-def resamples(n: int) -> np.ndarray:
-    """How often each of n problems is drawn, [RESAMPLES, n]."""
-    return np.random.default_rng(SEED).multinomial(n, np.full(n, 1 / n), size=RESAMPLES).astype(np.float32)
+def spread(values: np.ndarray, interval: Interval) -> Estimate:
+    return Estimate(float(values.mean()), *map(float, interval))
 
 
 def sign_flip(gaps: np.ndarray) -> float:
