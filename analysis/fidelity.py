@@ -17,7 +17,8 @@ from ..runners.record import Record
 from .load import Run
 from .rounds import evictions
 from .setting import SETTING
-from .stats import LEVEL, Estimate, Problem
+from .intervals import LEVEL
+from .stats import Estimate, Problem
 
 FLOOR = 1e-9  # nats: below what float32 resolves, and a log needs something
 BINS = (0, 16, 64, 256, 1024, 4096)  # tokens since the cache was first compressed; the last is open

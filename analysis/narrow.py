@@ -8,7 +8,7 @@ import pandas as pd
 from .setting import settings
 
 LEGEND = (
-    "accuracy: pass@1 with its 95 % bootstrap interval over problems; vs dense: paired by problem, † where its "
+    "accuracy: pass@1 with its 95 % interval over problems; vs dense: paired by problem, † where its "
     "interval excludes zero; slots per KV head, mean over layers"
 )
 MISSING = "-"

@@ -1,9 +1,9 @@
 """Accuracy as published (published.csv, each number with its caveats) beside what was measured here.
 
-The difference has an interval of 95 % where both have one budget: our own interval (a bootstrap over problems) and the
+The difference has an interval of 95 % where both have one budget: our own interval (intervals.py) and the
 published value's sampling error, added in quadrature on each side. That error is binomial over problems x draws, as if
 every completion were a problem of its own; nothing more is known of it. The two agree where the interval holds zero.
-It is wide rather than narrow: both sides had the same problems, which the bootstrap does not know.
+It is wide rather than narrow: both sides had the same problems, which neither interval knows.
 """
 
 from importlib.resources import files
@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import norm
 
-from .stats import LEVEL
+from .intervals import LEVEL
 
 COLUMNS = ("task", "model", "method", "tokens", "accuracy", "accuracy_low", "accuracy_high", "published_tokens")
 COMPARED = ("difference", "difference_low", "difference_high", "agrees")  # in percent, as the published value

@@ -25,8 +25,8 @@ graph_search (hard), reasoner
 
 method  ratio  budget              accuracy  vs dense  loops  truncated  length  peak slots  evictions  note
 ------  -----  ------  --------------------  --------  -----  ---------  ------  ----------  ---------  ----
-full       1x       -  1.000 [0.207, 1.000]         -   0.0%       0.0%     100         512        0.0
-snapkv     4x     128  0.500 [0.000, 1.000]   +0.000   50.0%      50.0%     100         140        2.0  {graph}
+full       1x       -  1.000 [0.158, 1.000]         -   0.0%       0.0%     100         512        0.0
+snapkv     4x     128  0.500 [0.094, 0.906]   +0.000   50.0%      50.0%     100         140        2.0  {graph}
 """
 
 

@@ -1,24 +1,7 @@
 import numpy as np
 import pytest
-from kvarena.analysis.stats import (
-    RESAMPLES,
-    bootstrap_mean,
-    difference,
-    holm,
-    loop_rate,
-    pass_at_1,
-    problem_means,
-    score,
-    sign_flip,
-    tail,
-)
-from scipy.stats import bootstrap, permutation_test
-
-STUDIES = 4000
-
-
-def coins(right, wrong):
-    return np.array([1.0] * right + [0.0] * wrong)
+from kvarena.analysis.stats import difference, estimate, holm, loop_rate, pass_at_1, problem_means, score, sign_flip
+from scipy.stats import permutation_test
 
 
 def test_problems_weigh_the_same_however_many_draws_they_have(record):
@@ -45,77 +28,11 @@ def test_nothing_graded_is_nan(record):
     assert np.isnan(pass_at_1([record(score=None)])).all()
 
 
-def test_the_interval_of_two_problems_is_known_by_hand():
-    # the mean is 0, 1/2, 1 with probability 1/4, 1/2, 1/4
-    assert bootstrap_mean(np.array([0.0, 1.0])) == (0.5, 0.0, 1.0)
-
-
-def test_the_interval_is_near_the_normal_one():
-    estimate = bootstrap_mean(coins(60, 40))
-    half = 1.96 * np.sqrt(0.6 * 0.4 / 100)
-    assert estimate.value == pytest.approx(0.6)
-    assert estimate.low == pytest.approx(0.6 - half, abs=0.011)
-    assert estimate.high == pytest.approx(0.6 + half, abs=0.011)
-
-
-def test_the_interval_is_scipys_percentile_interval_at_the_widened_tails():
-    values = np.random.default_rng(1).random(40)
-    level = 1 - 2 * tail(40)
-    assert 0.955 < level < 0.97
-    theirs = bootstrap(
-        (values,), np.mean, n_resamples=RESAMPLES, confidence_level=level, method="percentile", rng=2
-    ).confidence_interval
-    assert bootstrap_mean(values)[1:] == pytest.approx(theirs, abs=0.005)
-
-
-def test_the_interval_holds_the_mean_and_narrows():
-    widths = []
-    for n in (10, 100, 1000):
-        estimate = bootstrap_mean(coins(7 * n // 10, 3 * n // 10))
-        assert estimate.low < estimate.value < estimate.high
-        widths.append(estimate.high - estimate.low)
-    assert widths[0] > 2 * widths[1] > 4 * widths[2]
-
-
 def test_more_draws_of_the_same_outcome_do_not_narrow_it(record):
     def records(draws):
         return [record(sample=f"s{i}", draw=d, score=float(i % 2)) for i in range(20) for d in range(draws)]
 
     assert pass_at_1(records(1)) == pass_at_1(records(8))
-
-
-def coverage(n, draw, truth):
-    """How many of 4,000 studies have the truth in their interval."""
-    rng = np.random.default_rng(0)
-    estimates = [bootstrap_mean(draw(rng, n), bounds=(-1.0, 1.0)) for _ in range(STUDIES)]
-    return np.mean([estimate.low <= truth <= estimate.high for estimate in estimates])
-
-
-def scores(rng, n):
-    """Problems of very different difficulty, four draws each; pass@1 is 2/3."""
-    return rng.binomial(4, rng.beta(2, 1, n)) / 4
-
-
-def gaps(rng, n):
-    """The same problems under a second method that is worse, most so on the hard ones."""
-    chance = rng.beta(2, 1, n)
-    return rng.binomial(4, chance**1.5) / 4 - rng.binomial(4, chance) / 4
-
-
-@pytest.mark.parametrize("n", [64, 198])
-@pytest.mark.parametrize(("draw", "truth"), [(scores, 2 / 3), (gaps, 2 / 3.5 - 2 / 3)], ids=["pass_at_1", "paired"])
-def test_intervals_cover_the_truth_as_often_as_they_say(n, draw, truth):
-    assert 0.93 <= coverage(n, draw, truth) <= 0.97
-
-
-def test_coverage_at_30_problems_is_close():
-    assert 0.92 <= coverage(30, scores, 2 / 3) <= 0.98
-
-
-@pytest.mark.parametrize(("n", "low"), [(1, 0.2065), (16, 0.8064), (64, 0.9434)])
-def test_all_right_and_all_wrong_have_wilsons_interval(n, low):
-    assert bootstrap_mean(np.ones(n)) == pytest.approx((1.0, low, 1.0), abs=1e-4)
-    assert bootstrap_mean(np.zeros(n)) == pytest.approx((0.0, 0.0, 1 - low), abs=1e-4)
 
 
 def test_two_methods_that_never_differ_may_still_do():
@@ -141,8 +58,7 @@ def test_pairing_sees_what_two_intervals_do_not():
     hard = {(f"s{i}", ""): i / 60 for i in range(60)}
     harder = {problem: max(value - 0.05, 0.0) for problem, value in hard.items()}
     assert difference(harder, hard).estimate.high < 0
-    a, b = bootstrap_mean(np.array([*hard.values()])), bootstrap_mean(np.array([*harder.values()]))
-    assert a.low < b.high
+    assert estimate(hard).low < estimate(harder).high
 
 
 def test_sign_flips_by_hand():
