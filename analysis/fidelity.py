@@ -14,10 +14,10 @@ import pandas as pd
 from scipy.stats import t
 
 from ..runners.record import Record
+from .intervals import LEVEL
 from .load import Run
 from .rounds import evictions
 from .setting import SETTING
-from .intervals import LEVEL
 from .stats import Estimate, Problem
 
 FLOOR = 1e-9  # nats: below what float32 resolves, and a log needs something

@@ -1,11 +1,11 @@
 """95 % intervals of a mean over problems, by formula: of a share, and of a difference paired by problem.
 
-A few problems say little of the rare ones among all: 30 problems, of which none was missed, may come from a set of which
-one in ten is. So each interval also counts problems that were not seen. That of a share counts one that is right and one
-that is wrong, as Laplace did; the mean of all with weights drawn anew (the Bayesian bootstrap, Rubin 1981) has a
-known variance, and the Beta of that mean and variance is taken for it, which for one draw a problem is exact. That of a
-difference is Student's, with a 25th of a problem that one method wins wholly and as much that the other wins. Both
-numbers were chosen by simulation (scripts/coverage.py); docs/statistics.md says where they hold and where they do not.
+A few problems say little of the rare ones: 30 problems, all right, may be of a set of which one in ten is missed. So
+each interval counts problems that were not seen. That of a share counts one that is right and one that is wrong, as
+Laplace did; the mean of all under weights drawn anew (the Bayesian bootstrap, Rubin 1981) has a known variance, and the
+Beta of that mean and variance is taken for it, which is exact for one draw a problem. That of a difference is Student's
+with a 25th of a problem that one method wins wholly, and one that the other wins. The numbers were chosen by simulation
+(scripts/coverage.py); docs/statistics.md says where they hold and where they do not.
 
 Shapes: problems are the last axis, [..., n]; whatever stands before is kept.
 """

@@ -3,7 +3,6 @@
 `load("runs").to_pandas()` has a row for each completion. Records are read one at a time, for they hold every token.
 """
 
-import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
@@ -13,10 +12,9 @@ from typing import Any
 import pandas as pd
 
 from ..runners.loops import Repetition, repetition
-from ..runners.record import Labels, Record, RunFolder
+from ..runners.record import Labels, Record, RunFolder, Session, run_folders
+from .header import checked
 from .stats import Problem, loops, problem_means, score
-
-REPORT = "report"  # what the report itself writes below RUNS_DIR
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,10 +23,6 @@ class Run:
     folder: RunFolder
     header: dict[str, Any]  # run.json
     labels: Labels
-
-    def __post_init__(self) -> None:
-        if missing := [name for name in ("num_samples", "num_draws") if name not in self.header]:
-            raise ValueError(f"{self.folder.run_file} lacks {', '.join(missing)}: run it again, or move it away")
 
     @property
     def num_planned(self) -> int:
@@ -55,7 +49,13 @@ class Run:
     @cached_property
     def outcomes(self) -> list[Record]:
         """The records without their tokens and texts, sorted; what old ones lack about repetition is computed."""
-        return sorted(self.folder.once_each(map(outcome, self.records())), key=lambda record: record.key)
+        records = sorted(self.folder.once_each(map(outcome, self.records())), key=lambda record: record.key)
+        for record in records:
+            if (value := score(record)) is not None and not 0 <= value <= 1:
+                raise ValueError(
+                    f"{self.folder.records_file}: {record.sample} has score {value}, not 0 to 1: grade it again"
+                )
+        return records
 
     @cached_property
     def scores(self) -> dict[Problem, float]:
@@ -67,7 +67,7 @@ class Run:
         """The share of each problem's completions that end in a loop."""
         return problem_means(self.outcomes, loops)
 
-    def sessions(self) -> list[dict[str, Any]]:
+    def sessions(self) -> list[Session]:
         return self.folder.sessions()
 
 
@@ -90,8 +90,7 @@ def load(runs_dir: str | Path) -> Runs:
     runs_dir = Path(runs_dir)
     if not runs_dir.is_dir():
         raise ValueError(f"RUNS_DIR={runs_dir} is not a folder: give the one that the runs were written below")
-    paths = sorted(path.parent for path in runs_dir.rglob("run.json"))
-    runs = Runs(read(path, runs_dir) for path in paths if REPORT not in path.relative_to(runs_dir).parts)
+    runs = Runs(read(path, runs_dir) for path in run_folders(runs_dir))
     if not runs:
         raise ValueError(f"RUNS_DIR={runs_dir}: no run.json below it, give the folder that the runs were written below")
     return runs
@@ -99,9 +98,6 @@ def load(runs_dir: str | Path) -> Runs:
 
 def read(path: Path, runs_dir: Path) -> Run:
     folder = RunFolder(path=path)
-    try:
-        header = folder.run()
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{folder.run_file} is not JSON ({error}): move the run away") from error
-    labels = Labels.read(header, folder.run_file)
+    run = folder.run()
+    labels, header = Labels.read(run, folder.run_file), checked(run, folder.run_file)
     return Run(name=path.relative_to(runs_dir).as_posix(), folder=folder, header=header, labels=labels)

@@ -86,6 +86,7 @@ def piped(cells: pd.DataFrame) -> str:
     header, *body = padded(cells)
     dashes = ["-" * (len(text) - 1) for text in header]
     rule = [f":{dash}" if name in TEXT else f"{dash}:" for name, dash in zip(cells.columns, dashes, strict=True)]
+    body = [[text.replace("|", r"\|") for text in line] for line in body]
     return "\n".join(f"| {' | '.join(line)} |" for line in [header, rule, *body])
 
 

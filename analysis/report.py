@@ -1,5 +1,6 @@
 """`kvarena-report RUNS_DIR`: tables, figures and a page of all runs below a folder; `--compare A B`: two of them."""
 
+import os
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
@@ -14,11 +15,12 @@ from . import narrow as layout
 from .archive import pack
 from .compare import compare
 from .figures import draw_all
-from .load import REPORT, Run, load
+from .load import Run, load
 from .pairs import pairs
 from .published import agreement, beside
 from .tables import results
 
+REPORT = "report"  # where the files go below RUNS_DIR
 BENCHMARKS = "benchmarks"  # engine_*.csv is of kvarena-benchmark, one a version
 
 
@@ -26,21 +28,30 @@ def main(argv: Sequence[str] | None = None) -> int:
     """The exit status: 0, 1 where --verify found a mismatch, or 2 for what the caller can put right."""
     arguments = parse(argv)
     try:
-        if arguments.compare:
-            print(compare(*arguments.compare), end="")
-        elif arguments.verify:
-            # torch and transformers take seconds to import, and nothing else here needs them
-            from ..runners.verify import verify
-
-            return 1 if verify(arguments.runs_dir) else 0
-        else:
-            report(arguments.runs_dir, arguments.output or arguments.runs_dir / REPORT)
-            if arguments.archive:
-                pack(load(arguments.runs_dir), arguments.archive, arguments.texts)
-                print(f"wrote {arguments.archive}, {arguments.archive.stat().st_size:,} bytes")
+        status = command(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever reads has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except (ValueError, OSError) as error:
         print(f"kvarena-report: {error}", file=sys.stderr)
         return 2
+    return status
+
+
+def command(arguments: Namespace) -> int:
+    if arguments.compare:
+        print(compare(*arguments.compare), end="")
+    elif arguments.verify:
+        # torch and transformers take seconds to import, and nothing else here needs them
+        from ..runners.verify import verify
+
+        return 1 if verify(arguments.runs_dir) else 0
+    else:
+        report(arguments.runs_dir, arguments.output or arguments.runs_dir / REPORT)
+        if arguments.archive:
+            pack(load(arguments.runs_dir), arguments.archive, arguments.texts)
+            print(f"wrote {arguments.archive}, {arguments.archive.stat().st_size:,} bytes")
     return 0
 
 

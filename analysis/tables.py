@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..runners.record import DENSE, Record
+from ..runners.record import DENSE, Record, Session
 from .load import Run
 from .pairs import GAINS, against, dense_runs, place, spread
 from .setting import SETTING
@@ -103,7 +103,7 @@ def mean(records: Sequence[Record], measure: Callable[[Record], Any]) -> float:
     return float(np.mean([measure(record) for record in records])) if records else np.nan
 
 
-def speed(sessions: Sequence[dict[str, Any]]) -> dict[str, float]:
+def speed(sessions: Sequence[Session]) -> dict[str, float]:
     """Of all sessions together, prompts included; NaN where none was timed."""
     seconds = sum(session["wall_s"] for session in sessions)
     steps = sum(session["steps"] for session in sessions)

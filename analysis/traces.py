@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 
 from .load import Run
 from .setting import SETTING
@@ -25,12 +25,15 @@ def files(run: Run) -> list[Path]:
 
 def tensors(path: Path, what: str) -> Iterator[tuple[int, int, np.ndarray]]:
     """Round, layer and tensor of that name."""
-    with safe_open(path, framework="pt") as file:
-        for name in file.keys():  # noqa: SIM118, it is no dictionary
-            *place, kind = name.split("/")  # the row's own, such as `prompt`, have none
-            if kind == what:
-                round, layer = map(int, place)
-                yield round, layer, file.get_tensor(name).float().numpy()
+    try:
+        with safe_open(path, framework="pt") as file:
+            for name in file.keys():  # noqa: SIM118, it is no dictionary
+                *place, kind = name.split("/")  # the row's own, such as `prompt`, have none
+                if kind == what:
+                    round, layer = map(int, place)
+                    yield round, layer, file.get_tensor(name).float().numpy()
+    except SafetensorError as error:
+        raise ValueError(f"{path} is no trace ({error}): delete it") from error
 
 
 def value_ranges(runs: Iterable[Run]) -> pd.DataFrame:

@@ -97,13 +97,16 @@ class Style:
         return {1: self.best, 2: self.second}.get(rank or 0, "{}").replace("{}", text)
 
 
+SPELLED = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+SPECIAL = str.maketrans({sign: f"\\{sign}" for sign in "$_%&#{}"} | SPELLED)
+
+
 def escape(text: str) -> str:
-    for sign in "_%&#":
-        text = text.replace(sign, f"\\{sign}")
-    return text
+    """As LaTeX prints it."""
+    return text.translate(SPECIAL)
 
 
-MARKDOWN = Style(best="**{}**", second="_{}_", dagger="†", name=str)
+MARKDOWN = Style(best="**{}**", second="_{}_", dagger="†", name=lambda text: text.replace("|", r"\|"))
 LATEX = Style(best=r"\textbf{{}}", second=r"\underline{{}}", dagger=r"$^\dagger$", name=escape)
 
 
@@ -160,7 +163,7 @@ def latex(results: pd.DataFrame) -> str:
         parts.append(
             "\n".join(
                 [
-                    rf"% {block.model}, {block.budget}",
+                    "% " + " ".join(f"{block.model}, {block.budget}".split()),
                     rf"\begin{{tabular}}{{l{'r' * (len(block.tasks) + 1 + len(COSTS))}}}",
                     r"\toprule",
                     header,

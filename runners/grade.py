@@ -24,7 +24,7 @@ from ..tasks.task import Task
 from ..tasks.thought import CLOSE, OPEN
 from .job.errors import USER_ERRORS, one_line
 from .model import Checkpoint
-from .record import Record, RunFolder, append_line, locked
+from .record import Record, RunFolder, append_line, locked, run_folders
 from .workers import opens_thought
 
 VERDICT = ("score", "answer", "note")
@@ -164,8 +164,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--num-workers", type=int, default=os.cpu_count(), help="completions judged at a time")
     parser.add_argument("--ungraded", action="store_true", help="leave the verdicts that are there")
     arguments = parser.parse_intermixed_args(argv)
-    folders = [RunFolder(path=path.parent) for path in sorted(arguments.runs_dir.rglob("run.json"))]
     try:
+        folders = [RunFolder(path=path) for path in run_folders(arguments.runs_dir)]
         grader = grader_of(arguments.overrides)
         if not folders:
             raise ValueError("no run.json below that folder")

@@ -16,20 +16,20 @@ from .job import provenance
 from .job.errors import USER_ERRORS, one_line
 from .job.prompts import Prompts
 from .model import Tokenizer
-from .record import Record, RunFolder
+from .record import Record, RunFolder, run_folders
 
 
 def verify(runs_dir: Path) -> int:
     """Print what does not match in the runs below a folder; returns how many runs that concerns."""
-    files = sorted(runs_dir.rglob("run.json"))
-    if not files:
+    folders = run_folders(runs_dir)
+    if not folders:
         raise ValueError(f"RUNS_DIR={runs_dir}: no run.json below it, give the folder that the runs were written below")
     wrong = 0
-    for file in files:
-        found = list(mismatches(RunFolder(path=file.parent)))
+    for folder in folders:
+        found = list(mismatches(RunFolder(path=folder)))
         wrong += bool(found)
-        print("\n".join(f"{file.parent}: {line}" for line in found or ["as recorded"]), flush=True)
-    print(f"{len(files)} runs, {len(files) - wrong} as recorded, {wrong} not")
+        print("\n".join(f"{folder}: {line}" for line in found or ["as recorded"]), flush=True)
+    print(f"{len(folders)} runs, {len(folders) - wrong} as recorded, {wrong} not")
     return wrong
 
 

@@ -1,10 +1,12 @@
 """What a run leaves on disk: run.json, a `Record` a line, and a lock while it goes on. No torch."""
 
+from .checked import check
 from .file_name import file_name
 from .files import append_line, replace_file
+from .find import run_folders
 from .labels import DENSE, Labels
 from .lock import Locked, locked
-from .record import Record, RunFolder, parse
+from .record import Record, RunFolder, Session
 
 __all__ = [
     "DENSE",
@@ -12,9 +14,11 @@ __all__ = [
     "Locked",
     "Record",
     "RunFolder",
+    "Session",
     "append_line",
+    "check",
     "file_name",
     "locked",
-    "parse",
     "replace_file",
+    "run_folders",
 ]

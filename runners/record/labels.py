@@ -2,30 +2,38 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any
 
+from pydantic import ConfigDict, FiniteFloat, TypeAdapter, with_config
+
+from .checked import check
+
 DENSE = "full"  # the method that all others are compared to
+ADVICE = "run it again, or move it away"
+OBJECT = TypeAdapter(dict[str, Any])
 
 
+@with_config(ConfigDict(strict=True))
 @dataclass(frozen=True, kw_only=True)
 class Labels:
     task: str
     difficulty: str | None  # null: the task has one only
     model: str
     method: str  # a file of conf/method
-    ratio: float  # of the dense length to the budget, as asked or as it came out
+    ratio: FiniteFloat  # of the dense length to the budget, as asked or as it came out
     tokens: int | None  # the budget; null: dense
     evicts: bool
     selects: bool
     protects_prompt: bool
 
     @classmethod
-    def read(cls, run: Mapping[str, Any], file: object) -> "Labels":
-        """Those of a run.json; what it lacks is a ValueError that names the file."""
-        names, labels = [field.name for field in fields(cls)], run.get("labels", {})
-        if missing := [f"labels.{name}" for name in names if name not in labels]:
-            raise ValueError(f"{file} lacks {', '.join(missing)}: run it again, or move it away")
-        return cls(**{name: labels[name] for name in names})
+    def read(cls, run: Mapping[str, Any], file: Path) -> "Labels":
+        """Those of a run.json; what it lacks, or has of another type, is a ValueError that names the file."""
+        labels = check(run.get("labels", {}), OBJECT, file, ADVICE)
+        if missing := [f"labels.{field.name}" for field in fields(cls) if field.name not in labels]:
+            raise ValueError(f"{file} lacks {', '.join(missing)}: {ADVICE}")
+        return check(labels, TypeAdapter(cls), file, ADVICE)
 
     @property
     def is_dense(self) -> bool:

@@ -10,6 +10,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from pydantic import ConfigDict, FiniteFloat, TypeAdapter, with_config
+from typing_extensions import TypedDict
+
+from .checked import check_line, read_object
 from .files import append_line, replace_file
 from .lock import NAME as LOCK
 
@@ -21,6 +25,7 @@ ONE_RUN = {
 }
 
 
+@with_config(ConfigDict(strict=True, extra="forbid"))
 @dataclass(frozen=True, kw_only=True)
 class Record:
     sample: str
@@ -37,14 +42,14 @@ class Record:
     num_evictions: int
     # index in token_ids of the first token written after each eviction; null in the records of older runs
     eviction_steps: list[int] | None = None
-    peak_slots: float  # slots per KV head, mean over layers
-    mean_slots: float  # the same, mean over decode steps
-    tokens_read: float  # slots attended to, mean over decode steps, layers and KV heads
+    peak_slots: FiniteFloat  # slots per KV head, mean over layers
+    mean_slots: FiniteFloat  # the same, mean over decode steps
+    tokens_read: FiniteFloat  # slots attended to, mean over decode steps, layers and KV heads
     resident_bytes: int  # of the row's cache at its peak, what the method asks for included
     loop_onset: int | None  # index in token_ids where the closing repetition begins; null: no loop
     loop_period: int | None  # tokens
-    prefill_s: float
-    decode_s: float
+    prefill_s: FiniteFloat
+    decode_s: FiniteFloat
     second_opinion: float | None = None  # 1 if answer and target are equal as text; null: no such opinion
     # how repetitive it is (runners/loops.py); null in the records of older runs
     loop_character: int | None = None  # index in completion where the closing repetition begins
@@ -69,8 +74,19 @@ class Record:
         return self.sample, self.draw
 
 
-def parse(line: str) -> Record:
-    return Record(**json.loads(line))
+class Session(TypedDict):
+    """One process that worked on a run; it says more of itself, which is kept."""
+
+    __pydantic_config__ = ConfigDict(strict=True, extra="allow")  # type: ignore[misc]
+
+    started: str
+    wall_s: FiniteFloat
+    tokens: int
+    records: int
+    steps: int
+
+
+RECORD, SESSION = TypeAdapter(Record), TypeAdapter(Session)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +111,7 @@ class RunFolder:
         return self.path / "sessions.jsonl"
 
     def run(self) -> dict[str, Any]:
-        return json.loads(self.run_file.read_text())
+        return read_object(self.run_file, "run", "move the run away")
 
     def check(self, run: Mapping[str, Any]) -> None:
         """Refuse a folder that holds something else than this run."""
@@ -138,23 +154,18 @@ class RunFolder:
 
     def stream(self) -> Iterator[Record]:
         """The same, one at a time, for they hold every token; whether two are of one draw is not known then."""
-        try:
-            if self.records_file.exists():
-                with self.records_file.open("rb") as file:
-                    yield from (parse(line.decode()) for line in file if line.endswith(b"\n"))
-        except (TypeError, json.JSONDecodeError) as error:
-            message = f"{self.records_file} holds a line that is no record ({error}): move the run away"
-            raise ValueError(message) from error
+        if self.records_file.exists():
+            with self.records_file.open("rb") as file:
+                for line in file:
+                    if line.endswith(b"\n"):
+                        yield check_line(line, RECORD, self.records_file, "record", "move the run away")
 
-    def sessions(self) -> list[dict[str, Any]]:
+    def sessions(self) -> list[Session]:
         """One for each process that worked on the run; a torn last line is left out."""
         if not self.sessions_file.exists():
             return []
-        try:
-            return [json.loads(line) for line in self.sessions_file.read_bytes().split(b"\n")[:-1]]
-        except json.JSONDecodeError as error:
-            message = f"{self.sessions_file} holds a line that is no session ({error}): delete the line"
-            raise ValueError(message) from error
+        lines = self.sessions_file.read_bytes().split(b"\n")[:-1]
+        return [check_line(line, SESSION, self.sessions_file, "session", "delete the line") for line in lines]
 
     def repair(self) -> None:
         """Cut off torn last lines."""

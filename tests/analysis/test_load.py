@@ -1,5 +1,4 @@
 import json
-import shutil
 
 import pytest
 from kvarena import analysis
@@ -20,14 +19,10 @@ def test_the_folder_of_one_run_can_be_named_itself(write, tmp_path, record):
     assert list(run.records()) == [record()]
 
 
-def test_the_report_folder_is_ignored(write, tmp_path):
-    write("a", [], samples=1)
-    shutil.copytree(tmp_path / "a", tmp_path / "report" / "a")
-    assert [run.name for run in load(tmp_path)] == ["a"]
-
-
-def test_a_parent_called_report_is_no_report(write, tmp_path):
+def test_a_folder_called_report_is_no_reason_to_skip(write, tmp_path):
+    write("a/report/b", [], samples=1)
     write("report/a", [], samples=1)
+    assert [run.name for run in load(tmp_path)] == ["a/report/b", "report/a"]
     assert [run.name for run in load(tmp_path / "report")] == ["a"]
 
 
@@ -67,6 +62,62 @@ def test_a_run_file_of_something_else_is_named_with_what_it_lacks(write, tmp_pat
         load(tmp_path)
 
 
+@pytest.mark.parametrize("text", ["[]", "null", "3", '"a"', '{"a": "\\ud800"}', b'{"a": "\xff"}'])
+def test_a_run_file_that_is_no_object_or_no_text_is_named(write, tmp_path, text):
+    folder = write("a", [], samples=1)
+    folder.run_file.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(ValueError, match=r"a/run\.json (holds no run|is not JSON)"):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("where", "value", "said"),
+    [
+        (["num_samples"], "2", "num_samples: Input should be a valid integer"),
+        (["labels"], [], "Input should be an object"),
+        (["labels", "ratio"], float("nan"), "ratio: Input should be a finite number"),
+        (["labels", "tokens"], 1.5, "tokens: Input should be a valid integer"),
+        (["config"], [], "config: Input should be an object"),
+        (["config"], {"method": {"budget": {"interval": "a"}}}, r"config\.method\.budget\.interval: Input should be"),
+        (["halvings"], [{}], r"halvings\.0\.to: Field required"),
+    ],
+)
+def test_what_is_of_another_type_in_a_run_file_is_named(write, tmp_path, where, value, said):
+    folder = write("a", [], samples=1)
+    header = inner = folder.run()
+    for name in where[:-1]:
+        inner = inner[name]
+    inner[where[-1]] = value
+    folder.run_file.write_text(json.dumps(header))
+    with pytest.raises(ValueError, match=rf"a/run\.json: {said}"):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("good", "bad"),
+    [
+        (b'"peak_slots": 140.0', b'"peak_slots": NaN'),
+        (b'"decode_s": 1.0', b'"decode_s": Infinity'),
+        (b'"draw": 0', b'"draw": "0"'),
+        (b'"completion": "abc"', b'"completion": "\\ud800"'),
+        (b'"completion": "abc"', b'"completion": "\xff"'),
+        (b'"stop": "eos"', b'"stop": "end"'),
+    ],
+)
+def test_a_record_with_something_wrong_in_it_is_named(write, tmp_path, record, good, bad):
+    folder = write("a", [record()], samples=1)
+    assert good in folder.records_file.read_bytes()
+    folder.records_file.write_bytes(folder.records_file.read_bytes().replace(good, bad))
+    with pytest.raises(ValueError, match=r"a/records\.jsonl holds a line that is no record"):
+        _ = load(tmp_path)[0].outcomes
+
+
+def test_a_score_that_is_no_share_is_named(write, tmp_path, record):
+    write("a", [record(score=7.0)], samples=1)
+    with pytest.raises(ValueError, match=r"a/records\.jsonl: s0 has score 7\.0, not 0 to 1"):
+        _ = load(tmp_path)[0].outcomes
+
+
 @pytest.mark.parametrize("line", ["{", '{"sample": "s0"}'])
 def test_a_broken_record_is_named(write, tmp_path, line):
     folder = write("a", [], samples=1)
@@ -78,7 +129,7 @@ def test_a_broken_record_is_named(write, tmp_path, line):
 
 def test_a_broken_session_is_named(write, tmp_path):
     folder = write("a", [], samples=1)
-    folder.sessions_file.write_text("{\n")
+    folder.sessions_file.write_text('{"started": "", "wall_s": NaN, "tokens": 1, "records": 1, "steps": 1}\n')
     (run,) = load(tmp_path)
     with pytest.raises(ValueError, match=r"sessions\.jsonl holds a line that is no session"):
         run.sessions()

@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import pandas as pd
 import pytest
 from kvarena.analysis.report import main
@@ -22,6 +25,26 @@ def test_the_report_is_printed_and_written(runs_dir, capsys):
     assert all((runs_dir / "report" / name).is_file() for name in files.split(", "))
     assert "| snapkv |" in (runs_dir / "report/table.md").read_text()
     assert (runs_dir / "report/figures/accuracy_ratio.svg").is_file()
+
+
+@pytest.mark.parametrize("lines", [0, 1])
+def test_a_reader_that_stops_reading_is_no_error(runs_dir, lines):
+    command = [sys.executable, "-m", "kvarena.analysis.report", str(runs_dir)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        for _ in range(lines):
+            process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == ""
+    assert process.returncode == 0
+
+
+def test_a_broken_trace_is_one_line_that_names_it(runs_dir, capsys):
+    (runs_dir / "snapkv/trace").mkdir()
+    (runs_dir / "snapkv/trace/s0-0.safetensors").write_bytes(b"no trace")
+    assert main([str(runs_dir)]) == 2
+    err = capsys.readouterr().err
+    assert len(err.splitlines()) == 1
+    assert "snapkv/trace/s0-0.safetensors is no trace" in err
 
 
 def test_the_csv(runs_dir):

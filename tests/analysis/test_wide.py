@@ -1,7 +1,7 @@
 import pytest
 from kvarena.analysis.load import load
 from kvarena.analysis.tables import results
-from kvarena.analysis.wide import latex, markdown
+from kvarena.analysis.wide import escape, latex, markdown
 
 
 @pytest.fixture
@@ -55,6 +55,17 @@ b\_2 & \underline{50.0}$^\dagger$ & \underline{50.0}$^\dagger$ & \underline{50.0
 def test_latex(table):
     assert latex(table).startswith(LATEX)
     assert latex(table).rstrip().endswith("\\bottomrule\n\\end{tabular}")
+
+
+def test_what_latex_reads_is_spelled_out():
+    assert escape(r"a$b{c}~^\_%&#") == (r"a\$b\{c\}\textasciitilde{}\textasciicircum{}\textbackslash{}\_\%\&\#")
+
+
+def test_a_name_is_one_cell(write, tmp_path, record):
+    write("a", [record()], samples=1, method="a|b", model="x\n\\end{document}")
+    table = results(load(tmp_path))
+    assert r"| a\|b |" in markdown(table)
+    assert latex(table).startswith("% x \\end{document}, 4x\n\\begin{tabular}")
 
 
 def test_a_tie_is_marked_twice(write, tmp_path, record):

@@ -121,5 +121,6 @@ def test_run_json_is_never_contradicted(tmp_path, key, message):
 
 def test_sessions_are_read_back_without_a_torn_line(folder):
     assert folder.sessions() == []
-    folder.sessions_file.write_text(json.dumps({"tokens": 3}) + '\n{"tok')
-    assert folder.sessions() == [{"tokens": 3}]
+    session = {"started": "2026-01-01", "wall_s": 1.5, "tokens": 3, "records": 1, "steps": 3, "device": "cpu"}
+    folder.sessions_file.write_text(json.dumps(session) + '\n{"tok')
+    assert folder.sessions() == [session]
