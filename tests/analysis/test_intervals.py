@@ -123,7 +123,7 @@ def bounds_hold(table):
     inside = table["mean"].between(0.2, 0.8)
     assert table[inside]["coverage"].min() >= 0.93
     assert table[~inside]["coverage"].min() >= 0.91
-    assert table[inside]["width_ratio"].max() <= 1.36
+    assert table[inside]["width_ratio"].max() <= 1.35
     assert table[~inside]["width_ratio"].max() <= 1.8
 
 
