@@ -1,33 +1,19 @@
 """Where a result comes from: code, versions, device, and hashes of what was asked."""
 
-import hashlib
-import json
 import platform
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from ...tasks.task import Sample
 from ..generate import Request
+from .identity import digest
 
 PACKAGES = ("kvarena", "torch", "transformers", "tokenizers", "triton", "flash-attn", "hydra-core", "numpy", "ray")
-# what may differ between two calls that go on with one run
-VOLATILE = ("output_dir", "runs_dir", "dry_run", "workers", "num_workers", "ray", "logger", "grading_s", "share")
 DRIVER = Path("/proc/driver/nvidia/version")
-
-
-def digest(value: Any) -> str:
-    """sha256 of a JSON value, the same whatever the order of its keys."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
-
-
-def identity(labels: Mapping[str, Any], config: Mapping[str, Any]) -> str:
-    """Two runs of one identity are one run: the same records."""
-    return digest([labels, {key: value for key, value in config.items() if key not in VOLATILE}])
 
 
 def samples_digest(samples: Iterable[Sample]) -> str:
@@ -38,6 +24,11 @@ def prompts_digest(requests: Iterable[Request]) -> str:
     return digest(
         [[request.sample, list(request.prompt), *map(list, filter(None, [request.completion]))] for request in requests]
     )
+
+
+def prompt_sha(prompt: Sequence[int], target: str) -> str:
+    """What makes two rows of one sample's name the same question."""
+    return digest([list(prompt), target])[:12]
 
 
 def commit() -> tuple[str | None, bool | None]:

@@ -9,14 +9,21 @@ from typing import cast
 from ...tasks.task import Grade, Sample, Task
 from ...tasks.thought import CLOSE, unfinished
 from ..fidelity import Drift
-from ..generate import Generation
+from ..generate import Generation, Request
+from ..job.provenance import prompt_sha
 from ..loops import repetition, terminal_loop
 from ..model import Tokenizer
 from ..record import Record
 
 
 def judge(
-    task: Task, sample: Sample, generation: Generation, tokenizer: Tokenizer, seconds: float, opened: bool = False
+    task: Task,
+    sample: Sample,
+    request: Request,
+    generation: Generation,
+    tokenizer: Tokenizer,
+    seconds: float,
+    opened: bool = False,
 ) -> Record:
     """Decode and grade a completion, never the prompt, which may have `opened` a thought; what takes longer stays
     ungraded."""
@@ -52,6 +59,7 @@ def judge(
         decode_s=round(generation.decode_s, 6),
         second_opinion=grade.second_opinion,
         score_unfinished=grade.score_unfinished,
+        prompt_sha=prompt_sha(request.prompt, sample.target),
         **generation.usage._asdict(),
         **repetition(generation.token_ids, completion)._asdict(),
         **(drift._asdict() | {"pieces": tokenizer.batch_decode([[i] for i in generation.token_ids])} if drift else {}),
