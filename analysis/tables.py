@@ -96,6 +96,7 @@ def cost(records: Sequence[Record]) -> dict[str, Any]:
 def batch_size(run: Run) -> int | None:
     """The smallest of the run, as those of before did not fit."""
     sizes = [run.config.get("engine", {}).get("batch_size"), *(one["to"] for one in run.header.get("halvings", []))]
+    sizes += [size for session in run.sessions() for size in session.get("batch_sizes", [])]
     return min(filter(None, sizes), default=None)
 
 
@@ -149,6 +150,8 @@ def flags(run: Run, dense: Run | None) -> list[str]:
         found.append("prompt protected" + cut_prompts(run))
     if halvings := run.header.get("halvings"):
         found.append(f"out of memory: batch halved {len(halvings)} times")
+    for change in run.header.get("accepted_changes", []):
+        found.append(f"{change['kind']} changed after {change['records']} records")
     if len(records) != run.num_planned:
         found.append(f"incomplete {len(records)}/{run.num_planned}")
     if compressed and dense is None:

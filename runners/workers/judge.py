@@ -29,16 +29,7 @@ def judge(
     ungraded."""
     completion = text(generation.token_ids, tokenizer)
     drift: Drift | None = generation.seen
-    if generation.stop == "error":
-        grade = Grade(score=None, answer="", note="logits were not finite")
-    elif drift:
-        grade = Grade(score=None, answer="", note="forced")
-    else:
-        try:
-            with deadline(seconds):
-                grade = task.grade(completion, sample, opened)
-        except TimeoutError:
-            grade = Grade(score=None, answer="", note="timeout")
+    grade = verdict(task, sample, generation, completion, seconds, opened)
     loop = terminal_loop(generation.token_ids)
     return Record(
         sample=generation.sample,
@@ -75,6 +66,18 @@ def opens_thought(tokenizer: Tokenizer) -> bool:
         raise ValueError(f"its tokenizer leaves {CLOSE} out of texts: set its special to false in tokenizer.json")
     message = [{"role": "user", "content": ""}]
     return unfinished(cast(str, tokenizer.apply_chat_template(message, add_generation_prompt=True, tokenize=False)))
+
+
+def verdict(task: Task, sample: Sample, generation: Generation, completion: str, seconds: float, opened: bool) -> Grade:
+    if generation.stop == "error":
+        return Grade(score=None, answer="", note="logits were not finite")
+    if generation.seen:
+        return Grade(score=None, answer="", note="forced")
+    try:
+        with deadline(seconds):
+            return task.grade(completion, sample, opened)
+    except TimeoutError:
+        return Grade(score=None, answer="", note="timeout")
 
 
 def text(token_ids: Sequence[int], tokenizer: Tokenizer) -> str:
