@@ -96,6 +96,7 @@ def cost(records: Sequence[Record]) -> dict[str, Any]:
 def batch_size(run: Run) -> int | None:
     """The smallest of the run, as those of before did not fit."""
     sizes = [run.config.get("engine", {}).get("batch_size"), *(one["to"] for one in run.header.get("halvings", []))]
+    sizes += [size for session in run.sessions() for size in session.get("batch_sizes", [])]
     return min(filter(None, sizes), default=None)
 
 
@@ -152,6 +153,8 @@ def flags(run: Run, dense: Run | None) -> list[str]:
     if left_out := run.header.get("left_out"):
         asks = ", ".join(f"{name}={value}" for name, value in left_out.items())
         found.append(f"left out, though the model's generation config asks it: {asks}")
+    for change in run.header.get("accepted_changes", []):
+        found.append(f"{change['kind']} changed after {change['records']} records")
     if len(records) != run.num_planned:
         found.append(f"incomplete {len(records)}/{run.num_planned}")
     if compressed and dense is None:

@@ -2,7 +2,7 @@
 
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -16,10 +16,12 @@ from omegaconf import DictConfig
 
 from .fidelity import with_texts
 from .generate import Request
-from .job import Job, build, provenance
+from .job import Job, build, provenance, resume
 from .job.errors import USER_ERRORS, one_line, one_line_errors, run_command
 from .job.halvings import Batches
+from .job.identity import VERSION
 from .job.interrupt import Stop
+from .job.made_of import made_of, weights, weights_beside
 from .job.plan import outline, plan, typical
 from .job.progress import Progress, Tally
 from .job.sweep import Outcome, in_share
@@ -37,31 +39,31 @@ def evaluate(job: Job) -> Outcome:
     if job.unfetched:
         return outline(job, folder)
     tokenizer = job.checkpoint.tokenizer()
-    requests = job.requests(tokenizer)
-    run = header(job, requests, tokenizer)
-    missing = rest(folder, run, requests)
-    print(f"{name}: {len(requests) - len(missing)} of {len(requests)} done, {folder.path}", flush=True)
+    there = folder.run() if folder.run_file.exists() else {}
+    whole = job.whole(there)
+    requests = whole.requests(tokenizer)
+    run = header(whole, requests, tokenizer)
+    asked = job.asked(requests)
+    done = resume.done(folder, run, whole.samples, requests, job.accepted)
+    missing = [request for request in asked if request.key not in done]
+    print(f"{name}: {len(asked) - len(missing)} of {len(asked)} done, {folder.path}", flush=True)
+    if there and (job.config["dry_run"] or not missing):
+        resume.refuse_changes(folder, {"weights": weights(job.checkpoint)}, job.accepted)
     if job.config["dry_run"] and missing:
-        return plan(job, folder, requests, missing)
+        return plan(job, folder, asked, missing)
     if not missing:
         return Outcome(status="skipped", name=name, reason="complete", folder=str(folder.path))
-    longest_prompt = max(len(request.prompt) for request in requests)
+    longest_prompt = max(len(request.prompt) for request in asked)
     with Stop().listen() as stop, locked(folder.path):
         folder.repair()
-        missing = rest(folder, run, requests)
+        done = resume.done(folder, run, whole.samples, requests, job.accepted)
+        missing = [request for request in asked if request.key not in done]
+        read = weights_beside(job.checkpoint)
         with job.workers.open(job, longest_prompt, folder.path) as workers, stop.listen():
-            folder.begin(run | hardware(workers))
-            work(job, folder, workers, missing, typical(job, requests), stop)
+            run["fingerprints"]["weights"] = read()
+            resume.begin(folder, run | hardware(workers), job.accepted)
+            work(job, folder, workers, missing, typical(job, asked), stop)
     return Outcome(status="done", name=name, folder=str(folder.path))
-
-
-def rest(folder: RunFolder, run: Mapping[str, Any], requests: Sequence[Request]) -> list[Request]:
-    """What a folder lacks of the run; a folder of something else is refused."""
-    folder.check(run)
-    done = {record.key for record in folder.records()}
-    if unknown := done - {request.key for request in requests}:
-        raise ValueError(f"{folder.records_file} holds a sample that is not of this run: {min(unknown)}")
-    return [request for request in requests if request.key not in done]
 
 
 def work(job: Job, folder: RunFolder, workers: Workers, missing: Sequence[Request], typical: float, stop: Stop) -> None:
@@ -76,7 +78,8 @@ def work(job: Job, folder: RunFolder, workers: Workers, missing: Sequence[Reques
         lengths=workers.lengths,
         tally=tally,
     )
-    job.logger.begin(job.title, job.identity, folder.run(), folder.path)
+    run = folder.run()
+    job.logger.begin(job.title, run["identity"], run, folder.path)
     batches = Batches(folder=folder, sizes=workers.batch_sizes)
     with session(folder, workers, progress), progress.shown():
         for records in workers.run(missing):
@@ -103,6 +106,7 @@ def session(folder: RunFolder, workers: Workers, progress: Progress) -> Iterator
             "tokens": progress.tally.tokens - tokens,
             "records": progress.tally.rows - rows,
             "steps": workers.steps,
+            "batch_sizes": list(workers.batch_sizes),
             "commit": commit,
             "dirty": dirty,
         }
@@ -120,12 +124,14 @@ def header(job: Job, requests: Sequence[Request], tokenizer: Tokenizer) -> dict[
     origin = read_origin(Path(job.checkpoint.source))
     return {
         "identity": job.identity,
+        "identity_version": VERSION,
         "labels": asdict(job.labels),
         "num_samples": len(job.samples),
         "num_draws": job.config["num_draws"],
         "config": dict(job.config),
         "commit": commit,
         "dirty": dirty,
+        "fingerprints": made_of(job.config, job.checkpoint),
         "versions": provenance.versions(),
         "driver": provenance.driver(),
         "data_sha256": provenance.samples_digest(job.samples),

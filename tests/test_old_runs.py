@@ -9,11 +9,13 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from hydra import compose, initialize_config_module
 from hydra.utils import get_method, instantiate
 from kvarena.analysis import report
 from kvarena.methods.vase_dkv import VaSEDKV
-from kvarena.runners import attention, generate, grade, graphs, sampler, verify
-from kvarena.runners.job import provenance
+from kvarena.runners import attention, evaluate, generate, grade, graphs, sampler, verify
+from kvarena.runners.job import build
+from kvarena.runners.job.identity import differences, identity
 from kvarena.runners.model import Checkpoint
 from kvarena.runners.record import RunFolder
 
@@ -53,9 +55,9 @@ def test_keys_that_came_later_leave_its_identity_alone(root):
     run = RunFolder(path=root / DENSE).run()
     later = {"repetition_penalty": 1.0, "no_repeat_ngram_size": 0, "suppress_tokens": []}
     config = run["config"] | {"sampler": run["config"]["sampler"] | later}
-    assert provenance.identity(run["labels"], config) == run["identity"]
+    assert identity(run["labels"], config, 1) == run["identity"]
     config["sampler"]["repetition_penalty"] = 1.05
-    assert provenance.identity(run["labels"], config) != run["identity"]
+    assert identity(run["labels"], config, 1) != run["identity"]
 
 
 @pytest.mark.parametrize(("name", "num_right"), [(DENSE, 256), (VASE, 66)])
@@ -77,3 +79,68 @@ def test_they_are_reported(root, tmp_path):
     columns = ["accuracy", "accuracy_low", "accuracy_high", "loop_rate", "truncation_rate", "mean_length"]
     assert table.loc["vase_dkv", columns].round(4).tolist() == [0.1289, 0.0996, 0.1602, 0.3906, 0.5137, 802.0312]
     assert table.loc["full", columns].round(4).tolist() == [1.0, 0.9852, 1.0, 0.0, 0.0, 561.5352]
+
+
+def command(run: dict, runs_dir: Path) -> list[str]:
+    """The overrides that made a run of the pilot, in today's words."""
+    config, labels = run["config"], run["labels"]
+    engine = "graphs" if config["engine"]["_target_"].endswith("GraphDecoder") else "eager"
+    names = ("num_samples", "num_draws", "device", "difficulty")
+    ratio = [] if labels["tokens"] is None else [f"compression.ratio={labels['ratio']}"]
+    return [
+        *(f"{name}={labels[name]}" for name in ("method", "task", "model")),
+        *(f"{name}={config[name]}" for name in names),
+        *ratio,
+        f"engine={engine}",
+        f"engine.batch_size={config['engine']['batch_size']}",
+        f"runs_dir={runs_dir}",
+    ]
+
+
+def found_again(folder: Path, root: Path) -> None:
+    """Today's command has the identity of then by the rule of then, and ends in the folder."""
+    run = RunFolder(path=folder).run()
+    overrides = command(run, root)
+    with initialize_config_module("kvarena.conf", version_base="1.3"):
+        job, more = (
+            build(compose("evaluate", overrides=[*overrides, *other]), run["labels"]["method"])
+            for other in ([], ["num_samples=300", "engine.batch_size=3"])
+        )
+    asked = {"labels": vars(job.labels), "config": job.config}
+    assert differences(run, asked) == []
+    assert identity(asked["labels"], asked["config"], version=1) == run["identity"]
+    assert job.folder == more.folder == folder
+
+
+@pytest.mark.parametrize("name", [DENSE, VASE])
+def test_todays_command_finds_it_and_so_does_one_that_wants_more(root, name):
+    found_again(root / name, root)
+
+
+def test_todays_command_has_nothing_left_to_do(root, monkeypatch, capsys):
+    run = RunFolder(path=root / VASE).run()
+    for less in ([], ["num_samples=5", "num_draws=1"]):
+        monkeypatch.setattr("sys.argv", ["kvarena", *command(run, root), *less])
+        evaluate.main()
+        total = 5 if less else 512
+        assert f"{total} of {total} done, {root / VASE}" in capsys.readouterr().out
+    assert RunFolder(path=root / VASE).run() == run
+
+
+@pytest.mark.slow
+def test_all_runs_of_the_pilot_are_found_again(tmp_path):
+    with tarfile.open(ARCHIVE) as archive:
+        archive.extractall(tmp_path, filter="data")
+    folders = sorted(path.parent for path in tmp_path.rglob("run.json"))
+    assert len(folders) == 462
+    for folder in folders:
+        found_again(folder, tmp_path)
+
+
+@pytest.mark.slow
+def test_all_runs_of_the_pilot_are_as_recorded_but_for_their_tokens(tmp_path):
+    with tarfile.open(ARCHIVE) as archive:
+        archive.extractall(tmp_path, filter="data")
+    for file in sorted(tmp_path.rglob("run.json")):
+        lines = list(verify.mismatches(RunFolder(path=file.parent)))
+        assert [line for line in lines if not line.endswith(": num_tokens changed")] == []

@@ -1,7 +1,7 @@
 """A config made real: everything it names, built and checked before any weight is loaded."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from importlib import resources
 from pathlib import Path
@@ -19,17 +19,18 @@ from ..generate import Decoder, Request
 from ..model import DTYPES, Checkpoint, Config, Tokenizer, shape_of
 from ..record import Labels, file_name
 from ..sampler import Sampler
+from .identity import identity
 from .keys import Evaluation
 from .logger import Logger
 from .prompts import Prompts
-from .provenance import identity
+from .resume import begun_before
 from .schema import check_plain, checked
 from .workers import Backend
 
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    config: Mapping[str, Any]  # resolved
+    config: dict[str, Any]  # resolved
     labels: Labels
     task: Task
     policy: Policy
@@ -54,8 +55,29 @@ class Job:
         labels = self.labels
         task = "-".join(filter(None, (labels.task, labels.difficulty)))
         budget = f"-{labels.tokens}" if labels.tokens else ""
-        parts = [task, labels.model, f"{labels.method}{budget}-{self.identity[:6]}"]
-        return Path(self.config["runs_dir"], *(file_name(name) for part in parts for name in part.split("/")))
+        parts = [task, labels.model, f"{labels.method}{budget}"]
+        *places, stem = (file_name(name) for part in parts for name in part.split("/"))
+        place = Path(self.config["runs_dir"], *places)
+        named = place / f"{stem}-{self.identity[:6]}"
+        return named if named.exists() else begun_before(place, stem, asdict(self.labels), self.config) or named
+
+    @property
+    def accepted(self) -> list[str]:
+        """What may have changed since the run began."""
+        kinds = self.config.get("accept_changed") or []
+        return [kinds] if isinstance(kinds, str) else kinds
+
+    def asked(self, requests: Sequence[Request]) -> list[Request]:
+        """This job's among those of a whole run."""
+        ids = {sample.id for sample in self.samples}
+        return [each for each in requests if each.sample in ids and each.draw < self.config["num_draws"]]
+
+    def whole(self, there: Mapping[str, Any]) -> "Job":
+        """The same with as many samples and draws as a folder has of them, by its run.json, where these are more."""
+        num_samples = min(there.get("num_samples", 0), len(self.task.samples))
+        num_draws = max(there.get("num_draws", 0), self.config["num_draws"])
+        samples = self.task.samples[: max(num_samples, len(self.samples))]
+        return replace(self, samples=samples, config=self.config | {"num_draws": num_draws})
 
     @property
     def unfetched(self) -> list[str]:

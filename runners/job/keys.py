@@ -19,6 +19,7 @@ from .workers import Backend
 
 Text = Annotated[str, MinLen(1)]
 Seconds = Annotated[float, Gt(0), Le(1e6)]  # no timer takes more
+Kind = Literal["weights", "tokenizer", "code"]
 TorchSeed = Annotated[int, Ge(0), Lt(2**63)]
 
 
@@ -65,6 +66,7 @@ class Evaluation(Section):
     ray: Cluster
     grading_s: Seconds
     share: Share
+    accept_changed: Kind | list[Kind] | None = None
     dry_run: bool
     runs_dir: Text
     output_dir: Text | None

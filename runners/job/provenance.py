@@ -1,48 +1,19 @@
 """Where a result comes from: code, versions, device, and hashes of what was asked."""
 
-import hashlib
-import json
 import platform
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from ...tasks.task import Sample
 from ..generate import Request
+from .identity import digest
 
 PACKAGES = ("kvarena", "torch", "transformers", "tokenizers", "triton", "flash-attn", "hydra-core", "numpy", "ray")
-# what may differ between two calls that go on with one run
-VOLATILE = ("output_dir", "runs_dir", "dry_run", "workers", "num_workers", "ray", "logger", "grading_s", "share")
-# keys that came after runs had been made without them, with the value that means what was done then
-ADDED: dict[str, Any] = {
-    "sampler.repetition_penalty": 1.0,
-    "sampler.no_repeat_ngram_size": 0,
-    "sampler.suppress_tokens": [],
-}
 DRIVER = Path("/proc/driver/nvidia/version")
-
-
-def digest(value: Any) -> str:
-    """sha256 of a JSON value, the same whatever the order of its keys."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
-
-
-def identity(labels: Mapping[str, Any], config: Mapping[str, Any]) -> str:
-    """Two runs of one identity are one run: the same records."""
-    return digest([labels, {key: value for key, value in of_before(config).items() if key not in VOLATILE}])
-
-
-def of_before(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Without the keys that came later, where they say what was done before."""
-    return {
-        key: of_before(value, f"{prefix}{key}.") if isinstance(value, Mapping) else value
-        for key, value in config.items()
-        if not (f"{prefix}{key}" in ADDED and value == ADDED[f"{prefix}{key}"])
-    }
 
 
 def samples_digest(samples: Iterable[Sample]) -> str:
@@ -53,6 +24,11 @@ def prompts_digest(requests: Iterable[Request]) -> str:
     return digest(
         [[request.sample, list(request.prompt), *map(list, filter(None, [request.completion]))] for request in requests]
     )
+
+
+def prompt_sha(prompt: Sequence[int], target: str) -> str:
+    """What makes two rows of one sample's name the same question."""
+    return digest([list(prompt), target])[:12]
 
 
 def commit() -> tuple[str | None, bool | None]:

@@ -17,13 +17,6 @@ from .checked import check_line, read_object
 from .files import append_line, replace_file
 from .lock import NAME as LOCK
 
-# what the two must have in common for one call to go on with the run of another
-ONE_RUN = {
-    "identity": "another config",
-    "data_sha256": "other samples of the same name",
-    "prompts_sha256": "other prompts to the same samples (template or tokenizer)",
-}
-
 
 @with_config(ConfigDict(strict=True, extra="forbid"))
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +55,7 @@ class Record:
     # equal to score where the thought has ended; else what the last answer anywhere, as VaSE grades, is worth; null in
     # older records
     score_unfinished: float | None = None
+    prompt_sha: str | None = None  # of the prompt's tokens and the target, 12 hex digits; null in older records
     # of a text that was forced, by token (runners/fidelity/drift.py); null in a completion of the model's own
     kl: list[float] | None = None  # KL(dense || method), nats
     nll: list[float] | None = None  # -log probability of the token: the method's less dense's, nats
@@ -113,20 +107,14 @@ class RunFolder:
     def run(self) -> dict[str, Any]:
         return read_object(self.run_file, "run", "move the run away")
 
-    def check(self, run: Mapping[str, Any]) -> None:
-        """Refuse a folder that holds something else than this run."""
-        if not self.run_file.exists():
-            # what a run leaves that was killed before it had written run.json
-            early = {LOCK, f"{self.run_file.name}.tmp"}
-            if self.path.exists() and any(path.name not in early for path in self.path.iterdir()):
-                raise ValueError(f"output_dir={self.path} is not empty and holds no run.json: choose another folder")
+    def refuse_strangers(self) -> None:
+        """Refuse a folder that holds something else than a run."""
+        # what a run leaves that was killed before it had written run.json
+        early = {LOCK, f"{self.run_file.name}.tmp"}
+        if self.run_file.exists() or not self.path.exists():
             return
-        there = self.run()
-        for key, what in ONE_RUN.items():
-            if key in there and there[key] != run.get(key, there[key]):
-                raise ValueError(
-                    f"output_dir={self.path} holds a run of {what}: choose another folder, or delete this one"
-                )
+        if any(path.name not in early for path in self.path.iterdir()):
+            raise ValueError(f"output_dir={self.path} is not empty and holds no run.json: choose another folder")
 
     def begin(self, run: Mapping[str, Any]) -> None:
         """Write run.json, unless the run was begun before."""

@@ -9,29 +9,27 @@ from typing import cast
 from ...tasks.task import Grade, Sample, Task
 from ...tasks.thought import CLOSE, unfinished
 from ..fidelity import Drift
-from ..generate import Generation
+from ..generate import Generation, Request
+from ..job.provenance import prompt_sha
 from ..loops import repetition, terminal_loop
 from ..model import Tokenizer
 from ..record import Record
 
 
 def judge(
-    task: Task, sample: Sample, generation: Generation, tokenizer: Tokenizer, seconds: float, opened: bool = False
+    task: Task,
+    sample: Sample,
+    request: Request,
+    generation: Generation,
+    tokenizer: Tokenizer,
+    seconds: float,
+    opened: bool = False,
 ) -> Record:
     """Decode and grade a completion, never the prompt, which may have `opened` a thought; what takes longer stays
     ungraded."""
     completion = text(generation.token_ids, tokenizer)
     drift: Drift | None = generation.seen
-    if generation.stop == "error":
-        grade = Grade(score=None, answer="", note="logits were not finite")
-    elif drift:
-        grade = Grade(score=None, answer="", note="forced")
-    else:
-        try:
-            with deadline(seconds):
-                grade = task.grade(completion, sample, opened)
-        except TimeoutError:
-            grade = Grade(score=None, answer="", note="timeout")
+    grade = verdict(task, sample, generation, completion, seconds, opened)
     loop = terminal_loop(generation.token_ids)
     return Record(
         sample=generation.sample,
@@ -52,6 +50,7 @@ def judge(
         decode_s=round(generation.decode_s, 6),
         second_opinion=grade.second_opinion,
         score_unfinished=grade.score_unfinished,
+        prompt_sha=prompt_sha(request.prompt, sample.target),
         **generation.usage._asdict(),
         **repetition(generation.token_ids, completion)._asdict(),
         **(drift._asdict() | {"pieces": tokenizer.batch_decode([[i] for i in generation.token_ids])} if drift else {}),
@@ -67,6 +66,18 @@ def opens_thought(tokenizer: Tokenizer) -> bool:
         raise ValueError(f"its tokenizer leaves {CLOSE} out of texts: set its special to false in tokenizer.json")
     message = [{"role": "user", "content": ""}]
     return unfinished(cast(str, tokenizer.apply_chat_template(message, add_generation_prompt=True, tokenize=False)))
+
+
+def verdict(task: Task, sample: Sample, generation: Generation, completion: str, seconds: float, opened: bool) -> Grade:
+    if generation.stop == "error":
+        return Grade(score=None, answer="", note="logits were not finite")
+    if generation.seen:
+        return Grade(score=None, answer="", note="forced")
+    try:
+        with deadline(seconds):
+            return task.grade(completion, sample, opened)
+    except TimeoutError:
+        return Grade(score=None, answer="", note="timeout")
 
 
 def text(token_ids: Sequence[int], tokenizer: Tokenizer) -> str:

@@ -18,6 +18,7 @@ from ..fidelity import Examiner, dense_states, longest
 from ..generate import Decoder, Request
 from ..job import Job, provenance
 from ..job.job import find_device
+from ..job.made_of import stamp
 from ..job.provenance import prompts_digest
 from ..job.workers import Workers
 from ..model import Model, Tokenizer, own_attention, shape_of
@@ -50,7 +51,7 @@ class Worker:
         assert job.device
         self.device = job.device
         self.batch_size = job.config["engine"]["batch_size"]
-        self.model = MODEL.get((job.checkpoint, self.device), self._load)
+        self.model = MODEL.get((job.checkpoint, self.device, stamp(job.checkpoint)), self._load)
         if job.forces and not (job.policy.evicts or job.policy.selects):
             self.batch_size = max(1, self.batch_size // 2)  # dense beside itself: what another shape rounds otherwise
         if (reason := self._set_up()) is not None:
@@ -89,10 +90,9 @@ class Worker:
         assert self.decoder
         try:
             for generation in self.decoder.run(queue):
-                queue.ended((generation.sample, generation.draw))
-                sample = self.samples[generation.sample]
+                request, sample = queue.ended((generation.sample, generation.draw)), self.samples[generation.sample]
                 seconds = self.job.config["grading_s"]
-                yield [judge(self.job.task, sample, generation, self.tokenizer, seconds, self.opened)]
+                yield [judge(self.job.task, sample, request, generation, self.tokenizer, seconds, self.opened)]
         except RuntimeError as error:
             if (reason := memory.shortage(error)) is None:
                 raise

@@ -28,8 +28,8 @@ class RequestQueue:
     def extend(self, requests: Iterable[Request]) -> None:
         self.waiting.extend(requests)
 
-    def ended(self, key: Key) -> None:
-        del self.running[key]
+    def ended(self, key: Key) -> Request:
+        return self.running.pop(key)
 
     def put_back(self, keys: Collection[Key]) -> None:
         """What is running of these comes first again, in its order."""

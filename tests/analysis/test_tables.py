@@ -2,6 +2,7 @@ import pandas as pd
 import pytest
 from kvarena.analysis.load import load
 from kvarena.analysis.tables import results
+from kvarena.runners.record import append_line
 
 COLUMNS = [
     *["task", "difficulty", "model", "method", "ratio", "tokens", "samples", "draws", "accuracy", "accuracy_low"],
@@ -191,3 +192,13 @@ def test_a_run_whose_batch_was_halved_says_so(write, tmp_path, record, config):
     row = only(tmp_path)
     assert row.batch_size == 4
     assert row.note == "out of memory: batch halved 2 times; no dense run"
+
+
+def test_a_run_that_went_on_with_other_code_or_another_batch_says_so(write, tmp_path, record, config):
+    run = write("a", [record()], samples=1, config=config(128, batch_size=16))
+    changed = {"time": "2026-01-01", "before": {"config.json": "0"}, "after": {"config.json": "1"}}
+    run.note(accepted_changes=[changed | {"kind": "code", "records": 7}, changed | {"kind": "weights", "records": 9}])
+    append_line(run.sessions_file, {"wall_s": 1.0, "tokens": 1, "steps": 1, "batch_sizes": [8, 16]})
+    row = only(tmp_path)
+    assert row.batch_size == 8
+    assert row.note == "code changed after 7 records; weights changed after 9 records; no dense run"

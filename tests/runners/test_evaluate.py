@@ -12,7 +12,7 @@ from kvarena.analysis import load
 from kvarena.analysis.tables import results
 from kvarena.runners.cache import Usage
 from kvarena.runners.evaluate import main
-from kvarena.runners.generate import Generation
+from kvarena.runners.generate import Generation, Request
 from kvarena.runners.model import Checkpoint
 from kvarena.runners.record import Record, RunFolder
 from kvarena.runners.workers import judge
@@ -111,7 +111,7 @@ def test_a_loop_is_counted_live_and_found_in_the_text():
         dense_length=1,
         max_tokens=1,
     )
-    record = judge(task, Sample(id="s", question="", target=""), generation, tokenizer, 60)
+    record = judge(task, Sample(id="s", question="", target=""), Request("s", 0, start), generation, tokenizer, 60)
     assert (record.loop_onset, record.loop_period, record.loop_strict) == (len(start), len(block), True)
     assert record.completion[record.loop_character :].split()[:4] == ["go", "41", "seen", "5"]
     assert record.seq_rep_4 > 0.9

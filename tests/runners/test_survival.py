@@ -74,7 +74,7 @@ def test_a_signal_ends_it_between_two_lines(start, until, lines, whole, tmp_path
 
 
 def test_a_full_disk_ends_it_with_one_line_and_whole_records(start, whole, tmp_path, lines):
-    run = start(*RUN, max_bytes=6000)  # run.json fits, the records do not
+    run = start(*RUN, max_bytes=12_000)  # run.json fits, the records do not
     assert run.wait() == 2
     last = run.text.splitlines()[-1]
     assert last.startswith("kvarena: [Errno 27] File too large, what was there is kept: make room and run the same ")

@@ -1,9 +1,10 @@
+import hashlib
 import subprocess
 import time
 
 import pytest
 from kvarena.runners.cache import Usage
-from kvarena.runners.generate import Generation
+from kvarena.runners.generate import Generation, Request
 from kvarena.runners.model import Checkpoint
 from kvarena.runners.workers import deadline, judge, opens_thought
 from kvarena.tasks.task import Grade, Sample, Task
@@ -31,8 +32,9 @@ def equal(completion, target, meta) -> Grade:
 
 def judged(grader, stop="eos", seconds=60):
     task = Task(name="t", samples=[], grader=grader, dense_length=10, max_tokens=10)
+    request = Request("a", 1, [3, 1, 4, 1])
     generation = Generation("a", 1, [5, 6], stop, 4, Usage(*[1] * len(Usage._fields)), 0.1, 0.2)
-    return judge(task, Sample(id="a", question="q", target="5 6"), generation, Tokenizer(), seconds)
+    return judge(task, Sample(id="a", question="q", target="5 6"), request, generation, Tokenizer(), seconds)
 
 
 def test_the_completion_is_graded_in_time():
@@ -57,9 +59,16 @@ def test_a_tokenizer_that_hides_the_end_of_a_thought_is_refused():
 def test_a_thought_that_the_prompt_opened_and_nothing_ended_is_not_graded():
     task = Task(name="t", samples=[], grader=equal, dense_length=10, max_tokens=10)
     generation = Generation("a", 1, [5, 6], "length", 4, Usage(*[1] * len(Usage._fields)), 0.1, 0.2)
-    record = judge(task, Sample(id="a", question="q", target="5 6"), generation, Tokenizer(), 60, opened=True)
+    sample, request = Sample(id="a", question="q", target="5 6"), Request("a", 1, [3])
+    record = judge(task, sample, request, generation, Tokenizer(), 60, opened=True)
     assert (record.score, record.note, record.score_unfinished) == (0.0, "thought not ended", 1.0)
     assert record.completion == "5 6"
+
+
+def test_a_record_knows_what_was_asked():
+    """12 hex digits of sha256 over [prompt ids, target] as JSON."""
+    expected = hashlib.sha256(b'[[3, 1, 4, 1], "5 6"]').hexdigest()[:12]
+    assert judged(equal).prompt_sha == expected
 
 
 def test_a_grader_process_that_hangs_leaves_the_record_ungraded():
