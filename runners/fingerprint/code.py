@@ -17,6 +17,7 @@ from typing import Any
 from hydra.utils import get_object
 
 DATA_SIDE = ("task", "workers", "logger")  # who asks, grades, watches and does the work does not change a token
+ASKS = "kvarena.tasks"  # so do these
 KNOWN = {*sys.stdlib_module_names, "torch", "transformers", "tokenizers", "triton", "numpy", "hydra", "omegaconf"}
 INSTALLED = {"site-packages", "dist-packages"}
 
@@ -28,7 +29,7 @@ def code(config: Mapping[str, Any], also: Iterable[str] = ()) -> dict[str, str]:
     while todo:
         name = todo.pop()
         path = source(name)
-        if name in found or path is None:
+        if name in found or path is None or name.startswith(ASKS):
             continue
         status = path.stat()
         found[name], imported = parsed(path, name, status.st_mtime_ns, status.st_size)

@@ -77,7 +77,7 @@ class Job:
         num_samples = min(there.get("num_samples", 0), len(self.task.samples))
         num_draws = max(there.get("num_draws", 0), self.config["num_draws"])
         samples = self.task.samples[: max(num_samples, len(self.samples))]
-        return replace(self, samples=samples, config=self.config | {"num_draws": num_draws})
+        return replace(self, samples=samples, num_samples=len(samples), config=self.config | {"num_draws": num_draws})
 
     @property
     def unfetched(self) -> list[str]:

@@ -233,7 +233,9 @@ def test_what_cannot_run_is_refused_in_one_line(refused, override, message):
 def test_a_task_that_the_tokenizer_cannot_write_is_refused(refused, tmp_path):
     samples = tmp_path / "samples.jsonl"
     samples.write_text('{"id": "1", "question": "start 1 : xyzzy", "target": "1"}\n')
-    assert "its tokenizer has no token for 'xyzzy'" in refused(f"task.path={samples}", "num_samples=1")
+    assert "its tokenizer has no token for 'xyzzy'" in refused(
+        f"task.path={samples}", "task.grader._target_=kvarena.tasks.graders.exact.ExactGrader", "num_samples=1"
+    )
 
 
 def test_the_tokenizer_of_another_model_is_refused(refused, tmp_path):

@@ -14,7 +14,7 @@ def session(tmp_path):
         folder = RunFolder(path=tmp_path / run)
         folder.begin({"labels": LABELS | {"model": model, "method": method}, "device": "H100"})
         line = {"started": "2026-01-01", "wall_s": 10.0, "tokens": 100, "device": "H100", "num_workers": 1}
-        append_line(folder.sessions_file, line | changed)
+        append_line(folder.sessions_file, line | {"records": 1, "steps": 10} | changed)
 
     return write
 

@@ -110,7 +110,10 @@ def test_every_key_has_a_type(section, name):
         ("task.grader._target_=os", "task.grader._target_=os: there is no such class or function"),
         ("task.grader._target_=5", "task.grader._target_=5: use a text"),
         ("task.grader._target_=kvarena.runners.sampler.Greedy", "task.grader: no verdict on sample graph_search-"),
-        ("sampler._target_=builtins.dict", "sampler._target_=builtins.dict: use a class with __call__, stochastic, as"),
+        (
+            "sampler._target_=builtins.dict",
+            "sampler._target_=builtins.dict: use a class with __call__, history, stochastic, as",
+        ),
         ("model._target_=builtins.dict", "model._target_=builtins.dict: use a kvarena.runners.model"),
         ("method._target_=builtins.dict", "method._target_=builtins.dict: use a kvarena.methods.policy.Policy"),
         ("workers._target_=builtins.dict", "workers._target_=builtins.dict: use a class with device, open, as"),
