@@ -1,7 +1,7 @@
 """fidelity.html: the table of drifts, its figures, and every forced text with its tokens coloured by their KL."""
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -112,7 +112,7 @@ def markdown(table: pd.DataFrame) -> str:
     return "\n\n".join(blocks) + "\n"
 
 
-def cells(row: dict[str, Any]) -> list[str]:
+def cells(row: Mapping[Any, Any]) -> list[str]:
     budget = "" if pd.isna(row["tokens"]) else f"{row['tokens']:.0f}"
     name = f"`{row['method']}` (floor)" if row["floor"] else f"`{row['method']}`"
     if pd.isna(row.get("texts")):

@@ -149,9 +149,10 @@ def by_position(runs: Iterable[Run]) -> pd.DataFrame:
         values: dict[int, list[float]] = defaultdict(list)
         for record in run.records():
             if (start := onset(record, run)) is not None:
-                since = np.arange(record.num_tokens - start)
-                for index, part in pd.Series(record.kl[start:]).groupby(np.digitize(since, BINS) - 1):
-                    values[int(index)].append(float(part.mean()))
+                kl = np.array(record.kl)[start:]
+                bins = np.digitize(np.arange(len(kl)), BINS) - 1
+                for index in np.unique(bins):
+                    values[int(index)].append(float(kl[bins == index].mean()))
         rows += [
             label(run) | {"since": BINS[i], "texts": len(kl), "kl": np.mean(kl)} for i, kl in sorted(values.items())
         ]

@@ -12,7 +12,7 @@ import sys
 from argparse import ArgumentParser
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 import pandas as pd
@@ -55,7 +55,7 @@ def accuracy(runs: Iterable[Run]) -> Side:
 
 def side(table: pd.DataFrame) -> Side:
     wide = table.pivot_table(index=["method", "ratio"], columns="sample", values="value", aggfunc="mean")
-    return Side(wide.index, wide.to_numpy())
+    return Side(cast(pd.MultiIndex, wide.index), wide.to_numpy())
 
 
 def shared(a: Side, b: Side) -> tuple[Side, Side]:

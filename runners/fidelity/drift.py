@@ -24,8 +24,8 @@ class Drift(NamedTuple):
     def of(cls, table: Tensor) -> "Drift":
         """From [T, 4] of `compare`."""
         kl, nll, mass, same = table.double().T.tolist()
-        columns = ([round(value, DIGITS) for value in column] for column in (kl, nll, mass))
-        return cls(*columns, [index for index, value in enumerate(same) if not value])
+        kl, nll, mass = ([round(value, DIGITS) for value in column] for column in (kl, nll, mass))
+        return cls(kl, nll, mass, [index for index, value in enumerate(same) if not value])
 
     def means(self) -> "Means":
         return Means(

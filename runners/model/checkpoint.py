@@ -76,7 +76,7 @@ class Checkpoint:
     def asks(self) -> dict[str, Any]:
         """Of a sampler, by its generation config."""
         try:
-            return asked(GenerationConfig.from_pretrained(self.source, revision=self.revision))
+            return asked(GenerationConfig.from_pretrained(self.source, revision=self.revision or "main"))
         except OSError:  # none is there
             return asked(GenerationConfig.from_model_config(self.config()))
 

@@ -4,7 +4,7 @@ import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
-from typing import cast
+from typing import Any, cast
 
 from ...tasks.task import Grade, Sample, Task
 from ...tasks.thought import CLOSE, unfinished
@@ -53,7 +53,7 @@ def judge(
         prompt_sha=prompt_sha(request.prompt, sample.target),
         **generation.usage._asdict(),
         **repetition(generation.token_ids, completion)._asdict(),
-        **(drift._asdict() | {"pieces": tokenizer.batch_decode([[i] for i in generation.token_ids])} if drift else {}),
+        **(forced(drift, generation, tokenizer) if drift else {}),
     )
 
 
@@ -66,6 +66,11 @@ def opens_thought(tokenizer: Tokenizer) -> bool:
         raise ValueError(f"its tokenizer leaves {CLOSE} out of texts: set its special to false in tokenizer.json")
     message = [{"role": "user", "content": ""}]
     return unfinished(cast(str, tokenizer.apply_chat_template(message, add_generation_prompt=True, tokenize=False)))
+
+
+def forced(drift: Drift, generation: Generation, tokenizer: Tokenizer) -> dict[str, Any]:
+    """What a record of a forced text says more."""
+    return drift._asdict() | {"pieces": tokenizer.batch_decode([[token] for token in generation.token_ids])}
 
 
 def verdict(task: Task, sample: Sample, generation: Generation, completion: str, seconds: float, opened: bool) -> Grade:
