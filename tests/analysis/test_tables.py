@@ -198,7 +198,10 @@ def test_a_run_that_went_on_with_other_code_or_another_batch_says_so(write, tmp_
     run = write("a", [record()], samples=1, config=config(128, batch_size=16))
     changed = {"time": "2026-01-01", "before": {"config.json": "0"}, "after": {"config.json": "1"}}
     run.note(accepted_changes=[changed | {"kind": "code", "records": 7}, changed | {"kind": "weights", "records": 9}])
-    append_line(run.sessions_file, {"wall_s": 1.0, "tokens": 1, "steps": 1, "batch_sizes": [8, 16]})
+    append_line(
+        run.sessions_file,
+        {"started": "2026-01-01", "records": 1, "wall_s": 1.0, "tokens": 1, "steps": 1, "batch_sizes": [8, 16]},
+    )
     row = only(tmp_path)
     assert row.batch_size == 8
     assert row.note == "code changed after 7 records; weights changed after 9 records; no dense run"
