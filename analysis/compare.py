@@ -1,8 +1,9 @@
 """`kvarena-report --compare A B`: two runs, paired by problem, and the problems that flipped."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from .likeness import shared, unlike
 from .load import Run, load
 from .setting import title
 from .stats import Estimate, Problem, difference, estimate
@@ -12,10 +13,23 @@ SOLVED = 0.5  # a problem counts as solved from this share of its draws on
 
 def compare(a: Path, b: Path) -> str:
     one, other = only(a), only(b)
-    lines = [f"A  {describe(one)}", f"B  {describe(other)}", ""]
-    lines += side_by_side("pass@1", one.scores, other.scores)
-    lines += ["", *side_by_side("loop rate", one.loops, other.loops), ""]
-    return "\n".join([*lines, *flips(one.scores, other.scores)]) + "\n"
+    likeness = unlike(one, other)
+    lines = [f"A  {describe(one)}", f"B  {describe(other)}"]
+    if likeness.unknown:
+        lines.append(f"not recorded: {', '.join(likeness.unknown)}")
+    if likeness.differs:
+        return "\n".join([*lines, "", *apart(one, other, likeness.differs)]) + "\n"
+    scores, looping = shared(one, other, "scores"), shared(one, other, "loops")
+    lines += ["", *side_by_side("pass@1", *scores), "", *side_by_side("loop rate", *looping), ""]
+    return "\n".join([*lines, *flips(*scores)]) + "\n"
+
+
+def apart(one: Run, other: Run, differs: Sequence[str]) -> list[str]:
+    """Two runs that are not paired, since more than their method is different."""
+    lines = [f"not paired, for they are unlike: {', '.join(differs)}"]
+    for name, (a, b) in {"pass@1": (one.scores, other.scores), "loop rate": (one.loops, other.loops)}.items():
+        lines += ["", name, f"  A      {written(estimate(a))}", f"  B      {written(estimate(b))}"]
+    return lines
 
 
 def only(path: Path) -> Run:

@@ -34,7 +34,14 @@ class Engine(Part):
     batch_size: NotRequired[int | None]
 
 
+class Model(Part):
+    dtype: NotRequired[str]
+
+
 class Config(Part):
+    model: NotRequired[Model]
+    sampler: NotRequired[dict[str, Any]]
+    max_tokens: NotRequired[int]
     method: NotRequired[Method]
     compression: NotRequired[Compression]
     engine: NotRequired[Engine]
@@ -44,11 +51,24 @@ class Halving(Part):
     to: int
 
 
+class Fingerprints(Part):
+    weights: NotRequired[dict[str, str] | None]
+
+
+class Shape(Part):
+    layers: int
+
+
 class Header(Part):
     num_samples: int
     num_draws: int
     config: NotRequired[Config]
     halvings: NotRequired[list[Halving]]
+    fingerprints: NotRequired[Fingerprints]
+    template_sha256: NotRequired[str]
+    prompts_sha256: NotRequired[str]
+    shape: NotRequired[Shape]
+    random_weights: NotRequired[bool]
 
 
 HEADER = TypeAdapter(Header)

@@ -5,7 +5,7 @@ A page opened from the disk may not fetch files, but it may load scripts; so eac
 
 import json
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from ..runners.record import DENSE, Record, replace_file
 from .load import Run
 from .rounds import evictions, loop_onsets
 from .setting import title
-from .stats import score
+from .stats import Problem, loops, named, problem_means, prompted, score
 
 TEXTS = "texts"
 SCRIPT = 2**20  # characters after which a script takes no further completion
@@ -72,19 +72,22 @@ def settings(runs: Sequence[Run], names: Sequence[Sequence[str]]) -> list[dict[s
     found = []
     for setting in dict.fromkeys(run.setting for run in runs):
         places = [place for place, run in enumerate(runs) if run.setting == setting]
-        problems = list(dict.fromkeys(key for place in places for key in problem_keys(runs[place].outcomes)))
-        problems.sort(key=lambda problem: -sum(runs[place].scores.get(problem, 0) for place in places))
+        key = prompted if all(runs[place].has_prompts for place in places) else named
+        scores = {place: problem_means(runs[place].outcomes, score, key) for place in places}
+        looping = {place: problem_means(runs[place].outcomes, loops, key) for place in places}
+        problems = list(dict.fromkeys(key(record) for place in places for record in runs[place].outcomes))
+        problems.sort(key=lambda problem: -sum(scores[place].get(problem, 0) for place in places))
         found.append(
             {
                 "title": title(*setting),
-                "problems": [{"sample": sample, "target": target} for sample, target in problems],
+                "problems": [{"sample": sample, "target": target} for sample, target, *_ in problems],
                 "runs": [
                     {
                         "place": place,
-                        "draws": draws(runs[place].outcomes, names[place], problems),
-                        "first_loops": first_loops(runs[place].outcomes, problems),
-                        "scores": [rounded(runs[place].scores.get(problem)) for problem in problems],
-                        "loops": [rounded(runs[place].loops.get(problem)) for problem in problems],
+                        "draws": draws(runs[place].outcomes, names[place], problems, key),
+                        "first_loops": first_loops(runs[place].outcomes, problems, key),
+                        "scores": [rounded(scores[place].get(problem)) for problem in problems],
+                        "loops": [rounded(looping[place].get(problem)) for problem in problems],
                     }
                     for place in places
                 ],
@@ -93,23 +96,21 @@ def settings(runs: Sequence[Run], names: Sequence[Sequence[str]]) -> list[dict[s
     return found
 
 
-def problem_keys(outcomes: Iterable[Record]) -> Iterable[tuple[str, str]]:
-    return ((record.sample, record.target) for record in outcomes)
-
-
-def draws(outcomes: Sequence[Record], names: Sequence[str], problems: Sequence[tuple[str, str]]) -> list[list[str]]:
+def draws(
+    outcomes: Sequence[Record], names: Sequence[str], problems: Sequence[Problem], key: Callable[[Record], Problem]
+) -> list[list[str]]:
     """The names of each problem's completions."""
-    found: dict[tuple[str, str], list[str]] = {problem: [] for problem in problems}
+    found: dict[Problem, list[str]] = {problem: [] for problem in problems}
     for record, name in zip(outcomes, names, strict=True):
-        found[record.sample, record.target].append(name)
+        found[key(record)].append(name)
     return list(found.values())
 
 
-def first_loops(outcomes: Iterable[Record], problems: Sequence[tuple[str, str]]) -> list[int]:
+def first_loops(outcomes: Iterable[Record], problems: Sequence[Problem], key: Callable[[Record], Problem]) -> list[int]:
     """Which draw of each problem is the first to end in a loop; 0 where none does."""
-    looping: dict[tuple[str, str], list[bool]] = {problem: [] for problem in problems}
+    looping: dict[Problem, list[bool]] = {problem: [] for problem in problems}
     for record in outcomes:
-        looping[record.sample, record.target].append(record.loop_onset is not None)
+        looping[key(record)].append(record.loop_onset is not None)
     return [found.index(True) if any(found) else 0 for found in looping.values()]
 
 

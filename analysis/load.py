@@ -14,7 +14,7 @@ import pandas as pd
 from ..runners.loops import Repetition, repetition
 from ..runners.record import Labels, Record, RunFolder, Session, run_folders
 from .header import checked
-from .stats import Problem, loops, problem_means, score
+from .stats import Problem, has_prompts, loops, problem_means, score
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +56,11 @@ class Run:
                     f"{self.folder.records_file}: {record.sample} has score {value}, not 0 to 1: grade it again"
                 )
         return records
+
+    @cached_property
+    def has_prompts(self) -> bool:
+        """Whether every record says by a hash what was asked."""
+        return has_prompts(self.outcomes)
 
     @cached_property
     def scores(self) -> dict[Problem, float]:

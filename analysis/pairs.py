@@ -1,12 +1,13 @@
 """Two runs, paired by problem: every compressed run against dense, and any two methods at one ratio."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from .likeness import shared, unlike
 from .load import Run
 from .stats import Estimate, difference, holm
 
@@ -18,20 +19,30 @@ def place(run: Run) -> tuple[Any, ...]:
     return *run.setting, not labels.is_dense, labels.method, labels.ratio, run.name
 
 
-def dense_runs(runs: Iterable[Run]) -> dict[tuple[str, str, str], Run]:
-    """What the compressed runs of a setting are compared to: the dense run with the most records."""
-    found: dict[tuple[str, str, str], Run] = {}
-    for run in runs:
+def dense_runs(runs: Iterable[Run]) -> dict[tuple[str, str, str], list[Run]]:
+    """What the compressed runs of a setting are compared to: the dense ones, those with the most records first."""
+    found: dict[tuple[str, str, str], list[Run]] = defaultdict(list)
+    for run in sorted(runs, key=lambda run: -len(run.outcomes)):
         if run.labels.is_dense:
-            best = found.setdefault(run.setting, run)
-            if len(run.outcomes) > len(best.outcomes):
-                found[run.setting] = run
+            found[run.setting].append(run)
     return found
+
+
+def nearest(run: Run, dense: Sequence[Run]) -> Run | None:
+    """The first that is like the run; where there is none, the first, which then is not paired with it."""
+    return next((each for each in dense if not unlike(run, each).differs), dense[0] if dense else None)
+
+
+def compared(run: Run, dense: Run) -> dict[str, Any]:
+    """Whether two runs are alike, and if so how far they are apart."""
+    likeness = unlike(run, dense)
+    return likeness.columns() | ({} if likeness.differs else against(run, dense))
 
 
 def against(run: Run, dense: Run) -> dict[str, Any]:
     """Gains over dense, paired by problem."""
-    pairs = {"gain": difference(run.scores, dense.scores), "loop_gain": difference(run.loops, dense.loops)}
+    measures = {"gain": "scores", "loop_gain": "loops"}
+    pairs = {name: difference(*shared(run, dense, measure)) for name, measure in measures.items()}
     found: dict[str, Any] = {"common": pairs["gain"].num_common}
     for name, pair in pairs.items():
         found |= spread(name, pair.estimate) | {f"{name}_p": pair.p if pair.num_common else np.nan}
@@ -51,17 +62,31 @@ def pairs(runs: Iterable[Run]) -> pd.DataFrame:
     rows = []
     for (task, level, model, ratio), group in groups.items():
         found = [duel(a, b) for i, a in enumerate(group) for b in group[i + 1 :]]
-        found = [line for line in found if line["common"]]
+        found = [line for line in found if line.get("common") or line["unlike"]]
+        paired = [line for line in found if not line["unlike"]]
         for name in GAINS:
-            for line, p in zip(found, holm([line[f"{name}_p"] for line in found]), strict=True):
+            for line, p in zip(paired, holm([line[f"{name}_p"] for line in paired]), strict=True):
                 line[f"{name}_p_holm"] = p
         labels = {"task": task, "difficulty": level or None, "model": model, "ratio": ratio}
         rows += [labels | line for line in found]
     names = [f"{gain}{part}" for gain in GAINS for part in ("", "_low", "_high", "_p", "_p_holm")]
-    columns = ["task", "difficulty", "model", "ratio", "a", "b", "common", *names, "run_a", "run_b"]
-    return pd.DataFrame(rows, columns=columns)
+    columns = [
+        "task",
+        "difficulty",
+        "model",
+        "ratio",
+        "a",
+        "b",
+        "common",
+        "unlike",
+        "not_recorded",
+        *names,
+        "run_a",
+        "run_b",
+    ]
+    return pd.DataFrame(rows, columns=columns).astype({"common": "Int64"})
 
 
 def duel(a: Run, b: Run) -> dict[str, Any]:
     named = {"a": a.labels.method, "b": b.labels.method, "run_a": a.name, "run_b": b.name}
-    return named | against(a, b)
+    return named | compared(a, b)

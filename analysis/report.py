@@ -84,7 +84,7 @@ def report(runs_dir: Path, output: Path) -> None:
 
 def report_accuracy(runs: Sequence[Run], output: Path) -> None:
     table = results(runs)
-    published = beside(table)
+    published = beside(table, runs)
     texts = {
         "results.csv": table.to_csv(index=False),
         "pairs.csv": pairs(runs).to_csv(index=False),

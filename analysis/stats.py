@@ -16,7 +16,7 @@ from .intervals import Interval, of_difference, of_share
 RESAMPLES = 10_000
 SEED = 0
 
-Problem = tuple[str, str]  # sample and target: two runs share a problem where both agree
+Problem = tuple[str, ...]  # sample, target and, where all records of the run have it, prompt_sha
 
 
 class Estimate(NamedTuple):
@@ -50,17 +50,42 @@ def score(record: Record) -> float | None:
     return None if record.score is None or np.isnan(record.score) else record.score
 
 
+def score_unfinished(record: Record) -> float | None:
+    """As VaSE grades: the last answer anywhere, in a thought that has not ended too; None in older records."""
+    return record.score_unfinished
+
+
 def loops(record: Record) -> float:
     return float(record.loop_onset is not None)
 
 
-def problem_means(records: Iterable[Record], measure: Callable[[Record], float | None]) -> dict[Problem, float]:
-    """The mean of each problem over its draws; a draw of None is left out, and a problem without any."""
-    values = defaultdict(list)
+def problem_means(
+    records: Iterable[Record],
+    measure: Callable[[Record], float | None],
+    key: Callable[[Record], Problem] | None = None,
+) -> dict[Problem, float]:
+    """The mean of each problem over its draws; a draw of None is left out, and a problem without any.
+
+    Problems are told apart by `key`; None: by their prompts where all records have them.
+    """
+    records, values = list(records), defaultdict(list)
+    key = key or (prompted if has_prompts(records) else named)
     for record in records:
         if (value := measure(record)) is not None:
-            values[record.sample, record.target].append(value)
+            values[key(record)].append(value)
     return {problem: sum(draws) / len(draws) for problem, draws in values.items()}
+
+
+def has_prompts(records: Iterable[Record]) -> bool:
+    return all(record.prompt_sha for record in records)
+
+
+def prompted(record: Record) -> Problem:
+    return record.sample, record.target, record.prompt_sha or ""
+
+
+def named(record: Record) -> Problem:
+    return record.sample, record.target
 
 
 def estimate(means: Mapping[Problem, float]) -> Estimate:

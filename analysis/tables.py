@@ -7,15 +7,17 @@ import numpy as np
 import pandas as pd
 
 from ..runners.record import DENSE, Record, Session
+from .likeness import shared, unlike
 from .load import Run
-from .pairs import GAINS, against, dense_runs, place, spread
+from .pairs import GAINS, compared, dense_runs, nearest, place, spread
 from .setting import SETTING
-from .stats import holm, loop_rate, pass_at_1, score
+from .stats import estimate, holm, loop_rate, pass_at_1, problem_means, score, score_unfinished
 
 COLUMNS = (
     *("task", "difficulty", "model", "method", "ratio", "tokens", "samples", "draws"),
     *("accuracy", "accuracy_low", "accuracy_high"),
-    *("common", "gain", "gain_low", "gain_high", "gain_p", "gain_p_holm"),
+    *("accuracy_unfinished", "accuracy_unfinished_low", "accuracy_unfinished_high"),
+    *("common", "unlike", "not_recorded", "gain", "gain_low", "gain_high", "gain_p", "gain_p_holm"),
     *("loop_rate", "loop_rate_low", "loop_rate_high"),
     *("loop_gain", "loop_gain_low", "loop_gain_high", "loop_gain_p", "loop_gain_p_holm"),
     *("strict_loop_rate", "truncation_rate", "error_rate", "ungraded"),
@@ -32,7 +34,9 @@ def results(runs: Iterable[Run]) -> pd.DataFrame:
     """All runs, dense before the compressed ones of its task, difficulty and model."""
     runs = sorted(runs, key=place)
     baselines = dense_runs(runs)
-    table = pd.DataFrame([row(run, baselines.get(run.setting)) for run in runs], columns=list(COLUMNS))
+    table = pd.DataFrame(
+        [row(run, nearest(run, baselines.get(run.setting, []))) for run in runs], columns=list(COLUMNS)
+    )
     table = table.astype(dict.fromkeys(INTEGERS, "Int64"))
     for gain in GAINS:
         table[f"{gain}_p_holm"] = adjusted(table, f"{gain}_p")
@@ -49,7 +53,7 @@ def row(run: Run, dense: Run | None) -> dict[str, Any]:
         "samples": run.header["num_samples"],
         "draws": run.header["num_draws"],
         **outcome(run.outcomes),
-        **(against(run, dense) if compressed and dense else {}),
+        **(compared(run, dense) if compressed and dense else {"unlike": "", "not_recorded": ""}),
         **cost(run.outcomes),
         "batch_size": batch_size(run),
         **speed(run.sessions()),
@@ -62,8 +66,10 @@ def row(run: Run, dense: Run | None) -> dict[str, Any]:
 
 def outcome(records: Sequence[Record]) -> dict[str, Any]:
     accuracy, looping = pass_at_1(records), loop_rate(records)
+    unfinished = estimate(problem_means(records, score_unfinished))
     return {
         **spread("accuracy", accuracy),
+        **spread("accuracy_unfinished", unfinished),
         **spread("loop_rate", looping),
         "strict_loop_rate": mean(records, lambda record: bool(record.loop_strict)),
         "truncation_rate": mean(records, lambda record: record.stop == "length"),
@@ -159,9 +165,11 @@ def flags(run: Run, dense: Run | None) -> list[str]:
         found.append(f"incomplete {len(records)}/{run.num_planned}")
     if compressed and dense is None:
         found.append("no dense run")
-    if compressed and dense is not None and records and dense.outcomes:
-        common = len(run.loops.keys() & dense.loops.keys())
-        problems = len(run.loops)
+    if compressed and dense is not None and (differs := unlike(run, dense).differs):
+        found.append(f"not paired with dense: another {', '.join(differs)}")
+    elif compressed and dense is not None and records and dense.outcomes:
+        ours, theirs = shared(run, dense, "loops")
+        common, problems = len(ours.keys() & theirs.keys()), len(ours)
         if common < problems:
             found.append(f"{common} of {problems} problems in common with dense")
     return found

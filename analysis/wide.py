@@ -6,7 +6,7 @@ Accuracy in percent. The best and the second best compressed method of a column 
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -21,7 +21,12 @@ COSTS = {
     "tok/s": lambda rows: rows["tokens_per_s"].mean(),
     "tok/s, equal memory": lambda rows: rows["tokens_per_s_equal_memory"].mean(),
 }
-Cell = tuple[float, bool]  # accuracy in percent, and whether the interval excludes zero
+
+
+class Cell(NamedTuple):
+    accuracy: float  # percent
+    differs: bool = False  # the interval of the difference to dense excludes zero
+    unlike: bool = False  # more than the method is not as in dense: not paired, nor ranked
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +39,9 @@ class Block:
     costs: dict[str, dict[str, float]]  # by method
 
     def column(self, task: str) -> dict[str, float]:
-        return {method: self.cells[method, task][0] for method in self.methods if (method, task) in self.cells}
+        """What is ranked."""
+        cells = {method: self.cells[method, task] for method in self.methods if (method, task) in self.cells}
+        return {method: cell.accuracy for method, cell in cells.items() if not cell.unlike}
 
     def means(self) -> dict[str, float]:
         """Over the tasks, of the methods that were run on all of them."""
@@ -58,7 +65,9 @@ def block(model: str, budget: str, tasks: list[str], rows: pd.DataFrame) -> Bloc
     rows = rows[~rows.duplicated(["task", "difficulty", "method"])].sort_index()
     records = [row for row in rows.to_dict("records") if not pd.isna(row["accuracy"])]
     cells = {
-        (row["method"], task_name(row["task"], row["difficulty"])): (100 * row["accuracy"], differs(row))
+        (row["method"], task_name(row["task"], row["difficulty"])): Cell(
+            100 * row["accuracy"], differs(row), bool(row["unlike"])
+        )
         for row in records
     }
     methods = list(dict.fromkeys(sorted(rows["method"], key=lambda method: (method != DENSE, method))))
@@ -91,6 +100,7 @@ class Style:
     best: str
     second: str
     dagger: str
+    unlike: str
     name: Callable[[str], str]
 
     def mark(self, text: str, rank: int | None) -> str:
@@ -106,8 +116,8 @@ def escape(text: str) -> str:
     return text.translate(SPECIAL)
 
 
-MARKDOWN = Style(best="**{}**", second="_{}_", dagger="†", name=lambda text: text.replace("|", r"\|"))
-LATEX = Style(best=r"\textbf{{}}", second=r"\underline{{}}", dagger=r"$^\dagger$", name=escape)
+MARKDOWN = Style(best="**{}**", second="_{}_", dagger="†", unlike="‡", name=lambda text: text.replace("|", r"\|"))
+LATEX = Style(best=r"\textbf{{}}", second=r"\underline{{}}", dagger=r"$^\dagger$", unlike=r"$^\ddagger$", name=escape)
 
 
 def lines(block: Block, style: Style) -> list[list[str]]:
@@ -118,8 +128,11 @@ def lines(block: Block, style: Style) -> list[list[str]]:
     for method in block.methods:
         cells = [method]
         for task, column in zip(block.tasks, columns, strict=True):
-            dagger = style.dagger if block.cells.get((method, task), (0, False))[1] else ""
-            cells.append(number(column, method, style) + dagger)
+            cell = block.cells.get((method, task), Cell(0.0))
+            if cell.unlike:
+                cells.append(f"{cell.accuracy:.1f}{style.unlike}")
+            else:
+                cells.append(number(column, method, style) + (style.dagger if cell.differs else ""))
         cells += [number(means, method, style), *(short(value) for value in block.costs[method].values())]
         found.append(cells)
     return [[style.name(text) if i == 0 or row is found[0] else text for i, text in enumerate(row)] for row in found]
@@ -137,9 +150,10 @@ def short(value: float) -> str:
 
 LEGEND = (
     "Accuracy in percent. Bold: best compressed method of the block; italic (LaTeX: underlined): second. "
-    "†: the 95 % interval of the difference to dense, paired by problem, excludes zero. Cache: the largest row's, at "
-    "its peak. Read: slots per KV head and step. Equal memory: measured with a larger batch whose cache fits in "
-    "dense's."
+    "†: the 95 % interval of the difference to dense, paired by problem, excludes zero. "
+    "‡: more than the method is unlike dense (its note says what): not paired, ranked or averaged. "
+    "Cache: the largest row's, at its peak. Read: slots per KV head and step. Equal memory: measured with a larger "
+    "batch whose cache fits in dense's."
 )
 
 

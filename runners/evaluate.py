@@ -26,7 +26,7 @@ from .job.plan import outline, plan, typical
 from .job.progress import Progress, Tally
 from .job.sweep import Outcome, in_share
 from .job.workers import Workers
-from .model import Tokenizer, left_out
+from .model import Tokenizer, left_out, shape_of
 from .record import Locked, RunFolder, append_line, locked
 from .weights import read_origin
 from .workers import opens_thought
@@ -137,6 +137,8 @@ def header(job: Job, requests: Sequence[Request], tokenizer: Tokenizer) -> dict[
         "data_sha256": provenance.samples_digest(job.samples),
         "template_sha256": provenance.digest([job.task.template, tokenizer.chat_template]),
         "prompts_sha256": provenance.prompts_digest(requests),
+        "shape": shape_of(job.checkpoint.config())._asdict(),
+        "random_weights": bool(getattr(job.checkpoint.config(), "random_weights", False)),
         "opens_thought": opens_thought(tokenizer),
         "data_commits": dict(job.task.origin),
         "left_out": left_out(job.checkpoint.asks(), job.config["sampler"]),

@@ -104,6 +104,7 @@ def build_model(tokenizer: PreTrainedTokenizerFast, seed: int) -> Qwen3ForCausal
             bos_token_id=pad,
             eos_token_id=end,
             pad_token_id=pad,
+            random_weights=True,  # no published number stands beside what it says
         )
     )
     model.generation_config = GenerationConfig(

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from ..likeness import unlike
 from ..load import Run
 from ..narrow import piped, write
 from ..pairs import against
@@ -46,7 +47,9 @@ def claims(runs: Sequence[Run]) -> pd.DataFrame:
         found = [
             against(run, other)
             for (setting, ratio, method), run in cells.items()
-            if method == claim.better and (other := cells.get((setting, ratio, claim.than)))
+            if method == claim.better
+            and (other := cells.get((setting, ratio, claim.than)))
+            and not unlike(run, other).differs
         ]
         if found:
             gain = theirs.get(claim.better, np.nan) - theirs.get(claim.than, np.nan)

@@ -9,6 +9,7 @@ def test_two_runs_paired_with_what_flipped(write, tmp_path, record, dense):
     assert compare(tmp_path / "full", tmp_path / "a") == (
         "A  full on graph_search (hard), reasoner\n"
         "B  snapkv on graph_search (hard), reasoner, 4x, 128 tokens, incomplete 5/6\n"
+        "not recorded: weights, sampler, max_tokens, template, dtype, prompts\n"
         "\n"
         "pass@1, 4 problems in common (A has 4, B has 5)\n"
         "  A       0.750 [0.284, 0.947]\n"

@@ -6,7 +6,8 @@ from kvarena.runners.record import append_line
 
 COLUMNS = [
     *["task", "difficulty", "model", "method", "ratio", "tokens", "samples", "draws", "accuracy", "accuracy_low"],
-    *["accuracy_high", "common", "gain", "gain_low", "gain_high", "gain_p", "gain_p_holm", "loop_rate"],
+    *["accuracy_high", "accuracy_unfinished", "accuracy_unfinished_low", "accuracy_unfinished_high"],
+    *["common", "unlike", "not_recorded", "gain", "gain_low", "gain_high", "gain_p", "gain_p_holm", "loop_rate"],
     *["loop_rate_low", "loop_rate_high", "loop_gain", "loop_gain_low", "loop_gain_high", "loop_gain_p"],
     *["loop_gain_p_holm", "strict_loop_rate", "truncation_rate", "error_rate", "ungraded", "seq_rep_4", "distinct_4"],
     *["zlib_ratio", "repeated_lines", "vase_loop_rate", "vase_garbage_rate", "mean_length", "peak_slots"],
