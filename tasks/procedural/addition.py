@@ -9,8 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..task import Grade
-from .answer import EMPTY, find_pair_fault, grade_answer
+from .answer import AnswerGrader, find_pair_fault, join_pairs
 from .problems import Problem
 from .vocabulary import LETTERS
 
@@ -42,7 +41,7 @@ class Addition:
             operands = f"add {_label(queue, place)} and {_label(queue, place + 1)}"
             queue.append(total)
             steps.append(f"{operands} ; {columns} is {_label(queue, -1)}")
-        return Problem(question=question, chain=" ".join(steps), answer=_pairs(queue[-1]), meta=self._meta(numbers))
+        return Problem(question=question, chain=" ".join(steps), answer=_said(queue[-1]), meta=self._meta(numbers))
 
     def _meta(self, numbers: list[int]) -> dict[str, Any]:
         return {"numbers": numbers, "places": self.num_places}
@@ -63,26 +62,22 @@ def _add(one: list[int], other: list[int]) -> tuple[str, list[int]]:
 
 
 def _label(queue: list[list[int]], place: int) -> str:
-    return f"{place % len(queue) + 1} : {_pairs(queue[place])}"
+    return f"{place % len(queue) + 1} : {_said(queue[place])}"
 
 
-def _pairs(digits: list[int]) -> str:
-    return " ".join(f"{letter} {digit}" for letter, digit in zip(LETTERS, digits, strict=False))
+def _said(digits: list[int]) -> str:
+    return join_pairs(dict(zip(LETTERS, digits, strict=False)))
 
 
 @dataclass(frozen=True, kw_only=True)
-class SumGrader:
+class SumGrader(AnswerGrader):
     """The numbers are added again; the places may be named in any order."""
 
-    def __call__(self, completion: str, target: str, meta: Mapping[str, Any] = EMPTY) -> Grade:
-        return grade_answer(completion, meta, _find_fault)
-
-
-def _find_fault(words: list[str], meta: Mapping[str, Any]) -> str:
-    fault = find_pair_fault(words, LETTERS[: meta["places"]], tuple("0123456789"))
-    if fault:
-        return fault
-    total = sum(meta["numbers"])
-    pairs = zip(words[::2], words[1::2], strict=True)
-    said = sum(int(digit) * 10 ** LETTERS.index(letter) for letter, digit in pairs)
-    return "" if said == total else f"says {said}, but the sum is {total}"
+    def find_fault(self, words: list[str], meta: Mapping[str, Any]) -> str:
+        fault = find_pair_fault(words, LETTERS[: meta["places"]], tuple("0123456789"))
+        if fault:
+            return fault
+        total = sum(meta["numbers"])
+        pairs = zip(words[::2], words[1::2], strict=True)
+        said = sum(int(digit) * 10 ** LETTERS.index(letter) for letter, digit in pairs)
+        return "" if said == total else f"says {said}, but the sum is {total}"

@@ -1,7 +1,9 @@
-"""What the graders of the generated tasks share: reading the answer out of a completion, and answers made of pairs."""
+"""What the graders of the generated tasks share: reading an answer out of a completion, answers made of pairs."""
 
+from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
@@ -9,6 +11,16 @@ from ..task import Grade
 from ..thought import CLOSE, UNFINISHED, unfinished
 
 EMPTY: Mapping[str, Any] = MappingProxyType({})
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnswerGrader(ABC):
+    def __call__(self, completion: str, target: str, meta: Mapping[str, Any] = EMPTY) -> Grade:
+        return grade_answer(completion, meta, self.find_fault)
+
+    @abstractmethod
+    def find_fault(self, words: list[str], meta: Mapping[str, Any]) -> str:
+        """What is wrong with an answer; nothing if it is right."""
 
 
 def grade_answer(
@@ -37,3 +49,12 @@ def find_pair_fault(words: list[str], keys: Collection[str], values: Collection[
     if repeated:
         return f"says {repeated[0]} twice"
     return f"says nothing of {missing[0]}" if missing else ""
+
+
+def join_words(words: Iterable[object]) -> str:
+    return " ".join(map(str, words))
+
+
+def join_pairs(pairs: Mapping[str, object]) -> str:
+    """`key value key value ...`, as `find_pair_fault` reads it."""
+    return " ".join(f"{key} {value}" for key, value in pairs.items())

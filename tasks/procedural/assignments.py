@@ -9,8 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from ..task import Grade
-from .answer import EMPTY, find_pair_fault, grade_answer
+from .answer import AnswerGrader, find_pair_fault, join_pairs
 from .problems import Problem
 from .vocabulary import LETTERS
 
@@ -24,6 +23,9 @@ class Line(NamedTuple):
     left: str  # a variable
     operator: str
     right: str  # a variable or a digit
+
+    def __str__(self) -> str:
+        return f"{self.target} = {self.left} {self.operator} {self.right}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,11 +51,11 @@ class Assignments:
         start = {variable: rng.choice(DIGITS) for variable in variables}
         lines = [self._line(rng, variables) for _ in range(self.num_lines)]
         chain, state = _run(lines, start, self.num_rounds)
-        steps = " ; ".join(f"step {number} : {_text(line)}" for number, line in enumerate(lines, 1))
+        steps = " ; ".join(f"step {number} : {line}" for number, line in enumerate(lines, 1))
         return Problem(
-            question=f"start {_pairs(start)} do {self.num_rounds} of {self.num_lines} {steps}",
+            question=f"start {join_pairs(start)} do {self.num_rounds} of {self.num_lines} {steps}",
             chain=chain,
-            answer=_pairs(state),
+            answer=join_pairs(state),
             meta={"start": start, "lines": [list(line) for line in lines], "rounds": self.num_rounds},
         )
 
@@ -65,13 +67,13 @@ class Assignments:
 
 def _run(lines: list[Line], start: Mapping[str, str], num_rounds: int) -> tuple[str, dict[str, str]]:
     """All rounds: what is said on the way, and the values at the end."""
-    state, steps = dict(start), [f"state {_pairs(start)}"]
+    state, steps = dict(start), [f"state {join_pairs(start)}"]
     for count in range(num_rounds, 0, -1):
         for number, line in enumerate(lines, 1):
             left, right = state[line.left], state.get(line.right, line.right)
             state[line.target] = _compute(left, line.operator, right)
             sums = f"{left} {line.operator} {right} = {state[line.target]}"
-            steps.append(f"count {count} step {number} of {len(lines)} : {_text(line)} = {sums} state {_pairs(state)}")
+            steps.append(f"count {count} step {number} of {len(lines)} : {line} = {sums} state {join_pairs(state)}")
     return " ".join([*steps, "count 0 end"]), state
 
 
@@ -79,26 +81,14 @@ def _compute(left: str, operator: str, right: str) -> str:
     return str((int(left) + (int(right) if operator == "+" else -int(right))) % 10)
 
 
-def _text(line: Line) -> str:
-    return f"{line.target} = {line.left} {line.operator} {line.right}"
-
-
-def _pairs(state: Mapping[str, str]) -> str:
-    return " ".join(f"{variable} {value}" for variable, value in state.items())
-
-
 @dataclass(frozen=True, kw_only=True)
-class StateGrader:
+class StateGrader(AnswerGrader):
     """The program is run again; the variables may be named in any order."""
 
-    def __call__(self, completion: str, target: str, meta: Mapping[str, Any] = EMPTY) -> Grade:
-        return grade_answer(completion, meta, _find_fault)
-
-
-def _find_fault(words: list[str], meta: Mapping[str, Any]) -> str:
-    fault = find_pair_fault(words, meta["start"], DIGITS)
-    if fault:
-        return fault
-    _, state = _run([Line(*line) for line in meta["lines"]], meta["start"], meta["rounds"])
-    wrong = [name for name, value in zip(words[::2], words[1::2], strict=True) if state[name] != value]
-    return f"{wrong[0]} is {state[wrong[0]]}" if wrong else ""
+    def find_fault(self, words: list[str], meta: Mapping[str, Any]) -> str:
+        fault = find_pair_fault(words, meta["start"], DIGITS)
+        if fault:
+            return fault
+        _, state = _run([Line(*line) for line in meta["lines"]], meta["start"], meta["rounds"])
+        wrong = [name for name, value in zip(words[::2], words[1::2], strict=True) if state[name] != value]
+        return f"{wrong[0]} is {state[wrong[0]]}" if wrong else ""

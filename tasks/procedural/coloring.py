@@ -9,8 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..task import Grade
-from .answer import EMPTY, find_pair_fault, grade_answer
+from .answer import AnswerGrader, find_pair_fault, join_pairs
 from .problems import Problem
 from .redrawn import Redrawn
 from .vocabulary import LETTERS
@@ -38,10 +37,10 @@ class Coloring(Redrawn):
 
     def draw(self, rng: random.Random) -> Problem:
         graph = self._graph(rng)
-        chain, colors = _search(graph, self.max_chain)
+        chain, colors = _try_colors(graph, self.max_chain)
         edges = [[other, node] for node, before in graph.items() for other in before]
         meta = {"nodes": list(graph), "edges": edges}
-        return Problem(question=_question(graph), chain=chain, answer=_pairs(colors), meta=meta)
+        return Problem(question=_list_graph(graph), chain=chain, answer=join_pairs(colors), meta=meta)
 
     def _graph(self, rng: random.Random) -> Graph:
         """Random edges between nodes of unlike colours, so that there is an answer."""
@@ -54,18 +53,19 @@ class Coloring(Redrawn):
         return {nodes[place]: [nodes[one] for one, other in sorted(chosen) if other == place] for place in places}
 
 
-def _question(graph: Graph) -> str:
+def _list_graph(graph: Graph) -> str:
     lists = " ; ".join(f"{node} not {' '.join(before)}" if before else node for node, before in graph.items())
     return f"put 1 2 3 from a to {list(graph)[-1]} ; {lists}"
 
 
-def _search(graph: Graph, max_chain: int) -> tuple[str, dict[str, int]]:
+def _try_colors(graph: Graph, max_chain: int) -> tuple[str, dict[str, int]]:
     """The first colour that fits, node by node; where none does, the next one for the node before."""
     nodes, colors, steps, seen, num_words = list(graph), {}, [], 0, 0
     while len(colors) < len(nodes) and num_words <= max_chain:
         node = nodes[len(colors)]
         taken = {other: colors[other] for other in graph[node]}
-        words = ["state", _pairs(colors), f"at {node} to {nodes[-1]} :", _pairs(taken), f"seen {seen}" if seen else ""]
+        place = f"at {node} to {nodes[-1]} :"
+        words = ["state", join_pairs(colors), place, join_pairs(taken), f"seen {seen}" if seen else ""]
         free = [color for color in range(seen + 1, NUM_COLORS + 1) if color not in taken.values()]
         if free:
             colors[node], seen = free[0], 0
@@ -75,25 +75,17 @@ def _search(graph: Graph, max_chain: int) -> tuple[str, dict[str, int]]:
             words.append("back")
         steps.append(" ".join(filter(None, words)))
         num_words += len(steps[-1].split())
-    return " ".join([*steps, f"state {_pairs(colors)} found"]), colors
-
-
-def _pairs(colors: Mapping[str, int]) -> str:
-    return " ".join(f"{node} {color}" for node, color in colors.items())
+    return " ".join([*steps, f"state {join_pairs(colors)} found"]), colors
 
 
 @dataclass(frozen=True, kw_only=True)
-class ColoringGrader:
+class ColoringGrader(AnswerGrader):
     """Any colouring in which neighbours differ is right, not only the target."""
 
-    def __call__(self, completion: str, target: str, meta: Mapping[str, Any] = EMPTY) -> Grade:
-        return grade_answer(completion, meta, _find_fault)
-
-
-def _find_fault(words: list[str], meta: Mapping[str, Any]) -> str:
-    fault = find_pair_fault(words, meta["nodes"], [str(color) for color in range(1, NUM_COLORS + 1)])
-    if fault:
-        return fault
-    colors = dict(zip(words[::2], words[1::2], strict=True))
-    alike = [edge for edge in meta["edges"] if colors[edge[0]] == colors[edge[1]]]
-    return f"neighbours {alike[0][0]} and {alike[0][1]} are both {colors[alike[0][0]]}" if alike else ""
+    def find_fault(self, words: list[str], meta: Mapping[str, Any]) -> str:
+        fault = find_pair_fault(words, meta["nodes"], [str(color) for color in range(1, NUM_COLORS + 1)])
+        if fault:
+            return fault
+        colors = dict(zip(words[::2], words[1::2], strict=True))
+        alike = [edge for edge in meta["edges"] if colors[edge[0]] == colors[edge[1]]]
+        return f"neighbours {alike[0][0]} and {alike[0][1]} are both {colors[alike[0][0]]}" if alike else ""

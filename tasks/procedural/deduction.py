@@ -9,8 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from ..task import Grade
-from .answer import EMPTY, grade_answer
+from .answer import AnswerGrader
 from .problems import Problem
 from .redrawn import Redrawn
 from .vocabulary import LETTERS
@@ -21,6 +20,9 @@ MAX_RULES = 99  # numbered by one word
 class Rule(NamedTuple):
     premises: list[str]
     conclusion: str
+
+    def __str__(self) -> str:
+        return f"{' '.join(self.premises)} then {self.conclusion}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +49,7 @@ class Deduction(Redrawn):
         chain, known = _chain_forward(facts, rules)
         if len(known) == len(facts):
             return None
-        table = " ; ".join(f"rule {number} : {_text(rule)}" for number, rule in enumerate(rules, 1))
+        table = " ; ".join(f"rule {number} : {rule}" for number, rule in enumerate(rules, 1))
         meta = {"facts": facts, "rules": [[rule.premises, rule.conclusion] for rule in rules]}
         question = f"fact {' '.join(facts)} of {len(rules)} {table}"
         return Problem(question=question, chain=chain, answer=" ".join(known), meta=meta)
@@ -56,10 +58,6 @@ class Deduction(Redrawn):
 def _draw_rule(rng: random.Random, letters: list[str]) -> Rule:
     *premises, conclusion = rng.sample(letters, rng.choice([2, 3]))
     return Rule(premises, conclusion)
-
-
-def _text(rule: Rule) -> str:
-    return f"{' '.join(rule.premises)} then {rule.conclusion}"
 
 
 def _chain_forward(facts: list[str], rules: list[Rule]) -> tuple[str, list[str]]:
@@ -82,22 +80,18 @@ def _chain_forward(facts: list[str], rules: list[Rule]) -> tuple[str, list[str]]
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClosureGrader:
+class ClosureGrader(AnswerGrader):
     """The facts and all that follows from them, each once, in any order."""
 
-    def __call__(self, completion: str, target: str, meta: Mapping[str, Any] = EMPTY) -> Grade:
-        return grade_answer(completion, meta, _find_fault)
-
-
-def _find_fault(words: list[str], meta: Mapping[str, Any]) -> str:
-    known = _close(set(meta["facts"]), meta["rules"])
-    for word in words:
-        if word not in known:
-            return f"{word[:20]!r} does not follow"
-    if len(set(words)) < len(words):
-        return "says a fact twice"
-    missing = sorted(known.difference(words))
-    return f"{missing[0]} is missing" if missing else ""
+    def find_fault(self, words: list[str], meta: Mapping[str, Any]) -> str:
+        known = _close(set(meta["facts"]), meta["rules"])
+        for word in words:
+            if word not in known:
+                return f"{word[:20]!r} does not follow"
+        if len(set(words)) < len(words):
+            return "says a fact twice"
+        missing = sorted(known.difference(words))
+        return f"{missing[0]} is missing" if missing else ""
 
 
 def _close(known: set[str], rules: list[list[Any]]) -> set[str]:

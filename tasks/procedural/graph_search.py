@@ -6,13 +6,12 @@ that has lost old tokens can still find most of what it needs elsewhere.
 
 import random
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from ..task import Grade
-from .answer import EMPTY, grade_answer
+from .answer import AnswerGrader, join_words
 from .problems import Problem
 from .redrawn import Redrawn
 
@@ -42,10 +41,10 @@ class GraphSearch(Redrawn):
     def draw(self, rng: random.Random) -> Problem:
         graph = self._graph(rng)
         start, goal = rng.sample(list(graph), 2)
-        chain, path = _search(graph, start, goal)
+        chain, path = _search_path(graph, start, goal)
         edges = [[node, other] for node in graph for other in graph[node] if node < other]
         meta = {"start": start, "goal": goal, "edges": edges}
-        return Problem(question=_question(graph, start, goal), chain=chain, answer=path, meta=meta)
+        return Problem(question=_ask_path(graph, start, goal), chain=chain, answer=path, meta=meta)
 
     def _graph(self, rng: random.Random) -> Graph:
         """A random tree, which connects all nodes, and edges between random ones."""
@@ -66,18 +65,18 @@ class GraphSearch(Redrawn):
         return graph
 
 
-def _question(graph: Graph, start: int, goal: int) -> str:
-    lists = " ; ".join(f"{node} : {_words(neighbours)}" for node, neighbours in graph.items())
+def _ask_path(graph: Graph, start: int, goal: int) -> str:
+    lists = " ; ".join(f"{node} : {join_words(neighbours)}" for node, neighbours in graph.items())
     return f"path from {start} to {goal} in {lists}"
 
 
-def _search(graph: Graph, start: int, goal: int) -> tuple[str, str]:
+def _search_path(graph: Graph, start: int, goal: int) -> tuple[str, str]:
     """Depth-first search in the order of the lists: what it says on the way, and the path."""
     path, seen, steps = [start], {start}, []
     while path[-1] != goal:
         neighbours = graph[path[-1]]
         marks = " ".join(f"{node} {'seen' if node in seen else 'new'}" for node in neighbours)
-        step = f"path {_words(path)} at {path[-1]} : {marks}"
+        step = f"path {join_words(path)} at {path[-1]} : {marks}"
         new = [node for node in neighbours if node not in seen]
         if new:
             steps.append(f"{step} go {new[0]}")
@@ -86,36 +85,28 @@ def _search(graph: Graph, start: int, goal: int) -> tuple[str, str]:
         else:
             steps.append(f"{step} back")
             path.pop()
-    return " ".join([*steps, f"path {_words(path)} found"]), _words(path)
-
-
-def _words(nodes: Iterable[int]) -> str:
-    return " ".join(map(str, nodes))
+    return " ".join([*steps, f"path {join_words(path)} found"]), join_words(path)
 
 
 @dataclass(frozen=True, kw_only=True)
-class PathGrader:
+class PathGrader(AnswerGrader):
     """Any path along edges from start to goal that repeats no node is right, not only the target."""
 
-    def __call__(self, completion: str, target: str, meta: Mapping[str, Any] = EMPTY) -> Grade:
-        return grade_answer(completion, meta, _find_fault)
-
-
-def _find_fault(path: list[str], meta: Mapping[str, Any]) -> str:
-    """What is wrong with the path; nothing if it is right."""
-    # compared as words: a model may write any number of digits
-    start, goal = str(meta["start"]), str(meta["goal"])
-    edges = {frozenset(map(str, edge)) for edge in meta["edges"]}
-    nodes = frozenset().union(*edges)
-    for word in path:
-        if word not in nodes:
-            return f"malformed: {word[:20]!r} is no node of the graph"
-    if path[0] != start:
-        return f"starts at {path[0]}, not at {start}"
-    if path[-1] != goal:
-        return f"ends at {path[-1]}, not at {goal}"
-    for node, other in pairwise(path):
-        if frozenset((node, other)) not in edges:
-            return f"no edge between {node} and {other}"
-    repeated = [node for node, count in Counter(path).items() if count > 1]
-    return f"visits {repeated[0]} twice" if repeated else ""
+    def find_fault(self, path: list[str], meta: Mapping[str, Any]) -> str:
+        """What is wrong with the path; nothing if it is right."""
+        # compared as words: a model may write any number of digits
+        start, goal = str(meta["start"]), str(meta["goal"])
+        edges = {frozenset(map(str, edge)) for edge in meta["edges"]}
+        nodes = frozenset().union(*edges)
+        for word in path:
+            if word not in nodes:
+                return f"malformed: {word[:20]!r} is no node of the graph"
+        if path[0] != start:
+            return f"starts at {path[0]}, not at {start}"
+        if path[-1] != goal:
+            return f"ends at {path[-1]}, not at {goal}"
+        for node, other in pairwise(path):
+            if frozenset((node, other)) not in edges:
+                return f"no edge between {node} and {other}"
+        repeated = [node for node, count in Counter(path).items() if count > 1]
+        return f"visits {repeated[0]} twice" if repeated else ""

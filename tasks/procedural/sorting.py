@@ -5,13 +5,12 @@ that it takes: nearly all that a step needs stands in the step before it.
 """
 
 import random
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from ..task import Grade
-from .answer import EMPTY, grade_answer
+from .answer import AnswerGrader, join_words
 from .problems import Problem
 
 LARGEST = 99  # one word a number
@@ -33,9 +32,9 @@ class Sorting:
         rng = random.Random(f"{self.name}-{seed}")
         numbers = rng.sample(range(LARGEST + 1), self.num_numbers)
         return Problem(
-            question=f"sort {_words(numbers)}",
+            question=f"sort {join_words(numbers)}",
             chain=_insert_all(numbers),
-            answer=_words(sorted(numbers)),
+            answer=join_words(sorted(numbers)),
             meta={"numbers": numbers},
         )
 
@@ -46,31 +45,23 @@ def _insert_all(numbers: list[int]) -> str:
         ordered = sorted(numbers[:place])
         smaller = [other for other in ordered if other < number]
         walk = [f"{other} <" for other in smaller] + [f"{other} >" for other in ordered[len(smaller) :][:1]]
-        steps.append(f"list {_words(ordered)} next {_words(numbers[place:])} take {number} : {' '.join(walk)}")
-    return " ".join(" ".join([*steps, f"list {_words(sorted(numbers))} next"]).split())
-
-
-def _words(numbers: Iterable[int]) -> str:
-    return " ".join(map(str, numbers))
+        steps.append(f"list {join_words(ordered)} next {join_words(numbers[place:])} take {number} : {' '.join(walk)}")
+    return " ".join(" ".join([*steps, f"list {join_words(sorted(numbers))} next"]).split())
 
 
 @dataclass(frozen=True, kw_only=True)
-class OrderGrader:
+class OrderGrader(AnswerGrader):
     """Every number of the problem as often as there, none smaller than the one before it."""
 
-    def __call__(self, completion: str, target: str, meta: Mapping[str, Any] = EMPTY) -> Grade:
-        return grade_answer(completion, meta, _find_fault)
-
-
-def _find_fault(words: list[str], meta: Mapping[str, Any]) -> str:
-    left = list(map(str, meta["numbers"]))
-    for word in words:
-        if word not in left:
-            return f"{word[:20]!r} is no number that was left to be sorted"
-        left.remove(word)
-    if left:
-        return f"{left[0]} is missing"
-    for number, following in pairwise(map(int, words)):
-        if number > following:
-            return f"{number} stands before {following}"
-    return ""
+    def find_fault(self, words: list[str], meta: Mapping[str, Any]) -> str:
+        left = list(map(str, meta["numbers"]))
+        for word in words:
+            if word not in left:
+                return f"{word[:20]!r} is no number that was left to be sorted"
+            left.remove(word)
+        if left:
+            return f"{left[0]} is missing"
+        for number, following in pairwise(map(int, words)):
+            if number > following:
+                return f"{number} stands before {following}"
+        return ""
