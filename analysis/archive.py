@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from .load import Run, outcome
+from .load import Run, without_texts
 
 
 def pack(runs: Iterable[Run], file: Path, texts: bool = False) -> None:
@@ -24,7 +24,7 @@ def pack(runs: Iterable[Run], file: Path, texts: bool = False) -> None:
             if run.folder.sessions_file.exists():
                 add(archive, f"{run.name}/{run.folder.sessions_file.name}", run.folder.sessions_file.read_bytes())
             records = sorted(run.records(), key=lambda record: record.key)
-            slim = [replace(outcome(record), completion=record.completion if texts else "") for record in records]
+            slim = [replace(without_texts(record), completion=record.completion if texts else "") for record in records]
             lines = "".join(json.dumps(asdict(record), ensure_ascii=False) + "\n" for record in slim)
             add(archive, f"{run.name}/{run.folder.records_file.name}", lines.encode())
     temporary.replace(file)

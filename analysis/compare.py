@@ -11,10 +11,10 @@ from .stats import Estimate, Problem, difference, estimate
 SOLVED = 0.5  # a problem counts as solved from this share of its draws on
 
 
-def compare(a: Path, b: Path) -> str:
-    one, other = only(a), only(b)
+def compare_runs(a: Path, b: Path) -> str:
+    one, other = only_run(a), only_run(b)
     likeness = unlike(one, other)
-    lines = [f"A  {describe(one)}", f"B  {describe(other)}"]
+    lines = [f"A  {run_title(one)}", f"B  {run_title(other)}"]
     if likeness.unknown:
         lines.append(f"not recorded: {', '.join(likeness.unknown)}")
     if likeness.differs:
@@ -32,14 +32,14 @@ def apart(one: Run, other: Run, differs: Sequence[str]) -> list[str]:
     return lines
 
 
-def only(path: Path) -> Run:
+def only_run(path: Path) -> Run:
     runs = load(path)
     if len(runs) > 1:
         raise ValueError(f"{path} holds {len(runs)} runs: give the folder of one, such as {path / runs[0].name}")
     return runs[0]
 
 
-def describe(run: Run) -> str:
+def run_title(run: Run) -> str:
     labels = run.labels
     budget = f", {labels.ratio:.3g}x, {labels.tokens} tokens" if labels.tokens else ""
     state = "" if len(run.outcomes) == run.num_planned else f", incomplete {len(run.outcomes)}/{run.num_planned}"

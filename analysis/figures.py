@@ -25,13 +25,13 @@ def draw_all(runs: Sequence[Run], results: pd.DataFrame, benchmarks: pd.DataFram
     """Write every figure below `output`; returns the reasons for those that are missing, by name."""
     missing = {}
     figures: dict[str, Callable[[Look], Figure]] = {
-        "accuracy_ratio": lambda look: against_ratio(results, look, "accuracy", "pass@1"),
-        "accuracy_memory": lambda look: accuracy_memory(results, look),
-        "loops_ratio": lambda look: against_ratio(results, look, "loop_rate", "loop rate"),
-        "onset_evictions": lambda look: onset_evictions(runs, look),
-        "value_range": lambda look: value_range(value_ranges(runs)),
-        "diversity": lambda look: overlaps(diversity(runs), look),
-        "step_time": lambda look: step_time(benchmarks),
+        "accuracy_ratio": lambda look: ratio_figure(results, look, "accuracy", "pass@1"),
+        "accuracy_memory": lambda look: accuracy_memory_figure(results, look),
+        "loops_ratio": lambda look: ratio_figure(results, look, "loop_rate", "loop rate"),
+        "onset_evictions": lambda look: onset_figure(runs, look),
+        "value_range": lambda look: value_range_figure(value_ranges(runs)),
+        "diversity": lambda look: overlap_figure(diversity(runs), look),
+        "step_time": lambda look: step_time_figure(benchmarks),
     }
     output.mkdir(parents=True, exist_ok=True)
     with house_style():
@@ -47,7 +47,7 @@ def draw_all(runs: Sequence[Run], results: pd.DataFrame, benchmarks: pd.DataFram
     return missing
 
 
-def against_ratio(results: pd.DataFrame, look: Look, value: str, label: str) -> Figure:
+def ratio_figure(results: pd.DataFrame, look: Look, value: str, label: str) -> Figure:
     """Value and interval over compression ratio, dense as a line across."""
     drawn = results[results[value].notna()]
     if drawn.empty:
@@ -78,7 +78,7 @@ def ratio_axis(axis: Axes, ratios: pd.Series) -> None:
     axis.minorticks_off()
 
 
-def accuracy_memory(results: pd.DataFrame, look: Look) -> Figure:
+def accuracy_memory_figure(results: pd.DataFrame, look: Look) -> Figure:
     """Accuracy over bytes of the largest row, with the front that nothing beats on both."""
     drawn = results[results["accuracy"].notna() & results["resident_bytes"].notna()]
     if drawn.empty:
@@ -106,7 +106,7 @@ def front(cost: pd.Series, value: pd.Series) -> tuple[list[float], list[float]]:
     return found
 
 
-def onset_evictions(runs: Sequence[Run], look: Look) -> Figure:
+def onset_figure(runs: Sequence[Run], look: Look) -> Figure:
     """Each loop: the token it begins at, over the evictions before it."""
     points = pd.DataFrame(loop_onsets(runs), columns=[*SETTING, "method", "evictions", "onset"])
     if points.empty:
@@ -122,7 +122,7 @@ def onset_evictions(runs: Sequence[Run], look: Look) -> Figure:
     return figure
 
 
-def value_range(ranges: pd.DataFrame) -> Figure:
+def value_range_figure(ranges: pd.DataFrame) -> Figure:
     """Median, quartiles and 5 to 95 % of value ranges by layer."""
     if ranges.empty:
         raise Nothing("no traces of an evicting method: run with engine.trace=K")
@@ -138,7 +138,7 @@ def value_range(ranges: pd.DataFrame) -> Figure:
     return figure
 
 
-def overlaps(table: pd.DataFrame, look: Look) -> Figure:
+def overlap_figure(table: pd.DataFrame, look: Look) -> Figure:
     """Overlap of kept positions by round; solid the lowest ratio, dashed and dotted the higher ones."""
     if table.empty:
         raise Nothing("no traces of an evicting method: run with engine.trace=K")
@@ -159,7 +159,7 @@ def kinds(rows: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
     return [(str(kind), part) for kind, part in rows.groupby("between", sort=False)]
 
 
-def step_time(benchmarks: pd.DataFrame) -> Figure:
+def step_time_figure(benchmarks: pd.DataFrame) -> Figure:
     """Milliseconds a step: what weights and live KV take at copy bandwidth, which is the limit, and the rest."""
     if benchmarks.empty:
         raise Nothing("no benchmark of decode steps: kvarena-benchmark on a GPU writes them")

@@ -27,7 +27,7 @@ FIGURES = "figures"
 WORD = 20  # characters that a mark is moved back by at most, to the beginning of a word
 
 
-def write(
+def write_page(
     runs: Sequence[Run], results: pd.DataFrame, beside: pd.DataFrame, missing: dict[str, str], output: Path
 ) -> Path:
     """`results` has a row for each run, in any order; `missing` says why a figure is not there."""
@@ -36,12 +36,12 @@ def write(
     names = [write_texts(run, output / TEXTS / str(place)) for place, run in enumerate(runs)]
     data = {
         "dense": DENSE,
-        "rows": records(results.assign(place=results["run"].map(places))),
-        "settings": settings(runs, names),
+        "rows": json_rows(results.assign(place=results["run"].map(places))),
+        "settings": page_settings(runs, names),
         "onsets": [[[x["evictions"], x["onset"]] for x in loop_onsets([run])] for run in runs],
         "figures": sorted(path.stem for path in (output / FIGURES).glob("*.svg")),
         "missing": missing,
-        "published": records(beside),
+        "published": json_rows(beside),
     }
     page = files("kvarena.analysis") / "page"
     html = page.joinpath("index.html").read_text(encoding="utf-8")
@@ -57,7 +57,7 @@ def write(
     return path
 
 
-def records(table: pd.DataFrame) -> list[dict[str, Any]]:
+def json_rows(table: pd.DataFrame) -> list[dict[str, Any]]:
     """Rows as JSON values, null where a number is missing."""
     return json.loads(table.to_json(orient="records", double_precision=6))
 
@@ -67,7 +67,7 @@ def script_safe(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
 
 
-def settings(runs: Sequence[Run], names: Sequence[Sequence[str]]) -> list[dict[str, Any]]:
+def page_settings(runs: Sequence[Run], names: Sequence[Sequence[str]]) -> list[dict[str, Any]]:
     """For each task, difficulty and model: its problems, and what each run made of them; names by `write_texts`."""
     found = []
     for setting in dict.fromkeys(run.setting for run in runs):
@@ -127,7 +127,9 @@ def write_texts(run: Run, folder: Path) -> list[str]:
     for record in run.records():
         place = places[record.key]
         names[place] = f"{number}-{place}"
-        calls.append(f"receive({script_safe(f'{folder.name}/{names[place]}')},{script_safe(text(record, budget))})")
+        calls.append(
+            f"receive({script_safe(f'{folder.name}/{names[place]}')},{script_safe(reader_facts(record, budget))})"
+        )
         size += len(calls[-1])
         if size > SCRIPT:
             folder.joinpath(f"{number}.js").write_text(";".join(calls), encoding="utf-8")
@@ -137,7 +139,7 @@ def write_texts(run: Run, folder: Path) -> list[str]:
     return names
 
 
-def text(record: Record, budget: dict[str, Any]) -> dict[str, Any]:
+def reader_facts(record: Record, budget: dict[str, Any]) -> dict[str, Any]:
     names = ("draw", "completion", "answer", "target", "note", "stop", "prompt_tokens", "num_tokens")
     names += ("num_evictions", "peak_slots", "loop_onset", "loop_period")
     after = evictions(record, budget)

@@ -49,7 +49,7 @@ class Run:
     @cached_property
     def outcomes(self) -> list[Record]:
         """The records without their tokens and texts, sorted; what old ones lack about repetition is computed."""
-        records = sorted(self.folder.once_each(map(outcome, self.records())), key=lambda record: record.key)
+        records = sorted(self.folder.once_each(map(without_texts, self.records())), key=lambda record: record.key)
         for record in records:
             if (value := score(record)) is not None and not 0 <= value <= 1:
                 raise ValueError(
@@ -84,7 +84,7 @@ class Runs(list[Run]):
         return pd.DataFrame(rows, columns=columns).drop(columns=["token_ids", "completion"])
 
 
-def outcome(record: Record) -> Record:
+def without_texts(record: Record) -> Record:
     if any(getattr(record, name) is None for name in Repetition._fields):
         record = replace(record, **repetition(record.token_ids, record.completion)._asdict())
     return replace(record, token_ids=[], completion="", kl=None, nll=None, mass=None, other=None, pieces=None)
@@ -95,13 +95,13 @@ def load(runs_dir: str | Path) -> Runs:
     runs_dir = Path(runs_dir)
     if not runs_dir.is_dir():
         raise ValueError(f"RUNS_DIR={runs_dir} is not a folder: give the one that the runs were written below")
-    runs = Runs(read(path, runs_dir) for path in run_folders(runs_dir))
+    runs = Runs(read_run(path, runs_dir) for path in run_folders(runs_dir))
     if not runs:
         raise ValueError(f"RUNS_DIR={runs_dir}: no run.json below it, give the folder that the runs were written below")
     return runs
 
 
-def read(path: Path, runs_dir: Path) -> Run:
+def read_run(path: Path, runs_dir: Path) -> Run:
     folder = RunFolder(path=path)
     run = folder.run()
     labels, header = Labels.read(run, folder.run_file), checked(run, folder.run_file)

@@ -15,17 +15,17 @@ MISSING = "-"
 TEXT = ("method", "run", "note")  # aligned left; numbers to the right
 
 
-def terminal(results: pd.DataFrame) -> str:
-    parts = [f"{heading}\n\n{plain(block)}" for heading, block in blocks(results)]
+def narrow_text(results: pd.DataFrame) -> str:
+    parts = [f"{heading}\n\n{aligned(block)}" for heading, block in setting_blocks(results)]
     return "\n\n\n".join([*parts, LEGEND]) + "\n"
 
 
-def markdown(results: pd.DataFrame) -> str:
-    parts = [f"## {heading}\n\n{piped(block)}" for heading, block in blocks(results)]
+def narrow_markdown(results: pd.DataFrame) -> str:
+    parts = [f"## {heading}\n\n{piped(block)}" for heading, block in setting_blocks(results)]
     return "\n\n".join([*parts, LEGEND]) + "\n"
 
 
-def blocks(results: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+def setting_blocks(results: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     """The heading of each block, and its cells as text."""
     for heading, rows in settings(results):
         yield heading, cells(rows)
@@ -34,15 +34,15 @@ def blocks(results: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
 def cells(rows: pd.DataFrame) -> pd.DataFrame:
     columns = {
         "method": rows["method"],
-        "ratio": write(rows["ratio"], "{:.3g}x"),
-        "budget": write(rows["tokens"], "{}"),
+        "ratio": formatted(rows["ratio"], "{:.3g}x"),
+        "budget": formatted(rows["tokens"], "{}"),
         "accuracy": rows.apply(accuracy, axis=1),
         "vs dense": rows.apply(gain, axis=1),
-        "loops": write(rows["loop_rate"], "{:.1%}"),
-        "truncated": write(rows["truncation_rate"], "{:.1%}"),
-        "length": write(rows["mean_length"], "{:.0f}"),
-        "peak slots": write(rows["peak_slots"], "{:.0f}"),
-        "evictions": write(rows["evictions"], "{:.1f}"),
+        "loops": formatted(rows["loop_rate"], "{:.1%}"),
+        "truncated": formatted(rows["truncation_rate"], "{:.1%}"),
+        "length": formatted(rows["mean_length"], "{:.0f}"),
+        "peak slots": formatted(rows["peak_slots"], "{:.0f}"),
+        "evictions": formatted(rows["evictions"], "{:.1f}"),
     }
     # rows that differ in their seed, say, are told apart by their folder
     if rows.duplicated(["method", "ratio", "tokens"]).any():
@@ -50,7 +50,7 @@ def cells(rows: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame({**columns, "note": rows.apply(remarks, axis=1)})
 
 
-def write(values: Iterable[Any], form: str) -> list[str]:
+def formatted(values: Iterable[Any], form: str) -> list[str]:
     return [MISSING if pd.isna(value) else form.format(value) for value in values]
 
 
@@ -76,7 +76,7 @@ def remarks(row: pd.Series) -> str:
     return "; ".join(found)
 
 
-def plain(cells: pd.DataFrame) -> str:
+def aligned(cells: pd.DataFrame) -> str:
     header, *body = padded(cells)
     rule = ["-" * len(cell) for cell in header]
     return "\n".join("  ".join(line).rstrip() for line in [header, rule, *body])

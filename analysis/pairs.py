@@ -14,7 +14,7 @@ from .stats import Estimate, difference, holm
 GAINS = ("gain", "loop_gain")  # of pass@1 and of the loop rate
 
 
-def place(run: Run) -> tuple[Any, ...]:
+def table_order(run: Run) -> tuple[Any, ...]:
     labels = run.labels
     return *run.setting, not labels.is_dense, labels.method, labels.ratio, run.name
 
@@ -56,7 +56,7 @@ def spread(name: str, estimate: Estimate) -> dict[str, float]:
 def pairs(runs: Iterable[Run]) -> pd.DataFrame:
     """Any two methods of one setting at one ratio, paired by problem: a minus b."""
     groups: dict[tuple[Any, ...], list[Run]] = defaultdict(list)
-    for run in sorted(runs, key=place):
+    for run in sorted(runs, key=table_order):
         if run.outcomes and not run.labels.is_dense:
             groups[*run.setting, run.labels.ratio].append(run)
     rows = []

@@ -28,13 +28,16 @@ def published() -> pd.DataFrame:
         return pd.read_csv(file).astype({"tokens": "Int64", "problems": "Int64"})
 
 
-def beside(results: pd.DataFrame, runs: Iterable[Run]) -> pd.DataFrame:
+def beside_published(results: pd.DataFrame, runs: Iterable[Run]) -> pd.DataFrame:
     """A row for each run whose task, model and method were published, once for each published budget."""
     results = as_vase_grades(results)
     theirs = published().query("metric == 'accuracy'").dropna(subset="method")
     theirs = theirs.rename(columns={"tokens": "published_tokens", "value": "published", "draws": "published_draws"})
     keys = ["task", "method"]
-    ours, theirs = results.assign(key=results["model"].map(key)), theirs.assign(key=theirs["model"].map(key))
+    ours, theirs = (
+        results.assign(key=results["model"].map(model_key)),
+        theirs.assign(key=theirs["model"].map(model_key)),
+    )
     both = ours.merge(theirs.drop(columns="model"), on=[*keys, "key"])
     by_name = {run.name: run for run in runs}
     reasons = [
@@ -65,7 +68,7 @@ def compared(both: pd.DataFrame) -> pd.DataFrame:
     return both.assign(**parts)
 
 
-def agreement(table: pd.DataFrame) -> str:
+def agreement_text(table: pd.DataFrame) -> str:
     """The rows of one budget as lines, how many agree, and what is not comparable; empty where there are none."""
     rows, others = table[table["agrees"].notna()], not_comparable(table)
     if rows.empty:
@@ -90,6 +93,6 @@ def not_comparable(table: pd.DataFrame) -> list[str]:
     return [f"  not comparable: {method} on {task}, {model}: {reason}" for method, task, model, reason in found]
 
 
-def key(model: str) -> str:
+def model_key(model: str) -> str:
     """Qwen3-4B and qwen3_4b are one model."""
     return "".join(sign for sign in model.lower() if sign.isalnum())

@@ -13,11 +13,11 @@ from ..runners.record import replace_file
 from . import drift_page, fidelity, html, wide
 from . import narrow as layout
 from .archive import pack
-from .compare import compare
+from .compare import compare_runs
 from .figures import draw_all
 from .load import Run, load
 from .pairs import pairs
-from .published import agreement, beside
+from .published import agreement_text, beside_published
 from .tables import results
 
 REPORT = "report"  # where the files go below RUNS_DIR
@@ -26,7 +26,7 @@ BENCHMARKS = "benchmarks"  # engine_*.csv is of kvarena-benchmark, one a version
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The exit status: 0, 1 where --verify found a mismatch, or 2 for what the caller can put right."""
-    arguments = parse(argv)
+    arguments = parse_arguments(argv)
     try:
         status = command(arguments)
         sys.stdout.flush()
@@ -41,21 +41,21 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def command(arguments: Namespace) -> int:
     if arguments.compare:
-        print(compare(*arguments.compare), end="")
+        print(compare_runs(*arguments.compare), end="")
     elif arguments.verify:
         # torch and transformers take seconds to import, and nothing else here needs them
         from ..runners.verify import verify
 
         return 1 if verify(arguments.runs_dir) else 0
     else:
-        report(arguments.runs_dir, arguments.output or arguments.runs_dir / REPORT)
+        write_report(arguments.runs_dir, arguments.output or arguments.runs_dir / REPORT)
         if arguments.archive:
             pack(load(arguments.runs_dir), arguments.archive, arguments.texts)
             print(f"wrote {arguments.archive}, {arguments.archive.stat().st_size:,} bytes")
     return 0
 
 
-def parse(argv: Sequence[str] | None) -> Namespace:
+def parse_arguments(argv: Sequence[str] | None) -> Namespace:
     parser = ArgumentParser(prog="kvarena-report", description="Report on all runs below a folder, or compare two.")
     parser.add_argument("runs_dir", nargs="?", type=Path, metavar="RUNS_DIR", help="runs are found at any depth below")
     parser.add_argument("--output", type=Path, metavar="DIR", help="where the files go (default: RUNS_DIR/report)")
@@ -71,7 +71,7 @@ def parse(argv: Sequence[str] | None) -> Namespace:
     return arguments
 
 
-def report(runs_dir: Path, output: Path) -> None:
+def write_report(runs_dir: Path, output: Path) -> None:
     """Of the runs that decoded freely, and of those whose texts were forced."""
     runs = load(runs_dir)
     ours, forced = fidelity.free(runs), fidelity.forced(runs)
@@ -84,20 +84,20 @@ def report(runs_dir: Path, output: Path) -> None:
 
 def report_accuracy(runs: Sequence[Run], output: Path) -> None:
     table = results(runs)
-    published = beside(table, runs)
+    published = beside_published(table, runs)
     texts = {
         "results.csv": table.to_csv(index=False),
         "pairs.csv": pairs(runs).to_csv(index=False),
         "published.csv": published.to_csv(index=False),
-        "table.md": f"{wide.markdown(table)}\n{layout.markdown(table)}",
-        "table.tex": wide.latex(table),
+        "table.md": f"{wide.wide_markdown(table)}\n{layout.narrow_markdown(table)}",
+        "table.tex": wide.wide_latex(table),
     }
     for name, text in texts.items():
         replace_file(output / name, text)
     missing = draw_all(runs, table, benchmarks(), output / html.FIGURES)
-    page = html.write(runs, table, published, missing, output)
-    print(layout.terminal(table))
-    if compared := agreement(published):
+    page = html.write_page(runs, table, published, missing, output)
+    print(layout.narrow_text(table))
+    if compared := agreement_text(published):
         print(f"{compared}\n")
     print(f"wrote {page}, and beside it {', '.join(texts)} and {html.FIGURES}/")
 

@@ -9,7 +9,7 @@ import pandas as pd
 from ..runners.record import DENSE, Record, Session
 from .likeness import shared, unlike
 from .load import Run
-from .pairs import GAINS, compared, dense_runs, nearest, place, spread
+from .pairs import GAINS, compared, dense_runs, nearest, spread, table_order
 from .setting import SETTING
 from .stats import estimate, holm, loop_rate, pass_at_1, problem_means, score, score_unfinished
 
@@ -32,10 +32,10 @@ REPETITION = ("seq_rep_4", "distinct_4", "zlib_ratio", "repeated_lines")
 
 def results(runs: Iterable[Run]) -> pd.DataFrame:
     """All runs, dense before the compressed ones of its task, difficulty and model."""
-    runs = sorted(runs, key=place)
+    runs = sorted(runs, key=table_order)
     baselines = dense_runs(runs)
     table = pd.DataFrame(
-        [row(run, nearest(run, baselines.get(run.setting, []))) for run in runs], columns=list(COLUMNS)
+        [result_row(run, nearest(run, baselines.get(run.setting, []))) for run in runs], columns=list(COLUMNS)
     )
     table = table.astype(dict.fromkeys(INTEGERS, "Int64"))
     for gain in GAINS:
@@ -44,7 +44,7 @@ def results(runs: Iterable[Run]) -> pd.DataFrame:
     return table
 
 
-def row(run: Run, dense: Run | None) -> dict[str, Any]:
+def result_row(run: Run, dense: Run | None) -> dict[str, Any]:
     compressed = not run.labels.is_dense
     labels = {name: getattr(run.labels, name) for name in ("task", "difficulty", "model", "method", "ratio", "tokens")}
     compression = run.config.get("compression", {})
@@ -52,11 +52,11 @@ def row(run: Run, dense: Run | None) -> dict[str, Any]:
         **labels,
         "samples": run.header["num_samples"],
         "draws": run.header["num_draws"],
-        **outcome(run.outcomes),
+        **accuracy_and_loops(run.outcomes),
         **(compared(run, dense) if compressed and dense else {"unlike": "", "not_recorded": ""}),
-        **cost(run.outcomes),
+        **length_and_memory(run.outcomes),
         "batch_size": batch_size(run),
-        **speed(run.sessions()),
+        **measured_speed(run.sessions()),
         "fixed_tokens": compressed and "ratio" in compression and compression["ratio"] is None,
         "complete": len(run.outcomes) == run.num_planned,
         "note": "; ".join(flags(run, dense)),
@@ -64,20 +64,20 @@ def row(run: Run, dense: Run | None) -> dict[str, Any]:
     }
 
 
-def outcome(records: Sequence[Record]) -> dict[str, Any]:
+def accuracy_and_loops(records: Sequence[Record]) -> dict[str, Any]:
     accuracy, looping = pass_at_1(records), loop_rate(records)
     unfinished = estimate(problem_means(records, score_unfinished))
     return {
         **spread("accuracy", accuracy),
         **spread("accuracy_unfinished", unfinished),
         **spread("loop_rate", looping),
-        "strict_loop_rate": mean(records, lambda record: bool(record.loop_strict)),
-        "truncation_rate": mean(records, lambda record: record.stop == "length"),
-        "error_rate": mean(records, lambda record: record.stop == "error"),
+        "strict_loop_rate": mean_over(records, lambda record: bool(record.loop_strict)),
+        "truncation_rate": mean_over(records, lambda record: record.stop == "length"),
+        "error_rate": mean_over(records, lambda record: record.stop == "error"),
         "ungraded": sum(score(record) is None for record in records),
-        **{name: mean(records, lambda record, name=name: getattr(record, name)) for name in REPETITION},
-        "vase_loop_rate": mean(records, lambda record: record.vase_class == "phrase_loop"),
-        "vase_garbage_rate": mean(records, lambda record: record.vase_class == "garbage"),
+        **{name: mean_over(records, lambda record, name=name: getattr(record, name)) for name in REPETITION},
+        "vase_loop_rate": mean_over(records, lambda record: record.vase_class == "phrase_loop"),
+        "vase_garbage_rate": mean_over(records, lambda record: record.vase_class == "garbage"),
     }
 
 
@@ -88,13 +88,13 @@ def adjusted(table: pd.DataFrame, column: str) -> pd.Series:
     return groups.transform(lambda p: holm(p.tolist())).reindex(table.index).astype(float)
 
 
-def cost(records: Sequence[Record]) -> dict[str, Any]:
+def length_and_memory(records: Sequence[Record]) -> dict[str, Any]:
     return {
-        "mean_length": mean(records, lambda record: record.num_tokens),
+        "mean_length": mean_over(records, lambda record: record.num_tokens),
         "peak_slots": max((record.peak_slots for record in records), default=np.nan),
-        "mean_slots": mean(records, lambda record: record.mean_slots),
-        "tokens_read": mean(records, lambda record: record.tokens_read),
-        "evictions": mean(records, lambda record: record.num_evictions),
+        "mean_slots": mean_over(records, lambda record: record.mean_slots),
+        "tokens_read": mean_over(records, lambda record: record.tokens_read),
+        "evictions": mean_over(records, lambda record: record.num_evictions),
         "resident_bytes": max((record.resident_bytes for record in records), default=None),
     }
 
@@ -106,11 +106,11 @@ def batch_size(run: Run) -> int | None:
     return min(filter(None, sizes), default=None)
 
 
-def mean(records: Sequence[Record], measure: Callable[[Record], Any]) -> float:
+def mean_over(records: Sequence[Record], measure: Callable[[Record], Any]) -> float:
     return float(np.mean([measure(record) for record in records])) if records else np.nan
 
 
-def speed(sessions: Sequence[Session]) -> dict[str, float]:
+def measured_speed(sessions: Sequence[Session]) -> dict[str, float]:
     """Of all sessions together, prompts included; NaN where none was timed."""
     seconds = sum(session["wall_s"] for session in sessions)
     steps = sum(session["steps"] for session in sessions)

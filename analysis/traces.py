@@ -19,7 +19,7 @@ QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 Kept = dict[tuple[int, int], np.ndarray]  # by round and layer, [H, slots] positions
 
 
-def files(run: Run) -> list[Path]:
+def trace_files(run: Run) -> list[Path]:
     return sorted((run.folder.path / "trace").glob("*.safetensors"))
 
 
@@ -40,7 +40,7 @@ def value_ranges(runs: Iterable[Run]) -> pd.DataFrame:
     """Quantiles over tokens and heads of a value's range (max - min over the head dimension), before any eviction."""
     found: dict[tuple[str, int], list[np.ndarray]] = defaultdict(list)
     for run in runs:
-        for path in files(run):
+        for path in trace_files(run):
             for round, layer, values in tensors(path, "values"):
                 if round == 0 and values.size:
                     found[run.labels.model, layer].append(np.ptp(values, axis=-1).ravel())
@@ -56,7 +56,7 @@ def diversity(runs: Iterable[Run]) -> pd.DataFrame:
     rows = []
     for run in runs:
         by_sample: dict[str, list[Kept]] = defaultdict(list)
-        for path in files(run):
+        for path in trace_files(run):
             by_sample[path.stem.rpartition("-")[0]].append({(r, n): kept for r, n, kept in tensors(path, "kept")})
         heads = [pair for draws in by_sample.values() for kept in draws for pair in between_heads(kept)]
         draws = [pair for kept in by_sample.values() for a, b in combinations(kept, 2) for pair in between_draws(a, b)]
@@ -71,16 +71,16 @@ def diversity(runs: Iterable[Run]) -> pd.DataFrame:
 def between_heads(kept: Kept) -> Iterator[tuple[int, float]]:
     for (round, _), positions in kept.items():
         for a, b in combinations(positions, 2):
-            yield round, overlap(a, b)
+            yield round, jaccard(a, b)
 
 
 def between_draws(one: Kept, other: Kept) -> Iterator[tuple[int, float]]:
     for place in one.keys() & other.keys():
         for a, b in zip(one[place], other[place], strict=True):
-            yield place[0], overlap(a, b)
+            yield place[0], jaccard(a, b)
 
 
-def overlap(a: np.ndarray, b: np.ndarray) -> float:
+def jaccard(a: np.ndarray, b: np.ndarray) -> float:
     """Of positions, -1 where a head keeps fewer than another."""
     a, b = a[a >= 0], b[b >= 0]
     common = len(np.intersect1d(a, b))

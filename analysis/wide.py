@@ -50,16 +50,16 @@ class Block:
         return {method: float(np.mean([column[method] for column in columns])) for method in complete}
 
 
-def blocks(results: pd.DataFrame) -> Iterator[Block]:
+def budget_blocks(results: pd.DataFrame) -> Iterator[Block]:
     for model, rows in results.groupby("model", sort=False):
         dense, compressed = rows[rows["method"] == DENSE], rows[rows["method"] != DENSE]
         tasks = list(dict.fromkeys(map(task_name, rows["task"], rows["difficulty"])))
         groups = list(compressed.groupby(budgets(compressed), sort=False)) or [("dense", compressed)]
         for budget, group in groups:
-            yield block(str(model), str(budget), tasks, pd.concat([dense, group]))
+            yield budget_block(str(model), str(budget), tasks, pd.concat([dense, group]))
 
 
-def block(model: str, budget: str, tasks: list[str], rows: pd.DataFrame) -> Block:
+def budget_block(model: str, budget: str, tasks: list[str], rows: pd.DataFrame) -> Block:
     """Of several runs of one cell, such as seeds, the first complete one counts."""
     rows = rows.sort_values("complete", ascending=False, kind="stable")
     rows = rows[~rows.duplicated(["task", "difficulty", "method"])].sort_index()
@@ -133,7 +133,7 @@ def lines(block: Block, style: Style) -> list[list[str]]:
                 cells.append(f"{cell.accuracy:.1f}{style.unlike}")
             else:
                 cells.append(number(column, method, style) + (style.dagger if cell.differs else ""))
-        cells += [number(means, method, style), *(short(value) for value in block.costs[method].values())]
+        cells += [number(means, method, style), *(short_cost(value) for value in block.costs[method].values())]
         found.append(cells)
     return [[style.name(text) if i == 0 or row is found[0] else text for i, text in enumerate(row)] for row in found]
 
@@ -144,7 +144,7 @@ def number(column: dict[str, float], method: str, style: Style) -> str:
     return style.mark(f"{column[method]:.1f}", ranks(column).get(method))
 
 
-def short(value: float) -> str:
+def short_cost(value: float) -> str:
     return MISSING if np.isnan(value) else f"{value:.4g}" if value < 1000 else f"{value:,.0f}"
 
 
@@ -157,9 +157,9 @@ LEGEND = (
 )
 
 
-def markdown(results: pd.DataFrame) -> str:
+def wide_markdown(results: pd.DataFrame) -> str:
     parts = []
-    for block in blocks(results):
+    for block in budget_blocks(results):
         header, *body = lines(block, MARKDOWN)
         rule = [":--", *["--:"] * (len(header) - 1)]
         table = "\n".join(f"| {' | '.join(line)} |" for line in [header, rule, *body])
@@ -167,10 +167,10 @@ def markdown(results: pd.DataFrame) -> str:
     return "\n\n".join([*parts, LEGEND]) + "\n"
 
 
-def latex(results: pd.DataFrame) -> str:
+def wide_latex(results: pd.DataFrame) -> str:
     """A booktabs table for each block."""
     parts = []
-    for block in blocks(results):
+    for block in budget_blocks(results):
         header, *body = [" & ".join(line) + r" \\" for line in lines(block, LATEX)]
         if block.methods[:1] == [DENSE] and len(body) > 1:
             body.insert(1, r"\midrule")

@@ -55,11 +55,11 @@ class AdaKV(Allocation):
         heads, total = view.live.shape[1], view.evictable.sum((1, 2))
         share = total // heads - view.excess  # [B] slots that a head could keep of those that may go
         score = self.score(view).clamp(min=torch.finfo(torch.float32).min)
-        granted = top(score, view, (self.alpha * share).long()[:, None])
+        granted = highest_slots(score, view, (self.alpha * share).long()[:, None])
         if self.ceiling is not None:
             left = view.live.sum((1, 2)).double() / heads - view.excess  # [B] mean of the heads after the round
             fixed = (view.live & ~view.evictable).sum(-1)
-            inside = top(score, view, (self.ceiling * left).long()[:, None] - fixed)
+            inside = highest_slots(score, view, (self.ceiling * left).long()[:, None] - fixed)
             score = score.masked_fill(~inside, -torch.inf)
         # all heads as one
         parts = score, view.positions, view.evictable & ~granted
@@ -67,7 +67,7 @@ class AdaKV(Allocation):
         return view.live & ~evict.lowest(score, positions, competing, heads * view.excess).view_as(view.live)
 
 
-def top(score: Tensor, view: LayerView, count: Tensor) -> Tensor:
+def highest_slots(score: Tensor, view: LayerView, count: Tensor) -> Tensor:
     """[B, H, N] bool: the `count` [B, 1] or [B, H] evictable slots of highest score in each head."""
     others = (view.evictable.sum(-1) - count).clamp(min=0)
     return view.evictable & ~evict.lowest(score, view.positions, view.evictable, others)

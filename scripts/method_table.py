@@ -27,7 +27,7 @@ PART = re.compile(r"\$\{part:.*,(\d+)\}")
 SWITCHES = ("protect_prompt", "prefill")
 
 
-class Row(NamedTuple):
+class TableRow(NamedTuple):
     name: str
     purpose: str
     budget: str
@@ -38,13 +38,13 @@ class Row(NamedTuple):
         return re.sub(r" +", " ", f"| {' | '.join(self)} |")
 
 
-def row(name: str, method: DictConfig) -> Row:
+def table_row(name: str, method: DictConfig) -> TableRow:
     config, raw = (cast(dict, OmegaConf.to_container(method, resolve=resolve)) for resolve in (True, False))
     policy = get_class(config["_target_"])
     text = inspect.getdoc(sys.modules[policy.__module__]) or ""
     notes = [line[2:] for line in (METHODS / f"{name}.yaml").read_text().splitlines() if line.startswith("# ")]
     sources = dict.fromkeys(ARXIV.findall("\n".join([text, *notes])))
-    return Row(
+    return TableRow(
         f"`{name}`",
         " ".join([text.splitlines()[0], *(f"*{note[0].upper()}{note[1:]}.*" for note in notes)]),
         budget(config["budget"]) if policy.evicts else "",
@@ -76,7 +76,7 @@ def table() -> str:
     with hydra.initialize_config_module("kvarena.conf", version_base="1.3"):
         # a task that leaves each method its own recent slots and interval
         configs = [hydra.compose("evaluate", [f"method={name}", "task=aime25"]) for name in names]
-    rows = [row(name, config.method) for name, config in zip(names, configs, strict=True)]
+    rows = [table_row(name, config.method) for name, config in zip(names, configs, strict=True)]
     rule = f"|{' --- |' * len(HEAD)}"
     return "\n".join([f"| {' | '.join(HEAD)} |", rule, *map(str, rows)]) + "\n"
 

@@ -64,7 +64,7 @@ CHAT_TEMPLATE = (
 )
 
 
-def build_tokenizer(lines: Iterable[str], max_length: int) -> PreTrainedTokenizerFast:
+def trained_tokenizer(lines: Iterable[str], max_length: int) -> PreTrainedTokenizerFast:
     bpe = Tokenizer(models.BPE())
     bpe.normalizer = normalizers.NFC()
     split = pre_tokenizers.Split(Regex(WORDS), behavior="isolated")
@@ -86,7 +86,7 @@ def build_tokenizer(lines: Iterable[str], max_length: int) -> PreTrainedTokenize
     )
 
 
-def build_model(tokenizer: PreTrainedTokenizerFast, seed: int) -> Qwen3ForCausalLM:
+def random_qwen3(tokenizer: PreTrainedTokenizerFast, seed: int) -> Qwen3ForCausalLM:
     torch.manual_seed(seed)
     end, pad = tokenizer.eos_token_id, tokenizer.pad_token_id
     model = Qwen3ForCausalLM(
@@ -119,11 +119,11 @@ def build_model(tokenizer: PreTrainedTokenizerFast, seed: int) -> Qwen3ForCausal
     return model.bfloat16()
 
 
-def write(folder: Path, seed: int = 0) -> None:
+def write_standin(folder: Path, seed: int = 0) -> None:
     files = sorted(path for pattern in TEXTS for path in ROOT.glob(pattern))
-    tokenizer = build_tokenizer((file.read_text(encoding="utf-8") for file in files), max_length=40960)
+    tokenizer = trained_tokenizer((file.read_text(encoding="utf-8") for file in files), max_length=40960)
     tokenizer.save_pretrained(folder)
-    build_model(tokenizer, seed).save_pretrained(folder)
+    random_qwen3(tokenizer, seed).save_pretrained(folder)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -131,7 +131,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("folder", type=Path, help="in Hugging Face format, for model.path")
     parser.add_argument("--seed", type=int, default=0, help="of the weights")
     options = parser.parse_args(arguments)
-    write(options.folder, options.seed)
+    write_standin(options.folder, options.seed)
     megabytes = sum(path.stat().st_size for path in options.folder.iterdir()) / 1e6
     print(f"{options.folder}: {megabytes:.1f} MB")
 

@@ -37,7 +37,7 @@ class NoSandbox(Exception):
     """Nothing was run, so nothing can be said about the program."""
 
 
-class Outcome(NamedTuple):
+class ProgramOutcome(NamedTuple):
     stdout: str
     fault: str  # why it is no orderly end; empty if it is one
 
@@ -55,7 +55,7 @@ class Sandbox:
             if getattr(self, name) <= 0:
                 raise ValueError(f"sandbox.{name}={getattr(self, name)}: use a positive number")
 
-    def run(self, program: str, stdin: str, function: str = "") -> Outcome:
+    def run(self, program: str, stdin: str, function: str = "") -> ProgramOutcome:
         """Run a program on its input, or call one of its functions (sandbox_driver.py)."""
         bwrap = shutil.which("bwrap")
         if bwrap is None:
@@ -81,8 +81,8 @@ class Sandbox:
             if not late and '"exit-code"' not in _text(status):
                 raise NoSandbox(f"bubblewrap cannot run a program here: {stderr.strip() or 'no reason given'}")
         if late:
-            return Outcome(stdout, "timeout")
-        return Outcome(stdout, self._fault(process.returncode, stdout, stderr))
+            return ProgramOutcome(stdout, "timeout")
+        return ProgramOutcome(stdout, self._fault(process.returncode, stdout, stderr))
 
     def _writable(self) -> list[str]:
         return ["--perms", "1777", "--size", str(self.file_mb * MEGABYTE), "--tmpfs", "/tmp", "--chdir", "/tmp"]

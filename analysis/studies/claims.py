@@ -12,7 +12,7 @@ import pandas as pd
 
 from ..likeness import unlike
 from ..load import Run
-from ..narrow import piped, write
+from ..narrow import formatted, piped
 from ..pairs import against
 from ..published import published
 
@@ -53,11 +53,11 @@ def claims(runs: Sequence[Run]) -> pd.DataFrame:
         ]
         if found:
             gain = theirs.get(claim.better, np.nan) - theirs.get(claim.than, np.nan)
-            rows.append(row(claim, float(gain), found))
+            rows.append(claim_row(claim, float(gain), found))
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def row(claim: Claim, gain: float, found: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def claim_row(claim: Claim, gain: float, found: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return {
         **dict(zip(COLUMNS, (*claim, gain), strict=False)),
         "cells": len(found),
@@ -68,7 +68,7 @@ def row(claim: Claim, gain: float, found: Sequence[dict[str, Any]]) -> dict[str,
     }
 
 
-def markdown(table: pd.DataFrame) -> str:
-    gains = {name: write(table[name], "{:+.2f}") for name in ("published", "gain", "loop_gain")}
-    counts = {name: write(table[name], "{}") for name in ("cells", "above", "below")}
+def claims_markdown(table: pd.DataFrame) -> str:
+    gains = {name: formatted(table[name], "{:+.2f}") for name in ("published", "gain", "loop_gain")}
+    counts = {name: formatted(table[name], "{}") for name in ("cells", "above", "below")}
     return piped(table.assign(**gains, **counts))

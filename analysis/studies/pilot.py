@@ -18,7 +18,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from ...runners.record import DENSE, replace_file
-from ..figures import against_ratio
+from ..figures import ratio_figure
 from ..load import Runs, load
 from ..narrow import piped
 from ..panels import Look, house_style
@@ -46,7 +46,7 @@ def bars_published() -> pd.DataFrame:
     return table[["method", "published_as", "value"]].reset_index(drop=True)
 
 
-def means(table: pd.DataFrame) -> pd.DataFrame:
+def mean_accuracies(table: pd.DataFrame) -> pd.DataFrame:
     """Accuracy of each method and ratio, mean over the tasks; only of what was run on all tasks of its ratio."""
     dense, compressed = table[table["method"] == DENSE], table[table["method"] != DENSE]
     found = []
@@ -55,19 +55,19 @@ def means(table: pd.DataFrame) -> pd.DataFrame:
         for method, line in [(DENSE, dense), *rows.groupby("method")]:
             line = line[line["task"].isin(rows["task"]) & line["accuracy"].notna()]
             if len(line) == tasks:
-                found.append({"ratio": ratio, "method": method, "tasks": tasks} | mean(line))
+                found.append({"ratio": ratio, "method": method, "tasks": tasks} | mean_accuracy(line))
     return pd.DataFrame(found, columns=["ratio", "method", "tasks", "accuracy", "accuracy_low", "accuracy_high"])
 
 
-def mean(rows: pd.DataFrame) -> dict[str, float]:
+def mean_accuracy(rows: pd.DataFrame) -> dict[str, float]:
     middle, n = rows["accuracy"].mean(), len(rows)
     low, high = (np.sqrt(((rows[f"accuracy_{end}"] - rows["accuracy"]) ** 2).sum()) / n for end in ("low", "high"))
     return {"accuracy": middle, "accuracy_low": max(middle - low, 0.0), "accuracy_high": min(middle + high, 1.0)}
 
 
-def bars(table: pd.DataFrame) -> Figure:
+def pilot_bars(table: pd.DataFrame) -> Figure:
     """VaSE's bars: ours at each ratio that has all of them, and GSM8K as published; slots as shares of the budget."""
-    theirs, ours = bars_published(), means(table)
+    theirs, ours = bars_published(), mean_accuracies(table)
     ours = ours[ours["method"].isin(theirs["method"])]
     ours = ours[ours.groupby("ratio")["method"].transform("nunique") == theirs["method"].nunique()]
     panels = list(ours.groupby("ratio"))
@@ -87,7 +87,7 @@ def bars(table: pd.DataFrame) -> Figure:
     return figure
 
 
-def markdown(table: pd.DataFrame) -> str:
+def pilot_markdown(table: pd.DataFrame) -> str:
     """Accuracy / loops: methods down, tasks across; a table for each ratio."""
     dense, compressed = table[table["method"] == DENSE], table[table["method"] != DENSE]
     parts = []
@@ -100,21 +100,21 @@ def markdown(table: pd.DataFrame) -> str:
     return "\n\n".join([*parts, "Accuracy / share of completions that end in a loop."]) + "\n"
 
 
-def write(runs: Runs, output: Path) -> list[str]:
+def write_pilot(runs: Runs, output: Path) -> list[str]:
     """The names of the files."""
     table, counted = results(runs), claims.claims(runs)
     output.mkdir(parents=True, exist_ok=True)
     rounded = table[list(COLUMNS)].round(4)
     replace_file(output / "pilot_embedded.csv", rounded.to_csv(index=False))
-    replace_file(output / "pilot_embedded.md", f"{markdown(table)}\n{claims.markdown(counted)}\n")
+    replace_file(output / "pilot_embedded.md", f"{pilot_markdown(table)}\n{claims.claims_markdown(counted)}\n")
     replace_file(output / "pilot_claims.csv", counted.round(4).to_csv(index=False))
     with house_style():
         drawn = table[table["method"].isin(MAIN)]
         look = Look(drawn["method"])
         figures: dict[str, Any] = {
-            "pilot_accuracy.png": against_ratio(drawn, look, "accuracy", "pass@1"),
-            "pilot_loops.png": against_ratio(drawn, look, "loop_rate", "loop rate"),
-            "pilot_bars.png": bars(table),
+            "pilot_accuracy.png": ratio_figure(drawn, look, "accuracy", "pass@1"),
+            "pilot_loops.png": ratio_figure(drawn, look, "loop_rate", "loop rate"),
+            "pilot_bars.png": pilot_bars(table),
         }
         for name, figure in figures.items():
             figure.savefig(output / name)
@@ -128,7 +128,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     output = arguments.output or arguments.runs_dir / "report"
     try:
-        print(f"wrote {', '.join(write(load(arguments.runs_dir), output))} in {output}")
+        print(f"wrote {', '.join(write_pilot(load(arguments.runs_dir), output))} in {output}")
     except (ValueError, OSError) as error:
         print(f"pilot: {error}", file=sys.stderr)
         return 2

@@ -19,9 +19,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from ...runners.record import replace_file
-from ..narrow import piped, write
+from ..narrow import formatted, piped
 from ..panels import PANEL, Look, house_style, legend, panels
-from ..published import key, published
+from ..published import model_key, published
 
 PROMPT = 256
 DECODES = (16_384, 32_768)
@@ -33,7 +33,7 @@ COLUMNS = (
 )
 
 
-class Law(NamedTuple):
+class StepLaw(NamedTuple):
     """Milliseconds of a step, and bytes of the peak, over the position."""
 
     tokens: float  # budget; infinite for dense
@@ -55,7 +55,7 @@ def terms(position: np.ndarray, tokens: float, bounded: bool) -> np.ndarray:
     return np.stack(columns, -1)
 
 
-def law(lines: pd.DataFrame) -> Law:
+def step_law(lines: pd.DataFrame) -> StepLaw:
     """Of the lines of one method and budget."""
     middle, tokens = lines["middle"].to_numpy(float), float(lines["tokens"].fillna(np.inf).iloc[0])
     bounded, rounds = bool(lines["evicts"].iloc[0]), lines["ms"] * lines["evict_share"]
@@ -69,7 +69,7 @@ def law(lines: pd.DataFrame) -> Law:
     full = middle >= tokens
     ends, peaks = lines["position"] + lines["steps"], lines["peak_bytes"].to_numpy(float)
     peak = np.array([peaks.max()]) if bounded else np.polyfit(ends, peaks, 1)
-    return Law(tokens, bounded, weights, float(rounds[full].mean()) if full.any() else 0.0, peak)
+    return StepLaw(tokens, bounded, weights, float(rounds[full].mean()) if full.any() else 0.0, peak)
 
 
 def throughput(benchmark: pd.DataFrame) -> pd.DataFrame:
@@ -85,11 +85,11 @@ def throughput(benchmark: pd.DataFrame) -> pd.DataFrame:
     checks = benchmark[whole].rename(columns={"steps": "decode", "tokens_per_s": "check"})
     checks = checks[["decode", *GROUP, "check"]].astype({"tokens": "Int64"})
     table["whole_tokens_per_s"] = table.merge(checks, how="left", on=["decode", *GROUP])["check"].to_numpy()
-    return beside(table)
+    return with_published(table)
 
 
 def extrapolated(lines: pd.DataFrame, decode: int) -> dict[str, Any]:
-    found, first = law(lines), lines.iloc[0]
+    found, first = step_law(lines), lines.iloc[0]
     ms = float(found.ms(np.arange(PROMPT, PROMPT + decode, dtype=float)).mean())
     fitted = found.ms(lines["middle"].to_numpy(float))
     return {
@@ -101,16 +101,16 @@ def extrapolated(lines: pd.DataFrame, decode: int) -> dict[str, Any]:
     }
 
 
-def beside(table: pd.DataFrame) -> pd.DataFrame:
+def with_published(table: pd.DataFrame) -> pd.DataFrame:
     """With the published numbers of the same model, method, budget and decode."""
     theirs = published()
     for column, metric in (("published_tokens_per_s", "throughput"), ("published_gib", "memory")):
         values = {
-            (row["task"], key(row["model"]), row["method"], none(row["tokens"])): row["value"]
+            (row["task"], model_key(row["model"]), row["method"], none(row["tokens"])): row["value"]
             for row in theirs[theirs["metric"] == metric].to_dict("records")
         }
         table[column] = [
-            values.get((f"decode_{row['decode']}", key(row["model"]), row["method"], none(row["tokens"])), np.nan)
+            values.get((f"decode_{row['decode']}", model_key(row["model"]), row["method"], none(row["tokens"])), np.nan)
             for row in table.to_dict("records")
         ]
     return table
@@ -120,21 +120,21 @@ def none(tokens: Any) -> int | None:
     return None if pd.isna(tokens) else int(tokens)
 
 
-def markdown(table: pd.DataFrame) -> str:
+def throughput_markdown(table: pd.DataFrame) -> str:
     parts = []
     for decode, rows in table.groupby("decode"):
         cells = pd.DataFrame(
             {
                 "method": rows["method"],
-                "budget": write(rows["tokens"], "{}"),
-                "tok/s": write(rows["tokens_per_s"], "{:,.0f}"),
-                "published tok/s": write(rows["published_tokens_per_s"], "{:,.0f}"),
-                "times": write(rows["tokens_per_s"] / rows["published_tokens_per_s"], "{:.2f}"),
-                "GiB": write(rows["peak_gib"], "{:.1f}"),
-                "published GiB": write(rows["published_gib"], "{:.1f}"),
-                "ms a step": write(rows["ms_per_step"], "{:.2f}"),
-                "misfit": write(rows["misfit"], "{:.1%}"),
-                "whole decode timed, tok/s": write(rows["whole_tokens_per_s"], "{:,.0f}"),
+                "budget": formatted(rows["tokens"], "{}"),
+                "tok/s": formatted(rows["tokens_per_s"], "{:,.0f}"),
+                "published tok/s": formatted(rows["published_tokens_per_s"], "{:,.0f}"),
+                "times": formatted(rows["tokens_per_s"] / rows["published_tokens_per_s"], "{:.2f}"),
+                "GiB": formatted(rows["peak_gib"], "{:.1f}"),
+                "published GiB": formatted(rows["published_gib"], "{:.1f}"),
+                "ms a step": formatted(rows["ms_per_step"], "{:.2f}"),
+                "misfit": formatted(rows["misfit"], "{:.1%}"),
+                "whole decode timed, tok/s": formatted(rows["whole_tokens_per_s"], "{:,.0f}"),
             }
         )
         first = rows.iloc[0]
@@ -144,7 +144,7 @@ def markdown(table: pd.DataFrame) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def bars(table: pd.DataFrame) -> Figure:
+def throughput_bars(table: pd.DataFrame) -> Figure:
     """Tokens a second, ours in colour, the published ones as outlines over them."""
     look = Look(table["method"])
     decodes = list(table.groupby("decode"))
@@ -179,10 +179,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     output = arguments.output or arguments.benchmark.parent
     output.mkdir(parents=True, exist_ok=True)
     replace_file(output / "throughput.csv", table.to_csv(index=False))
-    replace_file(output / "throughput.md", markdown(table))
+    replace_file(output / "throughput.md", throughput_markdown(table))
     with house_style():
-        bars(table).savefig(output / "throughput.png")
-    print(markdown(table), end="")
+        throughput_bars(table).savefig(output / "throughput.png")
+    print(throughput_markdown(table), end="")
     print(f"wrote {output}/throughput.csv, .md and .png")
     return 0
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import torch
 import transformers
-from data import Job
-from evaluation import Score
+from data import DocumentJob
+from evaluation import LevelScore
 from kvarena.tasks.procedural.problems import EVALUATION_SEED
 from omegaconf import DictConfig
 
@@ -61,7 +61,7 @@ held-out loss and accuracy of each task in `probe.csv`.
 
 
 def write_card(
-    folder: Path, cfg: DictConfig, jobs: Sequence[Job], facts: Mapping[str, float], scores: Sequence[Score]
+    folder: Path, cfg: DictConfig, jobs: Sequence[DocumentJob], facts: Mapping[str, float], scores: Sequence[LevelScore]
 ) -> None:
     config = transformers.AutoConfig.from_pretrained(folder)
     text = CARD.format(
@@ -99,12 +99,12 @@ def write_card(
     (folder / "README.md").write_text(text)
 
 
-def _size_row(job: Job) -> str:
+def _size_row(job: DocumentJob) -> str:
     size = ", ".join(f"{key}={value}" for key, value in asdict(job.generator).items())
     return f"| {job.generator.name} | {job.seeds.start} to {job.seeds.stop - 1} | {size} |"
 
 
-def _score_row(score: Score) -> str:
+def _score_row(score: LevelScore) -> str:
     return (
         f"| {score.task} | {score.level} | {score.problems} | {score.accuracy:.4f} | {score.truncated:.4f} | "
         f"{score.mean_prompt:.0f} | {score.mean_completion:.0f} |"

@@ -19,14 +19,14 @@ INDEX = {word: index for index, word in enumerate(WORDS)}
 CHUNK = 250  # problems a worker makes at a time
 
 
-class Job(NamedTuple):
+class DocumentJob(NamedTuple):
     task: str
     generator: Generator
     seeds: range
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rows:
+class Documents:
     """N documents of up to S tokens, padded at the end."""
 
     tokens: np.ndarray  # [N, S] uint8: the vocabulary has at most 256 words
@@ -40,15 +40,15 @@ def load_task(name: str, level: str) -> Task:
     return instantiate(cfg.task)
 
 
-def training_jobs(cfg: DictConfig) -> list[Job]:
+def training_jobs(cfg: DictConfig) -> list[DocumentJob]:
     """Each task's levels and the sizes between, with the seeds wanted of each."""
     jobs = []
     for name, wanted in cfg.tasks.items():
         for level, count in wanted.documents.items():
-            jobs.append(Job(name, load_task(name, level).samples.generator, TRAINING_SEEDS[:count]))
+            jobs.append(DocumentJob(name, load_task(name, level).samples.generator, TRAINING_SEEDS[:count]))
         for between in wanted.between:
             size = {key: value for key, value in between.items() if key != "documents"}
-            jobs.append(Job(name, type(jobs[-1].generator)(**size), TRAINING_SEEDS[: between.documents]))
+            jobs.append(DocumentJob(name, type(jobs[-1].generator)(**size), TRAINING_SEEDS[: between.documents]))
     return jobs
 
 
@@ -74,9 +74,11 @@ def check_prompt(tokenizer: PreTrainedTokenizerFast, generator: Generator) -> No
         raise ValueError(f"the chat template gives other tokens than training for {question!r}")
 
 
-def make_rows(jobs: Iterable[Job], widths: list[int], num_workers: int) -> dict[str, list[Rows]]:
+def make_rows(jobs: Iterable[DocumentJob], widths: list[int], num_workers: int) -> dict[str, list[Documents]]:
     """Of each task the documents that fit the first width together, then the second's, and so on."""
-    pieces = [Job(job.task, job.generator, job.seeds[at : at + CHUNK]) for job in jobs for at in job.seeds[::CHUNK]]
+    pieces = [
+        DocumentJob(job.task, job.generator, job.seeds[at : at + CHUNK]) for job in jobs for at in job.seeds[::CHUNK]
+    ]
     with ProcessPoolExecutor(num_workers) as pool:
         parts = list(pool.map(partial(fill_rows, widths), pieces, chunksize=4))
     rows = {}
@@ -86,7 +88,7 @@ def make_rows(jobs: Iterable[Job], widths: list[int], num_workers: int) -> dict[
     return rows
 
 
-def fill_rows(widths: list[int], job: Job) -> list[Rows]:
+def fill_rows(widths: list[int], job: DocumentJob) -> list[Documents]:
     documents: list[list[tuple[list[int], int]]] = [[] for _ in widths]
     for seed in job.seeds:
         problem = job.generator.problem(seed)
@@ -99,17 +101,17 @@ def fill_rows(widths: list[int], job: Job) -> list[Rows]:
     return [_pad(group, width) for group, width in zip(documents, widths, strict=True)]
 
 
-def _pad(documents: list[tuple[list[int], int]], width: int) -> Rows:
+def _pad(documents: list[tuple[list[int], int]], width: int) -> Documents:
     tokens = np.zeros((len(documents), width), np.uint8)
     for row, (document, _) in zip(tokens, documents, strict=True):
         row[: len(document)] = document
     starts = np.array([start for _, start in documents], np.int32)
     ends = np.array([len(document) for document, _ in documents], np.int32)
-    return Rows(tokens=tokens, starts=starts, ends=ends)
+    return Documents(tokens=tokens, starts=starts, ends=ends)
 
 
-def _join(parts: tuple[Rows, ...]) -> Rows:
-    return Rows(
+def _join(parts: tuple[Documents, ...]) -> Documents:
+    return Documents(
         tokens=np.concatenate([part.tokens for part in parts]),
         starts=np.concatenate([part.starts for part in parts]),
         ends=np.concatenate([part.ends for part in parts]),

@@ -17,7 +17,7 @@ STEPS = 128  # between two looks at which rows are done; the cache grows by so m
 PREFILL_ROWS = 256
 
 
-class Decoder:
+class BatchDecoder:
     def __init__(self, model: Qwen3ForCausalLM, tokens: Tensor, lengths: Tensor) -> None:
         """Reads the prompts: tokens [B, S], lengths [B]; afterwards `tokens` [B, 1] is the first word of each row."""
         self.model = model
@@ -115,12 +115,12 @@ def _attend(
 
 
 @torch.inference_mode()
-def decode(model: Qwen3ForCausalLM, prompts: list[list[int]], max_tokens: list[int]) -> list[list[int]]:
+def decode_dense(model: Qwen3ForCausalLM, prompts: list[list[int]], max_tokens: list[int]) -> list[list[int]]:
     """The completion of each prompt without its end token; shorter rows are not slowed by longer ones for long."""
     device, end = model.device, model.generation_config.eos_token_id
     lengths = torch.tensor([len(prompt) for prompt in prompts], device=device)
     tokens = pad_sequence([torch.tensor(prompt) for prompt in prompts], batch_first=True).to(device)
-    decoder = Decoder(model, tokens, lengths)
+    decoder = BatchDecoder(model, tokens, lengths)
     completions: list[list[int]] = [[] for _ in prompts]
     active = list(range(len(prompts)))
     while active:

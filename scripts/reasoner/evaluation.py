@@ -9,14 +9,14 @@ from statistics import mean
 
 import torch
 from data import load_task
-from decoding import decode
+from decoding import decode_dense
 from kvarena.tasks.task import Task
 from omegaconf import DictConfig
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 
 @dataclass(frozen=True, kw_only=True)
-class Score:
+class LevelScore:
     task: str
     level: str
     problems: int
@@ -26,7 +26,7 @@ class Score:
     mean_completion: float
 
 
-def evaluate(cfg: DictConfig, folder: Path) -> list[Score]:
+def evaluate_reasoner(cfg: DictConfig, folder: Path) -> list[LevelScore]:
     """The files as written are what is measured."""
     dtype = torch.bfloat16 if cfg.device == "cuda" else torch.float32
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype).to(cfg.device).eval()
@@ -37,10 +37,10 @@ def evaluate(cfg: DictConfig, folder: Path) -> list[Score]:
         tasks = [load_task(task, level) for task in cfg.tasks]
         prompts = [read_prompts(task, tokenizer, num_problems) for task in tasks]
         limits = [min(task.max_tokens, cfg.max_tokens) for task in tasks for _ in range(num_problems)]
-        completions = decode(model, [prompt for group in prompts for prompt in group], limits)
+        completions = decode_dense(model, [prompt for group in prompts for prompt in group], limits)
         for place, task in enumerate(tasks):
             own = completions[place * num_problems : (place + 1) * num_problems]
-            scores.append(score(task, level, prompts[place], own, [tokenizer.decode(words) for words in own]))
+            scores.append(score_level(task, level, prompts[place], own, [tokenizer.decode(words) for words in own]))
         print(f"{level}: {time.perf_counter() - began:.0f} s", flush=True)
     with (folder / "accuracy.csv").open("w", newline="") as file:
         table = csv.DictWriter(file, list(asdict(scores[0])))
@@ -54,11 +54,13 @@ def read_prompts(task: Task, tokenizer: AutoTokenizer, num_problems: int) -> lis
     return [tokenizer.apply_chat_template(chat, add_generation_prompt=True, return_dict=False) for chat in chats]
 
 
-def score(task: Task, level: str, prompts: list[list[int]], completions: list[list[int]], texts: list[str]) -> Score:
+def score_level(
+    task: Task, level: str, prompts: list[list[int]], completions: list[list[int]], texts: list[str]
+) -> LevelScore:
     samples = task.samples[: len(texts)]
     grades = [task.grader(text, sample.target, sample.meta) for text, sample in zip(texts, samples, strict=True)]
     notes = Counter(grade.note for grade in grades if grade.note).most_common(3)
-    result = Score(
+    result = LevelScore(
         task=task.name,
         level=level,
         problems=len(samples),

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
-from data import Rows
+from data import Documents
 from omegaconf import DictConfig
 from torch import Tensor
 
@@ -16,7 +16,7 @@ class Batch(NamedTuple):
     labels: Tensor  # [B, S] int64: the next token, IGNORED in the prompt and the padding
 
 
-class Pool(NamedTuple):
+class DocumentPool(NamedTuple):
     """All documents of one width, task after task."""
 
     tokens: Tensor  # [N, S] uint8
@@ -24,20 +24,20 @@ class Pool(NamedTuple):
     ends: Tensor  # [N] int32
 
 
-def make_batch(pool: Pool, rows: Tensor) -> Batch:
+def make_batch(pool: DocumentPool, rows: Tensor) -> Batch:
     document = pool.tokens[rows].long()
     place = torch.arange(1, document.shape[1] + 1, device=document.device)
     learnt = (place >= pool.starts[rows, None]) & (place < pool.ends[rows, None])
     return Batch(document, torch.where(learnt, document.roll(-1, dims=1), IGNORED))
 
 
-def make_pool(parts: list[Rows], device: str) -> Pool:
+def make_pool(parts: list[Documents], device: str) -> DocumentPool:
     columns = zip(*[vars(part).values() for part in parts], strict=True)
-    return Pool(*[torch.cat([torch.from_numpy(piece) for piece in column]).to(device) for column in columns])
+    return DocumentPool(*[torch.cat([torch.from_numpy(piece) for piece in column]).to(device) for column in columns])
 
 
 class Mixture:
-    def __init__(self, rows: Mapping[str, list[Rows]], cfg: DictConfig) -> None:
+    def __init__(self, rows: Mapping[str, list[Documents]], cfg: DictConfig) -> None:
         self.cfg = cfg
         self.random = torch.Generator().manual_seed(cfg.seed)
         self.pools = [make_pool(list(parts), cfg.device) for parts in zip(*rows.values(), strict=True)]

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 import torch
-from data import Job, fill_rows, load_task
+from data import DocumentJob, fill_rows, load_task
 from kvarena.tasks.procedural.problems import TRAINING_SEEDS
 from mixture import IGNORED, Batch, make_batch, make_pool
 from omegaconf import DictConfig
@@ -13,7 +13,7 @@ from transformers import Qwen3ForCausalLM
 FIRST_SEED = TRAINING_SEEDS.stop // 2  # far from those that are trained on, and not those of the evaluation
 
 
-class Reading(NamedTuple):
+class ProbeReading(NamedTuple):
     loss: float  # mean over the words of the completions
     exact: float  # share of the completions in which every word is the likeliest
 
@@ -28,7 +28,9 @@ class Probe:
         self.twin.tie_weights()
         seeds = {level: range(FIRST_SEED, FIRST_SEED + count) for level, count in cfg.probe.items()}
         jobs = [
-            Job(task, load_task(task, level).samples.generator, seeds[level]) for task in cfg.tasks for level in seeds
+            DocumentJob(task, load_task(task, level).samples.generator, seeds[level])
+            for task in cfg.tasks
+            for level in seeds
         ]
         self.batches: dict[str, list[Batch]] = {task: [] for task in cfg.tasks}
         for job in jobs:
@@ -37,14 +39,14 @@ class Probe:
             width = int(part.ends.max())
             self.batches[job.task].append(Batch(batch.tokens[:, :width], batch.labels[:, :width]))
 
-    def read(self) -> dict[str, list[Reading]]:
+    def read(self) -> dict[str, list[ProbeReading]]:
         """Of each task, level by level."""
         return {task: [self._read(batch) for batch in batches] for task, batches in self.batches.items()}
 
     @torch.no_grad()
-    def _read(self, batch: Batch) -> Reading:
+    def _read(self, batch: Batch) -> ProbeReading:
         with torch.autocast(self.cfg.device, torch.bfloat16):
             logits = self.twin(input_ids=batch.tokens, use_cache=False).logits.float()
         loss = cross_entropy(logits.flatten(0, 1), batch.labels.flatten(), ignore_index=IGNORED)
         right = (logits.argmax(-1) == batch.labels) | (batch.labels == IGNORED)
-        return Reading(float(loss), float(right.all(1).float().mean()))
+        return ProbeReading(float(loss), float(right.all(1).float().mean()))

@@ -12,7 +12,7 @@ CHAT_TEMPLATE = (
 )
 
 
-def build_tokenizer(max_length: int) -> PreTrainedTokenizerFast:
+def reasoner_tokenizer(max_length: int) -> PreTrainedTokenizerFast:
     tokenizer = Tokenizer(WordLevel({word: index for index, word in enumerate(WORDS)}, unk_token="<unk>"))
     tokenizer.pre_tokenizer = WhitespaceSplit()
     tokenizer.add_special_tokens([AddedToken(word, special=True, normalized=False) for word in SPECIAL])

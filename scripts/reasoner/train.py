@@ -9,12 +9,12 @@ import hydra
 import torch
 from card import write_card
 from data import check_prompt, make_rows, training_jobs
-from evaluation import evaluate
+from evaluation import evaluate_reasoner
 from hydra.utils import instantiate
 from mixture import IGNORED, Batch, Mixture
 from omegaconf import DictConfig
-from probe import Probe, Reading
-from tokenizer import build_tokenizer
+from probe import Probe, ProbeReading
+from tokenizer import reasoner_tokenizer
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 from transformers import GenerationConfig, PreTrainedTokenizerFast, Qwen3ForCausalLM
@@ -22,7 +22,7 @@ from transformers import GenerationConfig, PreTrainedTokenizerFast, Qwen3ForCaus
 torch._dynamo.config.recompile_limit = 32  # a graph for each width
 
 
-def build_model(cfg: DictConfig, tokenizer: PreTrainedTokenizerFast) -> Qwen3ForCausalLM:
+def new_reasoner(cfg: DictConfig, tokenizer: PreTrainedTokenizerFast) -> Qwen3ForCausalLM:
     torch.manual_seed(cfg.seed)
     ids = {"eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.pad_token_id, "bos_token_id": None}
     config = instantiate(cfg.model, vocab_size=len(tokenizer), _convert_="all", **ids)
@@ -61,14 +61,15 @@ def train(model: Qwen3ForCausalLM, mixture: Mixture, cfg: DictConfig, folder: Pa
                 mixture.weigh([1 - mean(reading.exact for reading in of_task) for of_task in readings.values()])
                 probe_log.writerows(probe_rows(step, readings, mixture, cfg))
                 print(
-                    f"step {step}, {seconds:.0f} s, {num_tokens / 1e6:.0f} M tokens: {describe(readings)}", flush=True
+                    f"step {step}, {seconds:.0f} s, {num_tokens / 1e6:.0f} M tokens: {readings_text(readings)}",
+                    flush=True,
                 )
             progress = seconds / (60 * cfg.minutes)
-    print(f"step {step}, the end: {describe(probe.read())}", flush=True)
+    print(f"step {step}, the end: {readings_text(probe.read())}", flush=True)
     return {"parameters": model.num_parameters(), "steps": step, "tokens": num_tokens, "seconds": seconds}
 
 
-def describe(readings: dict[str, list[Reading]]) -> str:
+def readings_text(readings: dict[str, list[ProbeReading]]) -> str:
     """Of each task the loss and the share wholly right, level by level."""
     return ", ".join(
         f"{task} {' '.join(f'{reading.loss:.2g}/{reading.exact:.2f}' for reading in of_task)}"
@@ -76,7 +77,9 @@ def describe(readings: dict[str, list[Reading]]) -> str:
     )
 
 
-def probe_rows(step: int, readings: dict[str, list[Reading]], mixture: Mixture, cfg: DictConfig) -> list[list[object]]:
+def probe_rows(
+    step: int, readings: dict[str, list[ProbeReading]], mixture: Mixture, cfg: DictConfig
+) -> list[list[object]]:
     return [
         [step, task, level, f"{reading.loss:.3g}", f"{reading.exact:.3f}", f"{weight:.2f}"]
         for (task, of_task), weight in zip(readings.items(), mixture.weights.tolist(), strict=True)
@@ -110,7 +113,7 @@ def main(cfg: DictConfig) -> None:
     began = time.perf_counter()
     folder = Path(cfg.output)
     folder.mkdir(parents=True, exist_ok=True)
-    tokenizer = build_tokenizer(cfg.model.max_position_embeddings)
+    tokenizer = reasoner_tokenizer(cfg.model.max_position_embeddings)
     jobs = training_jobs(cfg)
     for job in jobs:
         check_prompt(tokenizer, job.generator)
@@ -118,10 +121,10 @@ def main(cfg: DictConfig) -> None:
     seconds = time.perf_counter() - began
     counts = {task: [len(part.tokens) for part in parts] for task, parts in rows.items()}
     print(f"documents of each width in {seconds:.0f} s: {counts}", flush=True)
-    model = build_model(cfg, tokenizer)
+    model = new_reasoner(cfg, tokenizer)
     facts = train(model, Mixture(rows, cfg), cfg, folder)
     save(model, tokenizer, folder)
-    scores = evaluate(cfg, folder)
+    scores = evaluate_reasoner(cfg, folder)
     write_card(folder, cfg, jobs, facts | {"data": seconds, "total": time.perf_counter() - began}, scores)
 
 

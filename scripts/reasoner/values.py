@@ -59,7 +59,7 @@ class Ranges:
         return scaled_dot_product_attention(query, key, value, is_causal=True, scale=scale, enable_gqa=True).mT
 
 
-def ranges(model: Model, tokens: Sequence[int]) -> Tensor:
+def value_ranges_of(model: Model, tokens: Sequence[int]) -> Tensor:
     """[L, H, S]"""
     seen = Ranges()
     ids = torch.tensor([tokens], device=model.device)
@@ -74,7 +74,9 @@ def top_share(values: Tensor, share: float) -> Tensor:
     return (values.topk(count, -1).values.sum(-1) / values.sum(-1)).mean(-1)
 
 
-def decode(model: Model, requests: Sequence[Request], policy: Policy, max_tokens: int) -> dict[str, Generation]:
+def decode_requests(
+    model: Model, requests: Sequence[Request], policy: Policy, max_tokens: int
+) -> dict[str, Generation]:
     options = dict(
         model=model,
         policy=policy,
@@ -105,7 +107,7 @@ def lose_and_go_on(
     for lost in LOST:
         for victims, policy in losers(length, lost).items():
             outcomes = []
-            for name, done in decode(model, requests, policy, task.max_tokens - length).items():
+            for name, done in decode_requests(model, requests, policy, task.max_tokens - length).items():
                 completion = [*chains[name][len(prompts[name]) : length], *done.token_ids]
                 text = tokenizer.decode(completion, skip_special_tokens=True)
                 grade = task.grader(text, samples[name].target, samples[name].meta)
@@ -117,7 +119,7 @@ def lose_and_go_on(
             }
 
 
-def write(path: Path, rows: Sequence[dict[str, object]]) -> None:
+def write_rows(path: Path, rows: Sequence[dict[str, object]]) -> None:
     with path.open("w", newline="") as file:
         table = csv.DictWriter(file, list(rows[0]))
         table.writeheader()
@@ -139,26 +141,28 @@ def main() -> None:
         samples = task.samples[: options.problems]
         prompts = dict(zip([s.id for s in samples], read_prompts(task, tokenizer, options.problems), strict=True))
         requests = [Request(sample, 0, prompt) for sample, prompt in prompts.items()]
-        dense = decode(model, requests, Full(), task.max_tokens)
+        dense = decode_requests(model, requests, Full(), task.max_tokens)
         chains[name] = task, prompts, dense
         for sample, prompt in prompts.items():
             tokens = prompt + dense[sample].token_ids
-            values, words = ranges(model, tokens), tokenizer.convert_ids_to_tokens(tokens)
+            values, words = value_ranges_of(model, tokens), tokenizer.convert_ids_to_tokens(tokens)
             shares.append(torch.stack([top_share(values, 0.01), top_share(values, LARGE)]))
             everywhere.update(words)
             for layer, slots in enumerate(values.topk(round(LARGE * len(words)), -1).indices):
                 large.update((layer, words[slot]) for slot in slots.flatten().tolist())
     by_layer = torch.stack(shares).mean(0).T.tolist()
-    write(
+    write_rows(
         options.output / "values.csv",
         [{"layer": i, "top_1_percent": round(a, 4), "top_5_percent": round(b, 4)} for i, (a, b) in enumerate(by_layer)],
     )
-    write(options.output / "values_tokens.csv", list(token_rows(large, everywhere, model.config.num_hidden_layers)))
+    write_rows(
+        options.output / "values_tokens.csv", list(token_rows(large, everywhere, model.config.num_hidden_layers))
+    )
     lost = []
     for task, prompts, dense in chains.values():
         lost += list(lose_and_go_on(model, tokenizer, task, prompts, dense))
         print(*lost[-3 * len(LOST) :], sep="\n", flush=True)
-        write(options.output / "values_lost.csv", lost)
+        write_rows(options.output / "values_lost.csv", lost)
 
 
 def token_rows(large: Counter, everywhere: Counter, num_layers: int) -> Iterable[dict[str, object]]:

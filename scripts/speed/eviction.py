@@ -64,7 +64,7 @@ def take_turn(model: Model, policy: Policy, tokens: int, batch_size: int, num_st
     return decoder
 
 
-def measure(methods: Sequence[str], options: argparse.Namespace) -> pd.DataFrame:
+def measure_evictions(methods: Sequence[str], options: argparse.Namespace) -> pd.DataFrame:
     """A row a method: quartiles over the rounds of all turns, the median step, and what they make together."""
     tokens, interval, (code, _) = options.tokens, options.interval, commit()
     model = Checkpoint(name="reasoner", dtype="float32").load(torch.device("cpu"))
@@ -120,7 +120,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     torch.set_num_threads(1)
     every = sorted(file.name.removesuffix(".yaml") for file in (resources.files("kvarena.conf") / "method").iterdir())
     names = options.methods.split(",") if options.methods else [name for name in every if name != "watched"]
-    table = measure(names, options)
+    table = measure_evictions(names, options)
     if options.output:
         options.output.parent.mkdir(parents=True, exist_ok=True)
         table.to_csv(options.output, index=False, float_format="%.4g")

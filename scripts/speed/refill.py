@@ -53,7 +53,7 @@ class LogNormal(Greedy):
         return torch.where(step + 1 < self.lengths(rows), best, END)
 
 
-class Timing(NamedTuple):
+class ModeTiming(NamedTuple):
     steps: int
     tokens: int
     wall_s: float
@@ -86,20 +86,20 @@ def warm_up(decoder: Decoder, prompt: Sequence[int]) -> None:
         decoder.abandon()
 
 
-def compare(decoder: Decoder, requests: Sequence[Request]) -> dict[str, Timing]:
+def time_modes(decoder: Decoder, requests: Sequence[Request]) -> dict[str, ModeTiming]:
     """Both modes, by name."""
     timings, lengths = {}, []
     for mode in MODES:
         steps, started = decoder.steps, time.perf_counter()
         done = {generation.sample: len(generation.token_ids) for generation in mode(decoder, requests)}
         wall = time.perf_counter() - started
-        timings[mode.__name__] = Timing(decoder.steps - steps, sum(done.values()), wall)
+        timings[mode.__name__] = ModeTiming(decoder.steps - steps, sum(done.values()), wall)
         lengths.append(done)
     assert lengths[0] == lengths[1]  # or the modes had unlike work
     return timings
 
 
-def build(config: DictConfig) -> Decoder:
+def build_decoder(config: DictConfig) -> Decoder:
     device = torch.device(config.device)
     if device.type == "cuda" and not torch.cuda.is_available():
         raise ValueError("device=cuda: torch sees no CUDA device; use device=cpu engine=eager")
@@ -123,14 +123,14 @@ def build(config: DictConfig) -> Decoder:
     )
 
 
-def measure(config: DictConfig, names: Mapping[str, str]) -> list[dict[str, object]]:
+def measure_refill(config: DictConfig, names: Mapping[str, str]) -> list[dict[str, object]]:
     """A line of the CSV a mode."""
-    decoder = build(config)
+    decoder = build_decoder(config)
     policy, vocabulary = decoder.policy, decoder.model.config.get_text_config().vocab_size
     words = torch.Generator().manual_seed(config.seed)
     prompts = torch.randint(END + 1, vocabulary, (config.num_requests, config.prompt), generator=words).tolist()
     warm_up(decoder, prompts[0])
-    timings = compare(decoder, [Request(str(number), 0, prompt) for number, prompt in enumerate(prompts)])
+    timings = time_modes(decoder, [Request(str(number), 0, prompt) for number, prompt in enumerate(prompts)])
     same = {
         **names,
         "tokens": policy.budget.tokens if policy.budget else None,
@@ -158,7 +158,7 @@ def measure(config: DictConfig, names: Mapping[str, str]) -> list[dict[str, obje
     ]
 
 
-def write(path: Path, lines: Sequence[Mapping[str, object]]) -> None:
+def append_lines(path: Path, lines: Sequence[Mapping[str, object]]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     new = not path.exists()
     with path.open("a", newline="") as file:
@@ -175,7 +175,7 @@ def application(config: DictConfig) -> None:
     choices: Mapping[str, str] = HydraConfig.get().runtime.choices
     with one_line_errors():
         names = {"model": choices["shape"], "method": choices["method"], "engine": choices["engine"]}
-        write(Path(config.output), measure(config, names))
+        append_lines(Path(config.output), measure_refill(config, names))
 
 
 def main() -> None:

@@ -35,12 +35,12 @@ BEST = "best_seen", "best_next"
 
 
 class Comparison(NamedTuple):
-    overlap: pd.DataFrame  # method by method
+    overlap_table: pd.DataFrame  # method by method
     mass: pd.DataFrame  # method by seen, next, seen_of_best, next_of_best
     by_chance: float
 
 
-def attention(queries: Tensor, state: State) -> Tensor:
+def attention_shares(queries: Tensor, state: State) -> Tensor:
     """[H, N]: probability of each slot, mean over group and window; queries [H, G, W, D]."""
     logits = queries.float() @ state.keys[:, None].float().mT / math.sqrt(queries.shape[-1])
     return logits.masked_fill((state.positions < 0)[:, None, None], -torch.inf).softmax(-1).mean((1, 2))
@@ -52,7 +52,7 @@ def best(share: Tensor, candidates: Tensor, tokens: int) -> Tensor:
     return torch.zeros_like(candidates).scatter_(-1, top, True) & candidates
 
 
-def compare(seen: Sequence[State], methods: Mapping[str, Policy], recent: int, interval: int) -> Comparison:
+def compare_on_states(seen: Sequence[State], methods: Mapping[str, Policy], recent: int, interval: int) -> Comparison:
     """All methods on all states; `recent` and `interval` are of the method that was traced."""
     overlaps, masses, by_chance = [], [], []
     for state in seen:
@@ -60,12 +60,12 @@ def compare(seen: Sequence[State], methods: Mapping[str, Policy], recent: int, i
         kept = {name: state.keep(policy) & candidates for name, policy in methods.items()}
         tokens = int(state.kept.ge(0).sum()) // len(state.kept) - recent
         later = state.later[:, :, -interval:] if state.later.numel() else state.later
-        shares = {"seen": attention(state.queries, state)}
+        shares = {"seen": attention_shares(state.queries, state)}
         if later.numel():
-            shares["next"] = attention(later, state)
+            shares["next"] = attention_shares(later, state)
         most = {name: best(share, candidates, tokens) for name, share in shares.items()}
         kept |= {f"best_{name}": mask for name, mask in most.items()}
-        overlaps.append(overlap(kept))
+        overlaps.append(overlap_table(kept))
         part = tokens * len(candidates) / candidates.sum().item()
         by_chance.append(part / (2 - part))
         columns = {}
@@ -82,7 +82,7 @@ def compare(seen: Sequence[State], methods: Mapping[str, Policy], recent: int, i
     return Comparison(table, mass, sum(by_chance) / len(by_chance))
 
 
-def overlap(kept: Mapping[str, Tensor]) -> pd.DataFrame:
+def overlap_table(kept: Mapping[str, Tensor]) -> pd.DataFrame:
     """Jaccard overlap of masks [H, N], mean over heads; two empty sets agree."""
     masks = torch.stack(list(kept.values())).float()  # [M, H, N]
     both = torch.einsum("ahn,bhn->abh", masks, masks)
@@ -92,7 +92,7 @@ def overlap(kept: Mapping[str, Tensor]) -> pd.DataFrame:
     return pd.DataFrame(jaccard.tolist(), index=list(kept), columns=list(kept))
 
 
-def draw(comparison: Comparison, file: Path, title: str) -> None:
+def draw_comparison(comparison: Comparison, file: Path, title: str) -> None:
     """Heat map of the overlap, and the attention kept beside it."""
     table, mass = 100 * comparison.overlap, 100 * comparison.mass
     size = 0.42 * len(table) + 1.6
@@ -120,12 +120,12 @@ def draw(comparison: Comparison, file: Path, title: str) -> None:
     plt.close(figure)
 
 
-def report(comparison: Comparison, run: TracedRun) -> None:
+def report_comparison(comparison: Comparison, run: TracedRun) -> None:
     order = comparison.mass.sort_values(comparison.mass.columns[-1], ascending=False).index
     overlap, mass = comparison.overlap.loc[order, order], comparison.mass.loc[order]
     overlap.to_csv(run.output / "overlap.csv", float_format="%.4f", index_label="method")
     mass.to_csv(run.output / "mass.csv", float_format="%.4f", index_label="method")
-    draw(comparison._replace(overlap=overlap, mass=mass), run.output / "compare.png", run.title)
+    draw_comparison(comparison._replace(overlap=overlap, mass=mass), run.output / "compare.png", run.title)
     with pd.option_context("display.width", 1000, "display.max_columns", None):
         print(f"{run.title}\n\noverlap, % (by chance {100 * comparison.by_chance:.0f})")
         print(f"{(100 * overlap).round().astype(int)}\n\nattention kept, %\n{(100 * mass).round(1)}")
@@ -135,7 +135,7 @@ def report(comparison: Comparison, run: TracedRun) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     run = read_arguments("What methods would keep of a traced run's caches.", arguments)
     budget = run.traced.budget
-    report(compare(run.states, run.methods, budget.recent, budget.interval), run)
+    report_comparison(compare_on_states(run.states, run.methods, budget.recent, budget.interval), run)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 import pandas as pd
 import torch
-from compare_methods import overlap
+from compare_methods import overlap_table
 from kvarena.kernels import evict
 from kvarena.methods.policy import Eviction, LayerView
 from kvarena.runners.cache.replay import State
@@ -57,7 +57,7 @@ def precision(seen: Sequence[State], methods: Mapping[str, Eviction]) -> pd.Data
                 decide(half, policy.score(half)),
                 decide(view, score.bfloat16().float()),
             )
-            same = overlap({"exact": exact.kept, "cache": cache.kept, "score": rounded.kept})["exact"]
+            same = overlap_table({"exact": exact.kept, "cache": cache.kept, "score": rounded.kept})["exact"]
             ties = [decision.tie.float().mean().item() for decision in (exact, cache, rounded)]
             found.append((name, same["cache"], same["score"], *ties))
     table = pd.DataFrame(found, columns=["method", "cache", "score", "ties", "ties_cache", "ties_score"])

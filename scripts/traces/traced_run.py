@@ -31,10 +31,10 @@ def read_arguments(description: str, arguments: Sequence[str] | None) -> TracedR
     parser.add_argument("run", type=Path, help="folder of a run with engine.trace")
     parser.add_argument("--methods", help="names, with commas between; all that evict")
     options = parser.parse_args(arguments)
-    return read(options.run, options.methods.split(",") if options.methods else None)
+    return read_traced_run(options.run, options.methods.split(",") if options.methods else None)
 
 
-def read(folder: Path, names: Sequence[str] | None) -> TracedRun:
+def read_traced_run(folder: Path, names: Sequence[str] | None) -> TracedRun:
     files = sorted((folder / "trace").glob("*.safetensors"))
     if not files:
         raise ValueError(f"{folder} holds no trace: run kvarena method=watched engine.trace=8")

@@ -12,7 +12,7 @@ from textwrap import dedent
 from typing import Any
 
 from ..livecodebench import Test, decode_tests
-from ..sandbox import NoSandbox, Outcome, Sandbox, probe
+from ..sandbox import NoSandbox, ProgramOutcome, Sandbox, probe
 from ..task import Grade
 from ..thought import UNFINISHED, after_thought, unfinished
 from .completion import EMPTY, last_program
@@ -57,7 +57,7 @@ class CodeGrader:
                 pool.shutdown(cancel_futures=True)
 
 
-def find_fault(outcome: Outcome, expected: str, is_value: bool) -> str:
+def find_fault(outcome: ProgramOutcome, expected: str, is_value: bool) -> str:
     """Why a test is not passed; empty if it is. `is_value`: the output is a JSON value, not text."""
     if outcome.fault:
         return outcome.fault

@@ -3,7 +3,7 @@ import re
 
 import pytest
 from kvarena.analysis import html
-from kvarena.analysis.html import characters, loop_character, script_safe, settings, text, units
+from kvarena.analysis.html import characters, loop_character, page_settings, reader_facts, script_safe, units
 from kvarena.analysis.load import load
 
 
@@ -17,7 +17,7 @@ def test_a_script_is_not_ended_by_what_a_model_wrote():
 def test_the_problems_of_a_setting_are_sorted_by_how_many_runs_solve_them(write, tmp_path, record):
     write("a", [record(sample="x", score=0.0, loop_onset=1), record(sample="y")], samples=2)
     write("b", [record(sample="y", draw=1, score=0.0, loop_onset=1), record(sample="y", score=1.0)], samples=2, draws=2)
-    (found,) = settings(load(tmp_path), [["0-0", "0-1"], ["1-0", "0-1"]])
+    (found,) = page_settings(load(tmp_path), [["0-0", "0-1"], ["1-0", "0-1"]])
     assert found["title"] == "graph_search (hard), reasoner"
     assert [problem["sample"] for problem in found["problems"]] == ["y", "x"]
     a, b = found["runs"]
@@ -43,7 +43,7 @@ def test_scripts_hold_several_completions_and_names_say_which(write, tmp_path, r
 
 def test_a_text_and_its_marks(record):
     row = record(completion="0123456789" * 6, num_tokens=60, prompt_tokens=20, num_evictions=6, score=float("nan"))
-    found = text(row, {"tokens": 24, "interval": 8})
+    found = reader_facts(row, {"tokens": 24, "interval": 8})
     assert found["evictions"] == [[13, 13], [21, 21], [29, 29], [37, 37], [45, 45], [53, 53]]
     assert (found["score"], found["budget"], found["loop_character"]) == (None, 24, None)
 

@@ -1,6 +1,6 @@
 import pytest
 from kvarena.analysis.load import load
-from kvarena.analysis.narrow import markdown, terminal
+from kvarena.analysis.narrow import narrow_markdown, narrow_text
 from kvarena.analysis.tables import results
 
 
@@ -34,11 +34,11 @@ def test_terminal(table):
     # the last dashes of a rule are as long as the longest note
     notes = {"aime": "incomplete 1/2; no dense run; ungraded 1", "graph": "1 of 2 problems in common with dense"}
     lines = [line.rstrip("-") for line in TERMINAL.format(**notes).splitlines()]
-    assert [line.rstrip("-") for line in terminal(table).splitlines()][: len(lines)] == lines
+    assert [line.rstrip("-") for line in narrow_text(table).splitlines()][: len(lines)] == lines
 
 
 def test_markdown_is_a_table_for_each_block(table):
-    lines = markdown(table).splitlines()
+    lines = narrow_markdown(table).splitlines()
     assert lines[0] == "## aime24, reasoner"
     assert "## graph_search (hard), reasoner" in lines
     piped = [line for line in lines if line.startswith("|")]
@@ -51,18 +51,18 @@ def test_markdown_is_a_table_for_each_block(table):
 
 def test_the_folder_is_shown_where_labels_are_shared(write, tmp_path, record):
     write("seed0", [record()], samples=1)
-    assert "seed0" not in terminal(results(load(tmp_path)))
+    assert "seed0" not in narrow_text(results(load(tmp_path)))
     write("seed1", [record()], samples=1)
-    text = terminal(results(load(tmp_path)))
+    text = narrow_text(results(load(tmp_path)))
     assert "seed0" in text
     assert "seed1" in text
 
 
 def test_a_run_without_records_is_shown(write, tmp_path):
     write("a", [], samples=8)
-    assert "incomplete 0/8" in terminal(results(load(tmp_path)))
+    assert "incomplete 0/8" in narrow_text(results(load(tmp_path)))
 
 
 def test_errors_are_shown(write, tmp_path, record):
     write("a", [record(sample="a"), record(sample="b", stop="error", score=0.0)], samples=2)
-    assert terminal(results(load(tmp_path))).splitlines()[4].endswith("2.0  no dense run; errors 50.0%")
+    assert narrow_text(results(load(tmp_path))).splitlines()[4].endswith("2.0  no dense run; errors 50.0%")

@@ -3,7 +3,7 @@
 import shutil
 
 import pytest
-from kvarena.analysis.report import report
+from kvarena.analysis.report import write_report
 from kvarena.runners.loops import repetition
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
@@ -68,7 +68,7 @@ def folder(writer, tmp_path_factory, record, dense, config):
     write("snap", halves, samples=6, config=config(128))
     write("vase", [record(sample=p, **right) for p in problems[:3]], samples=6, method="vase_dkv", ratio=2.0)
     write("aime", [record(sample="p9", **right | {"completion": ""})], samples=1, task="aime25", difficulty=None)
-    report(root, root / "report")
+    write_report(root, root / "report")
     return root / "report"
 
 
@@ -165,7 +165,7 @@ def test_a_large_report_opens_in_two_seconds(chromium, write, tmp_path, record, 
     for run in range(20):
         rows = [record(sample=f"p{i}", score=float((i * run) % 3 == 0), **nothing_said) for i in range(500)]
         write(f"r{run}", rows, samples=500, **(dense if run == 0 else {"method": f"m{run}"}))
-    report(tmp_path, tmp_path / "report")
+    write_report(tmp_path, tmp_path / "report")
     chromium.get(f"file://{tmp_path}/report/index.html")
     drawn = "const [mark] = performance.getEntriesByName('drawn'); return mark ? mark.startTime : null"
     page = Page(chromium)

@@ -2,7 +2,7 @@ from importlib.resources import files
 
 import pytest
 from kvarena.analysis.load import load
-from kvarena.analysis.published import agreement, beside, published
+from kvarena.analysis.published import agreement_text, beside_published, published
 from kvarena.analysis.tables import results
 
 
@@ -55,7 +55,7 @@ def test_published_methods_exist(method):
 
 def published_beside(folder):
     runs = load(folder)
-    return beside(results(runs), runs)
+    return beside_published(results(runs), runs)
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_only_a_run_of_the_same_protocol_stands_beside(
     assert table["not_comparable"].tolist() == [reason]
     assert table["difference"].isna().tolist() == [bool(reason)]
     said = f"  not comparable: full on aime26, qwen3_14b: {reason}"
-    assert (said in agreement(table).splitlines()) == bool(reason)
+    assert (said in agreement_text(table).splitlines()) == bool(reason)
 
 
 def test_what_an_unfinished_thought_would_score_stands_beside_where_it_is_recorded(write, tmp_path, record, dense):
@@ -111,7 +111,7 @@ def test_what_agrees(write, tmp_path, record, dense, right, agrees):
     write("full", records, samples=30, **(labels | dense))
     table = published_beside(tmp_path)
     assert table["agrees"].tolist() == [agrees]
-    text = agreement(table)
+    text = agreement_text(table)
     assert text.splitlines()[-1] == f"  {int(agrees)} of 1 agree"
     assert ("agrees " if agrees else "differs") + " " in text
     assert "full on aime26, qwen3_14b: " in text
@@ -124,7 +124,7 @@ def test_nothing_ungraded_or_of_another_budget_is_compared(write, tmp_path, reco
     write("b", right, samples=30, **labels, tokens=1000)
     table = published_beside(tmp_path)
     assert table["agrees"].isna().all()
-    assert agreement(table) == ""
+    assert agreement_text(table) == ""
 
 
 def test_measured_beside_published(write, tmp_path, record, dense):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 from kvarena.analysis.load import load
-from kvarena.analysis.traces import diversity, overlap, value_ranges
+from kvarena.analysis.traces import diversity, jaccard, value_ranges
 from kvarena.methods.adakv import AdaKV
 from kvarena.methods.budget import Budget
 from kvarena.methods.snapkv import SnapKV
@@ -30,7 +30,7 @@ def traced(write, tmp_path):
     ids=["half", "same", "none", "fewer_in_one"],
 )
 def test_overlap(one, other, expected):
-    assert overlap(np.array(one), np.array(other)) == expected
+    assert jaccard(np.array(one), np.array(other)) == expected
 
 
 def test_what_a_decoder_writes_is_read(model, write, tmp_path):

@@ -1,7 +1,7 @@
 import pytest
 from kvarena.analysis.load import load
 from kvarena.analysis.tables import results
-from kvarena.analysis.wide import escape, latex, markdown
+from kvarena.analysis.wide import escape, wide_latex, wide_markdown
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ MARKDOWN = """\
 
 
 def test_markdown(table):
-    assert markdown(table).startswith(MARKDOWN)
+    assert wide_markdown(table).startswith(MARKDOWN)
 
 
 LATEX = r"""
@@ -53,8 +53,8 @@ b\_2 & \underline{50.0}$^\dagger$ & \underline{50.0}$^\dagger$ & \underline{50.0
 
 
 def test_latex(table):
-    assert latex(table).startswith(LATEX)
-    assert latex(table).rstrip().endswith("\\bottomrule\n\\end{tabular}")
+    assert wide_latex(table).startswith(LATEX)
+    assert wide_latex(table).rstrip().endswith("\\bottomrule\n\\end{tabular}")
 
 
 def test_what_latex_reads_is_spelled_out():
@@ -64,14 +64,14 @@ def test_what_latex_reads_is_spelled_out():
 def test_a_name_is_one_cell(write, tmp_path, record):
     write("a", [record()], samples=1, method="a|b", model="x\n\\end{document}")
     table = results(load(tmp_path))
-    assert r"| a\|b |" in markdown(table)
-    assert latex(table).startswith("% x \\end{document}, 4x\n\\begin{tabular}")
+    assert r"| a\|b |" in wide_markdown(table)
+    assert wide_latex(table).startswith("% x \\end{document}, 4x\n\\begin{tabular}")
 
 
 def test_a_tie_is_marked_twice(write, tmp_path, record):
     for method, right in (("a", 3), ("b", 3), ("c", 1)):
         write(method, [record(sample=f"p{i}", score=float(i < right)) for i in range(4)], samples=4, method=method)
-    text = markdown(results(load(tmp_path)))
+    text = wide_markdown(results(load(tmp_path)))
     assert text.count("**75.0**") == 4  # and in the mean
     assert text.count("_25.0_") == 2
 
@@ -80,7 +80,7 @@ def test_each_ratio_has_a_block_with_dense_on_top(write, tmp_path, record, dense
     write("full", [record()], samples=1, **dense)
     for ratio in (2.0, 4.0):
         write(f"a{ratio}", [record()], samples=1, ratio=ratio)
-    text = markdown(results(load(tmp_path)))
+    text = wide_markdown(results(load(tmp_path)))
     assert [line for line in text.splitlines() if line.startswith("##")] == ["## reasoner, 2x", "## reasoner, 4x"]
     assert text.count("| full |") == 2
 
@@ -91,9 +91,9 @@ def test_budgets_given_in_tokens_share_a_block_unless_a_task_has_several(write, 
 
     run("aime25", 4096)
     run("math500", 1024)
-    assert "## reasoner, tokens fixed for each task" in markdown(results(load(tmp_path)))
+    assert "## reasoner, tokens fixed for each task" in wide_markdown(results(load(tmp_path)))
     run("aime25", 2048)
-    text = markdown(results(load(tmp_path)))
+    text = wide_markdown(results(load(tmp_path)))
     assert [line for line in text.splitlines() if line.startswith("##")] == [
         "## reasoner, 2048 tokens",
         "## reasoner, 4096 tokens",
@@ -103,5 +103,5 @@ def test_budgets_given_in_tokens_share_a_block_unless_a_task_has_several(write, 
 
 def test_dense_alone_and_nothing_graded(write, tmp_path, record, dense):
     write("full", [record(score=None)], samples=1, **dense)
-    assert "| full | - | - |" in markdown(results(load(tmp_path)))
-    assert "\\midrule\nfull & -" in latex(results(load(tmp_path)))
+    assert "| full | - | - |" in wide_markdown(results(load(tmp_path)))
+    assert "\\midrule\nfull & -" in wide_latex(results(load(tmp_path)))

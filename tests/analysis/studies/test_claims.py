@@ -2,7 +2,7 @@
 
 import pytest
 from kvarena.analysis.load import load
-from kvarena.analysis.studies.claims import claims, markdown
+from kvarena.analysis.studies.claims import claims, claims_markdown
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def test_cells_are_counted_by_the_interval_of_their_paired_gain(run, tmp_path):
     assert table.loc["evict_random", ["cells", "above", "below"]].tolist() == [1, 1, 0]
     assert table.loc["evict_random", "gain"] == pytest.approx(0.5)
     assert table.loc["evict_random", "loop_gain"] == pytest.approx(-5 / 40)
-    last = markdown(claims(load(tmp_path))).splitlines()[-1]
+    last = claims_markdown(claims(load(tmp_path))).splitlines()[-1]
     assert " ".join(last.split()).endswith("| evict_random | evict_large | +0.39 | 1 | 1 | 0 | +0.50 | -0.12 |")
 
 

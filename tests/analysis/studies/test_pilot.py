@@ -1,7 +1,7 @@
 import pandas as pd
 import pytest
 from kvarena.analysis.load import load
-from kvarena.analysis.studies.pilot import bars, bars_published, main, markdown, means
+from kvarena.analysis.studies.pilot import bars_published, main, mean_accuracies, pilot_bars, pilot_markdown
 from kvarena.analysis.tables import results
 
 
@@ -28,7 +28,7 @@ def study(runs, tmp_path):
 
 
 def test_means_are_of_methods_that_were_run_on_all_tasks_of_a_ratio(study):
-    table = means(study)
+    table = mean_accuracies(study)
     assert table[["ratio", "method", "tasks", "accuracy"]].values.tolist() == [
         [2.0, "full", 2, pytest.approx(0.9)],
         [2.0, "snapkv", 2, pytest.approx(0.5)],
@@ -40,14 +40,14 @@ def test_means_are_of_methods_that_were_run_on_all_tasks_of_a_ratio(study):
 def test_the_interval_of_a_mean_is_that_of_its_tasks_in_quadrature(study):
     rows = study[(study["method"] == "snapkv") & (study["ratio"] == 2)]
     down = [row.accuracy - row.accuracy_low for row in rows.itertuples()]
-    table = means(study).set_index(["ratio", "method"])
+    table = mean_accuracies(study).set_index(["ratio", "method"])
     snapkv = table.loc[(2.0, "snapkv")]
     assert snapkv.accuracy - snapkv.accuracy_low == pytest.approx((down[0] ** 2 + down[1] ** 2) ** 0.5 / 2)
     assert table.loc[(2.0, "full"), "accuracy_high"] == pytest.approx(0.9699, abs=1e-4)
 
 
 def test_the_table_has_a_method_a_line_and_a_task_a_column(study):
-    lines = markdown(study).splitlines()
+    lines = pilot_markdown(study).splitlines()
     assert lines[:6] == [
         "## 2x",
         "",
@@ -65,7 +65,7 @@ def test_bars_stand_in_the_order_of_the_paper(runs, tmp_path, study):
         for task in ("a", "b"):
             if method not in ("full", "snapkv"):
                 runs(task, method, right=place % 10)
-    figure = bars(results(load(tmp_path)))
+    figure = pilot_bars(results(load(tmp_path)))
     ours, theirs = ([bar.get_width() for bar in axis.patches] for axis in figure.axes)
     assert ours[:5] == pytest.approx([0.9, 0.1, 0.2, 0.5, 0.4])
     assert theirs[:5] == pytest.approx([0.88, 0.532, 0.143, 0.643, 0.709])

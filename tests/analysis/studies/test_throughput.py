@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from kvarena.analysis.studies.throughput import bars, main, markdown, throughput
+from kvarena.analysis.studies.throughput import main, throughput, throughput_bars, throughput_markdown
 
 POSITIONS = (256, 6400, 10496, 14592)
 LINE = {"model": "qwen3_14b", "batch": 16, "steps": 1024, "device": "GPU", "versions": "torch 2", "commit": "abc"}
@@ -85,9 +85,9 @@ def test_the_command_writes_table_and_figure(benchmark, tmp_path, capsys):
 
 
 def test_bars_are_ours_and_the_published_ones(benchmark):
-    heights = [patch.get_height() for patch in bars(throughput(benchmark)).axes[0].patches]
+    heights = [patch.get_height() for patch in throughput_bars(throughput(benchmark)).axes[0].patches]
     assert heights[:4] == pytest.approx([867.3, 132.9, 1140.5, 333.4], abs=0.1)
-    assert "GPU" in markdown(throughput(benchmark))
+    assert "GPU" in throughput_markdown(throughput(benchmark))
 
 
 def test_too_few_positions_are_refused_in_one_line(benchmark, tmp_path, capsys):

@@ -27,7 +27,7 @@ def reference(model, prompt, num_tokens):
 
 def test_rows_of_unlike_length_agree_with_generate(decoding, model):
     limits = [30, 5, 16, 41]
-    completions = decoding.decode(model, PROMPTS, limits)
+    completions = decoding.decode_dense(model, PROMPTS, limits)
     assert completions == [reference(model, *pair) for pair in zip(PROMPTS, limits, strict=True)]
 
 
@@ -36,4 +36,4 @@ def test_a_row_ends_before_its_end_token(decoding, tiny_model):
     whole = reference(model, PROMPTS[0], 30)
     model.generation_config.eos_token_id = whole[11]
     place = whole.index(whole[11])
-    assert decoding.decode(model, PROMPTS[:1], [30]) == [whole[:place]]
+    assert decoding.decode_dense(model, PROMPTS[:1], [30]) == [whole[:place]]

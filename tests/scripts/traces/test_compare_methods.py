@@ -41,7 +41,7 @@ def test_overlap_golden(script):
         "a": torch.tensor([[True, True, False], [True, False, False]]),
         "b": torch.tensor([[False, True, True], [False, False, False]]),
     }
-    table = script.overlap(kept)
+    table = script.overlap_table(kept)
     assert table.loc["a", "b"] == table.loc["b", "a"] == pytest.approx((1 / 3 + 0) / 2)
     assert table.loc["b", "b"] == 1
 
