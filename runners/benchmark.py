@@ -29,7 +29,7 @@ from .job.keys import Benchmark
 from .job.schema import check_plain, checked
 from .job.sweep import cost
 from .model import DTYPES, Model, own_attention, random_model, shape_of
-from .speed import Timing, Witness, compare, copy_bandwidth, measure, place, weight_bytes
+from .speed import Timing, Witness, compare_engines, copy_bandwidth, measure_steps, place_rows, weight_bytes
 from .speed.timing import key, timed
 
 ROOM = 128  # steps beside the timed ones and an interval that a row has room for: the gate, looks
@@ -42,7 +42,7 @@ def benchmark(config: DictConfig, names: Mapping[str, str]) -> list[Timing]:
     lines = {position: asked(config, policy, names, position) for position in config.positions}
     positions = [position for position, line in lines.items() if not (resume and key(line) in there)]
     if config.dry_run:
-        print(plan(config, policy, names, positions), flush=True)
+        print(timing_plan(config, policy, names, positions), flush=True)
     if config.dry_run or not positions:
         return []
     device = find_device(config.device)
@@ -65,7 +65,7 @@ def benchmark(config: DictConfig, names: Mapping[str, str]) -> list[Timing]:
     return timings
 
 
-def plan(config: DictConfig, policy: Policy, names: Mapping[str, str], positions: Sequence[int]) -> str:
+def timing_plan(config: DictConfig, policy: Policy, names: Mapping[str, str], positions: Sequence[int]) -> str:
     """What is to be timed, and what it takes; loading and compilation come on top."""
     budget = policy.budget.tokens if policy.budget else None
     speeds = [estimate.benchmarked(names["model"], names["method"], budget, 2 * position) for position in positions]
@@ -90,14 +90,14 @@ def rows(config: DictConfig, position: int, policy: Policy, model: Model) -> dic
         "model": model,
         "policy": policy,
         "sampler": instantiate(config.sampler),
-        "batch_size": config.batch_size or largest_batch(model, policy, config.longest, model.device),
+        "batch_size": config.batch_size or rows_that_fit(model, policy, config.longest, model.device),
         # memory of an eviction does not depend on the position
         "longest_prompt": 1 if policy.evicts else position + max(steps - GROWTH, 0),
         "max_tokens": position + steps if policy.evicts else steps,
     }
 
 
-def largest_batch(model: Model, policy: Policy, longest: int, device: torch.device) -> int:
+def rows_that_fit(model: Model, policy: Policy, longest: int, device: torch.device) -> int:
     """Rows of `longest` tokens that fit beside the weights."""
     if device.type != "cuda":
         raise ValueError("batch_size=null needs device=cuda: give a number of rows")
@@ -127,19 +127,19 @@ def time_position(config: DictConfig, line: Mapping[str, Any], options: Mapping[
     build: partial[Decoder] = instantiate(config.engine, seed=config.seed, attention=config.attention)
     model, policy, batch = options["model"], options["policy"], options["batch_size"]
     position, device = line["position"], model.device
-    gate, regret = agreement(config, build, options, position) if config.gate else (None, None)
+    gate, regret = pass_gate(config, build, options, position) if config.gate else (None, None)
     started = time.perf_counter()
     decoder = build(**options)
     with own_attention(model), torch.inference_mode():
         decoder.prepare()
         if policy.evicts:  # compiled and captured on idle rows, since the first round may be thousands of steps away
             decoder.round(range(1 if config.stagger else batch))
-        place(decoder, position, config.stagger)
+        place_rows(decoder, position, config.stagger)
         warm_up = 2 * decoder.look + (policy.budget.interval if policy.evicts else 0)
-        measure(decoder, warm_up)
+        measure_steps(decoder, warm_up)
         setup = time.perf_counter() - started
         memory.reset_peak(device)
-        measured = measure(decoder, config.steps)
+        measured = measure_steps(decoder, config.steps)
     return Timing(
         **{**line, "batch": batch},
         **measured.columns(batch, weight_bytes(model), rate),
@@ -155,12 +155,12 @@ def time_position(config: DictConfig, line: Mapping[str, Any], options: Mapping[
     )
 
 
-def agreement(
+def pass_gate(
     config: DictConfig, build: Callable[..., Decoder], options: Mapping[str, Any], position: int
 ) -> tuple[float, float]:
     """As `gate.compare` says it; a regret above the one allowed ends the benchmark."""
     witness = Witness(**options, seed=config.seed)
-    share, regret = compare(build(**options), witness, position, steps=config.gate, stagger=config.stagger)
+    share, regret = compare_engines(build(**options), witness, position, steps=config.gate, stagger=config.stagger)
     if regret > config.regret:
         raise ValueError(f"gate: a token lies {regret:.2f} deviations below the eager engine's best; see regret")
     return share, regret

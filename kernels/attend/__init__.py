@@ -14,7 +14,7 @@ from torch import Tensor
 from . import reference
 from .reference import BLOCK
 
-__all__ = ["BLOCK", "Attended", "add_mass", "add_reads", "attend", "check"]
+__all__ = ["BLOCK", "Attended", "add_mass", "add_reads", "attend", "check_head_dim"]
 
 
 class Attended(NamedTuple):
@@ -22,7 +22,7 @@ class Attended(NamedTuple):
     lse: Tensor  # [B, H, G] float32: log of the sum of exp(scale * q.k) over the slots read
 
 
-def check(dim: int, device: torch.device) -> None:
+def check_head_dim(dim: int, device: torch.device) -> None:
     """ValueError where a head size or a machine without Triton keeps the kernels from running on a device."""
     if device.type != "cuda":
         return
@@ -30,7 +30,7 @@ def check(dim: int, device: torch.device) -> None:
         raise ValueError(f"device={device} needs Triton for its kernels: pip install 'kvarena[gpu]', or use device=cpu")
     from . import kernel
 
-    kernel.check(dim)
+    kernel.check_head_dim(dim)
 
 
 def attend(

@@ -34,7 +34,7 @@ def attend(
     A list of pages [B, H, S] or [B, H, G, S] names a page once.
     """
     rows, heads, groups, dim = query.shape
-    check(dim)
+    check_head_dim(dim)
     assert keys.stride() == values.stride()
     assert keys.stride()[2:] == (dim, 1)
     query, lengths = query.contiguous(), lengths.contiguous()
@@ -90,7 +90,7 @@ def attend(
     return output, lse
 
 
-def check(dim: int) -> None:
+def check_head_dim(dim: int) -> None:
     if dim not in HEAD_SIZES:
         sizes = ", ".join(map(str, HEAD_SIZES))
         raise ValueError(f"head size {dim}: the Triton kernels take {sizes}; use device=cpu, or another model")
@@ -99,7 +99,7 @@ def check(dim: int) -> None:
 def add_mass(mass: Tensor, query: Tensor, keys: Tensor, lengths: Tensor, lse: Tensor, scale: float) -> None:
     """Adds each slot's probability, mean over the group, to mass [B, H, N], in place."""
     rows, heads, groups, dim = query.shape
-    check(dim)
+    check_head_dim(dim)
     assert keys.stride()[2:] == (dim, 1)
     assert mass.stride(2) == 1
     add_probabilities[triton.cdiv(keys.shape[2], BLOCK), heads, rows](

@@ -37,7 +37,7 @@ def lowest(score: Tensor, positions: Tensor, eligible: Tensor, count: Tensor) ->
 
 def compact(columns: Sequence[Tensor], lengths: Tensor, rows: Tensor, keep: Tensor) -> None:
     due, heads, slots = keep.shape
-    check(columns, lengths)
+    check_columns(columns, lengths)
     close_ranks[heads, due](
         tuple(columns),
         lengths,
@@ -62,7 +62,7 @@ def drop(
     excess: Tensor,
 ) -> None:
     due, heads, slots = score.shape
-    check(columns, lengths)
+    check_columns(columns, lengths)
     drop_lowest[heads, due](
         tuple(columns),
         lengths,
@@ -81,7 +81,7 @@ def drop(
     )
 
 
-def check(columns: Sequence[Tensor], lengths: Tensor) -> None:
+def check_columns(columns: Sequence[Tensor], lengths: Tensor) -> None:
     assert lengths.is_contiguous()
     assert all(column.is_contiguous() for column in columns)
 

@@ -13,7 +13,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from ..attend.kernel import check
+from ..attend.kernel import check_head_dim
 from ..evict.kernel import num_warps, rising, smallest_of_rank
 
 BLOCK = 64  # pages a program scores
@@ -24,7 +24,7 @@ def score(
 ) -> Tensor:
     rows, heads, groups, dim = query.shape
     num_pages = page_min.shape[2]
-    check(dim)
+    check_head_dim(dim)
     assert page_min.is_contiguous()
     assert page_max.is_contiguous()
     shape = (rows, heads, groups, num_pages) if per_query_head else (rows, heads, num_pages)

@@ -69,26 +69,26 @@ def rotate_head(
         tl.store(target, low)
         tl.store(target + half, high)
     elif head >= QUERIES:
-        low, high = normed(low, high, key_weight, lane, epsilon, NORM_KEY, DIM)
+        low, high = normed_halves(low, high, key_weight, lane, epsilon, NORM_KEY, DIM)
         turn(k + (row * KEYS + head - QUERIES) * DIM + lane, low, high, cos, sin, row * DIM + lane, DIM)
     else:
-        low, high = normed(low, high, query_weight, lane, epsilon, NORM_QUERY, DIM)
+        low, high = normed_halves(low, high, query_weight, lane, epsilon, NORM_QUERY, DIM)
         turn(q + (row * QUERIES + head) * DIM + lane, low, high, cos, sin, row * DIM + lane, DIM)
 
 
 @triton.jit
-def normed(low, high, weight, lane, epsilon, NORM: tl.constexpr, DIM: tl.constexpr):
+def normed_halves(low, high, weight, lane, epsilon, NORM: tl.constexpr, DIM: tl.constexpr):
     if NORM:
         kind = low.dtype
         first, second = low.to(tl.float32), high.to(tl.float32)
         scale = tl.rsqrt((tl.sum(first * first, 0) + tl.sum(second * second, 0)) / DIM + epsilon)
-        low = product((first * scale).to(kind), tl.load(weight + lane))
-        high = product((second * scale).to(kind), tl.load(weight + DIM // 2 + lane))
+        low = rounded_product((first * scale).to(kind), tl.load(weight + lane))
+        high = rounded_product((second * scale).to(kind), tl.load(weight + DIM // 2 + lane))
     return low, high
 
 
 @triton.jit
-def product(left, right):
+def rounded_product(left, right):
     """Rounded, as a product of tensors is."""
     return (left.to(tl.float32) * right.to(tl.float32)).to(left.dtype)
 
@@ -96,7 +96,11 @@ def product(left, right):
 @triton.jit
 def turn(target, low, high, cos, sin, at, DIM: tl.constexpr):
     half: tl.constexpr = DIM // 2
-    one = product(low, tl.load(cos + at)).to(tl.float32) - product(high, tl.load(sin + at)).to(tl.float32)
-    two = product(high, tl.load(cos + at + half)).to(tl.float32) + product(low, tl.load(sin + at + half)).to(tl.float32)
+    one = rounded_product(low, tl.load(cos + at)).to(tl.float32) - rounded_product(high, tl.load(sin + at)).to(
+        tl.float32
+    )
+    two = rounded_product(high, tl.load(cos + at + half)).to(tl.float32) + rounded_product(
+        low, tl.load(sin + at + half)
+    ).to(tl.float32)
     tl.store(target, one.to(low.dtype))
     tl.store(target + half, two.to(low.dtype))

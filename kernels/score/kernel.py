@@ -11,7 +11,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from ..attend.kernel import LOG2E, LOWEST, check
+from ..attend.kernel import LOG2E, LOWEST, check_head_dim
 
 BLOCK = 64  # slots at a time
 FIRST = dict(TILE=64, BLOCK=64, num_warps=4, num_stages=3)  # pass of the window attention: queries, slots at a time
@@ -25,7 +25,7 @@ def mean_softmax(queries: Tensor, keys: Tensor, support: Tensor, scale: float | 
     """Two passes over the keys: the norm of each query's softmax, then every slot's share, summed over queries."""
     rows, heads, groups, window, dim = queries.shape
     slots, num_queries = keys.shape[2], groups * window
-    check(dim)
+    check_head_dim(dim)
     queries, keys, support = queries.contiguous(), keys.contiguous(), support.contiguous()
     lse = torch.empty(rows, heads, num_queries, dtype=torch.float32, device=keys.device)
     score = torch.empty(rows, heads, slots, dtype=torch.float32, device=keys.device)
@@ -39,7 +39,7 @@ def mean_softmax(queries: Tensor, keys: Tensor, support: Tensor, scale: float | 
 
 def mean_cosine(keys: Tensor, support: Tensor) -> Tensor:
     rows, heads, slots, dim = keys.shape
-    check(dim)
+    check_head_dim(dim)
     keys, support = keys.contiguous(), support.contiguous()
     splits = triton.cdiv(slots, SPLIT)
     sums = torch.empty(rows, heads, splits, dim, dtype=torch.float32, device=keys.device)
@@ -55,7 +55,7 @@ def mean_cosine(keys: Tensor, support: Tensor) -> Tensor:
 def leverage(keys: Tensor, values: Tensor, projection: Tensor) -> Tensor:
     rows, heads, slots, dim = keys.shape
     rank = projection.shape[-1]
-    check(dim)
+    check_head_dim(dim)
     score = torch.empty(rows, heads, slots, dtype=torch.float32, device=keys.device)
     projected_norms[triton.cdiv(slots, BLOCK), heads, rows](
         keys.contiguous(),

@@ -59,7 +59,7 @@ class Decoder:
     @classmethod
     def check(cls, shape: Shape, device: torch.device) -> None:
         """ValueError for what this engine cannot run; asked before weights are loaded, too."""
-        attend.check(shape.dim, device)
+        attend.check_head_dim(shape.dim, device)
 
     def __post_init__(self) -> None:
         for name in ("max_tokens", "batch_size", "look"):

@@ -11,7 +11,7 @@ from torch import Tensor
 from ...kernels.noise import Noise
 from ..generate import Decoder
 from ..model import own_attention
-from .placement import place
+from .placement import place_rows
 
 
 class Witness(Decoder):
@@ -24,7 +24,9 @@ class Witness(Decoder):
         return super().choose(logits, noise, rows, num_chosen)
 
 
-def compare(engine: Decoder, witness: Witness, position: int, *, steps: int, stagger: bool) -> tuple[float, float]:
+def compare_engines(
+    engine: Decoder, witness: Witness, position: int, *, steps: int, stagger: bool
+) -> tuple[float, float]:
     """Share of the engine's tokens that eager decoding chooses from the same state, and the largest regret.
 
     The regret is how far a chosen logit lies below the eager engine's best, in standard deviations of the logits.
@@ -33,8 +35,8 @@ def compare(engine: Decoder, witness: Witness, position: int, *, steps: int, sta
     same, regret = [], 0.0
     with own_attention(engine.model), own_attention(witness.model), torch.inference_mode():
         engine.prepare()
-        place(engine, position, stagger)
-        place(witness, position, stagger)
+        place_rows(engine, position, stagger)
+        place_rows(witness, position, stagger)
         for _ in range(steps):
             for decoder in (witness, engine):
                 decoder.advance(1)

@@ -38,7 +38,7 @@ class Measured(NamedTuple):
         }
 
 
-def measure(decoder: Decoder, steps: int) -> Measured:
+def measure_steps(decoder: Decoder, steps: int) -> Measured:
     cache = decoder.cache
     bursts, rounds, kv = [], [], 0.0
     pair = 2 * cache.shape.heads * cache.shape.dim * cache.layers[0].keys.element_size()

@@ -8,7 +8,7 @@ from ..cache import Layer
 from ..generate import Decoder, Request, RunningSequence
 
 
-def place(decoder: Decoder, position: int, stagger: bool) -> None:
+def place_rows(decoder: Decoder, position: int, stagger: bool) -> None:
     """Fill all rows as if they had decoded up to `position`, alike in decoders of one seed.
 
     Staggered rows are due one after the other.
@@ -28,10 +28,10 @@ def place(decoder: Decoder, position: int, stagger: bool) -> None:
         request = Request(str(row), 0, [0])
         decoder.running[row] = RunningSequence(request=request, prefill_s=0.0, started=0.0, token_ids=[0])
         for index, layer in enumerate(cache.layers):
-            fill(layer, row, clock.resident[index], clock.position, rng)
+            fill_randomly(layer, row, clock.resident[index], clock.position, rng)
 
 
-def fill(layer: Layer, row: int, slots: int, position: int, rng: torch.Generator) -> None:
+def fill_randomly(layer: Layer, row: int, slots: int, position: int, rng: torch.Generator) -> None:
     """Random keys, values and queries; positions spread over the sequence up to the newest."""
     _, heads, _, dim = layer.keys.shape
 

@@ -15,7 +15,7 @@ from kvarena.runners.benchmark import main
 from kvarena.runners.generate import Decoder
 from kvarena.runners.model import own_attention
 from kvarena.runners.sampler import Greedy
-from kvarena.runners.speed import Witness, compare, measure, place, weight_bytes
+from kvarena.runners.speed import Witness, compare_engines, measure_steps, place_rows, weight_bytes
 
 TINY = ["shape=tiny", "engine=eager", "device=cpu", "dtype=float32", "batch_size=3", "compression.tokens=96"]
 BUDGET = Budget(tokens=32, recent=8, sinks=2, interval=8)
@@ -153,7 +153,7 @@ def test_an_embedding_of_its_own_is_not_read(tiny_model):
 def test_a_placed_row_is_one_that_has_decoded(tiny_model, stagger):
     """50 tokens, 32 of them kept; staggered rows are 0, 2 and 5 steps after their round."""
     decoder = decoder_of(tiny_model(), StreamingLLM(budget=BUDGET))
-    place(decoder, 50, stagger)
+    place_rows(decoder, 50, stagger)
     after = [0, 2, 5] if stagger else [0, 0, 0]
     assert [clock.resident[0] - 32 for clock in decoder.cache.clocks] == after
     assert decoder.cache.positions.tolist() == [50 + steps for steps in after]
@@ -171,8 +171,8 @@ def test_bytes_are_those_of_the_slots_read(tiny_model, policy, slots):
     """Four steps, the mean of 1 to 4 slots more; three rows, keys and values of float32."""
     decoder = decoder_of(tiny_model(), policy)
     with torch.inference_mode(), own_attention(decoder.model):
-        place(decoder, 50, False)
-        steps, rounds, kv = measure(decoder, 4)
+        place_rows(decoder, 50, False)
+        steps, rounds, kv = measure_steps(decoder, 4)
     shape = decoder.cache.shape
     assert kv == pytest.approx(3 * slots * shape.layers * shape.heads * shape.dim * 2 * 4)
     assert (sum(count for count, _ in steps), rounds) == (4, [])
@@ -180,11 +180,11 @@ def test_bytes_are_those_of_the_slots_read(tiny_model, policy, slots):
 
 def test_the_gate_tells_another_model(tiny_model):
     policy, model = H2O(budget=BUDGET), tiny_model()
-    assert compare(decoder_of(model, policy), witness_of(model, policy), 50, steps=12, stagger=False) == (1, 0)
+    assert compare_engines(decoder_of(model, policy), witness_of(model, policy), 50, steps=12, stagger=False) == (1, 0)
     other = copy.deepcopy(model)
     with torch.no_grad():
         other.lm_head.weight.copy_(other.lm_head.weight.roll(1, 0))
-    share, regret = compare(decoder_of(other, policy), witness_of(model, policy), 50, steps=12, stagger=False)
+    share, regret = compare_engines(decoder_of(other, policy), witness_of(model, policy), 50, steps=12, stagger=False)
     assert share < 0.5
     assert regret > 0.5
 
