@@ -27,7 +27,7 @@ ROOMS = {
     "model": {"cache"},
     "generate": {"attention", "cache", "model", "sampler"},
     "graphs": {"cache", "generate", "model"},
-    "speed": {"cache", "generate", "model"},
+    "speed": {"cache", "generate", "model", "sampler"},
     "fingerprint": set(),
     "job": {"attention", "fingerprint", "generate", "model", "record", "sampler"},
     "fidelity": {"generate", "model", "record", "sampler"},

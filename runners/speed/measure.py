@@ -1,6 +1,7 @@
 """The time of a decoder's steps and rounds, and the bytes that a step has to read."""
 
 import statistics
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple, cast
 
@@ -14,28 +15,44 @@ from ..model import Model, output_projection
 from .stopwatch import seconds
 
 
+@dataclass(frozen=True, kw_only=True)
+class StepTime:
+    """What a step takes, beside the least that its bytes allow."""
+
+    ms_p50: float  # without rounds
+    ms_p95: float
+    ms: float  # its share of the rounds included
+    tokens_per_s: float
+    limit_ms: float
+    mbu: float  # 0 to 1: limit_ms / ms
+    evict_share: float  # 0 to 1: of the time
+    weight_bytes: int  # read in a step
+    kv_bytes: int  # live, read in a step
+    copy_gb_per_s: float
+
+
 class Measured(NamedTuple):
     bursts: list[tuple[int, float]]  # steps, seconds
     rounds: list[float]  # seconds
     kv_bytes: float  # live, mean over the steps
 
-    def columns(self, batch: int, weights: int, rate: float) -> dict[str, Any]:
-        """Of a `Timing`: what the steps of so many rows took beside the least; bytes of weights, bytes a second."""
+    def step_time(self, batch: int, weights: int, rate: float) -> StepTime:
+        """Of so many rows; bytes of weights, bytes a second."""
         total = sum(taken for _, taken in self.bursts) + sum(self.rounds)
         ms, limit = 1e3 * total / sum(count for count, _ in self.bursts), 1e3 * (weights + self.kv_bytes) / rate
         each = sorted(1e3 * taken / count for count, taken in self.bursts)
-        return {
-            "ms_p50": round(statistics.median(each), 4),
-            "ms_p95": round(each[int(0.95 * (len(each) - 1))], 4),
-            "ms": round(ms, 4),
-            "tokens_per_s": round(batch / ms * 1e3, 1),
-            "limit_ms": round(limit, 4),
-            "mbu": round(limit / ms, 4),
-            "evict_share": round(sum(self.rounds) / total, 4),
-            "weight_bytes": weights,
-            "kv_bytes": round(self.kv_bytes),
-            "copy_gb_per_s": round(rate / 1e9, 1),
-        }
+        return StepTime(
+            ms_p50=round(statistics.median(each), 4),
+            ms_p95=round(each[int(0.95 * (len(each) - 1))], 4),
+            ms=round(ms, 4),
+            tokens_per_s=round(batch / ms * 1e3, 1),
+            limit_ms=round(limit, 4),
+            mbu=round(limit / ms, 4),
+            evict_share=round(sum(self.rounds) / total, 4),
+            weight_bytes=weights,
+            kv_bytes=round(self.kv_bytes),
+            copy_gb_per_s=round(rate / 1e9, 1),
+        )
 
 
 def measure_steps(decoder: Decoder, steps: int) -> Measured:

@@ -92,21 +92,21 @@ def _search_path(graph: Graph, start: int, goal: int) -> tuple[str, str]:
 class PathGrader(AnswerGrader):
     """Any path along edges from start to goal that repeats no node is right, not only the target."""
 
-    def find_fault(self, path: list[str], meta: Mapping[str, Any]) -> str:
+    def find_fault(self, words: list[str], meta: Mapping[str, Any]) -> str:
         """What is wrong with the path; nothing if it is right."""
         # compared as words: a model may write any number of digits
         start, goal = str(meta["start"]), str(meta["goal"])
         edges = {frozenset(map(str, edge)) for edge in meta["edges"]}
         nodes = frozenset().union(*edges)
-        for word in path:
+        for word in words:
             if word not in nodes:
                 return f"malformed: {word[:20]!r} is no node of the graph"
-        if path[0] != start:
-            return f"starts at {path[0]}, not at {start}"
-        if path[-1] != goal:
-            return f"ends at {path[-1]}, not at {goal}"
-        for node, other in pairwise(path):
+        if words[0] != start:
+            return f"starts at {words[0]}, not at {start}"
+        if words[-1] != goal:
+            return f"ends at {words[-1]}, not at {goal}"
+        for node, other in pairwise(words):
             if frozenset((node, other)) not in edges:
                 return f"no edge between {node} and {other}"
-        repeated = [node for node, count in Counter(path).items() if count > 1]
+        repeated = [node for node, count in Counter(words).items() if count > 1]
         return f"visits {repeated[0]} twice" if repeated else ""
