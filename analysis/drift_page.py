@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from ..runners.record import DENSE, Record, replace_file
 from . import fidelity
-from .html import records, script_safe
+from .html import json_rows, script_safe
 from .load import Run
 from .panels import PANEL, Look, house_style, legend, panels
 from .rounds import evictions
@@ -33,7 +33,7 @@ def write_page(runs: Sequence[Run], table: pd.DataFrame, positions: pd.DataFrame
         lines = [f"receive({script_safe(text(record, run))});" for record in run.records()]
         (folder / f"{names[run.name]}.js").write_text("\n".join(lines), encoding="utf-8")
     data = {
-        "rows": records(table.assign(place=table["run"].map(names))),
+        "rows": json_rows(table.assign(place=table["run"].map(names))),
         "figures": [[f"{TEXTS}/{name}.svg", FIGURES[name]] for name in drawn],
     }
     page = files("kvarena.analysis") / "page"

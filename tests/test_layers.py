@@ -2,6 +2,7 @@
 
 import ast
 import re
+from collections import defaultdict
 from functools import cache
 from pathlib import Path
 
@@ -111,6 +112,18 @@ def test_what_a_folder_of_runners_gives_is_imported_from_the_folder():
         inner = re.compile(rf"runners\.{folder.name}\.\w+\.({'|'.join(names_given)})")
         others = [path for path in (*FILES, *OUTSIDE) if not path.is_relative_to(folder)]
         assert [(path.name, name) for path in others for name in ours(path) if inner.fullmatch(name)] == []
+
+
+def test_few_names_stand_in_more_than_one_file():
+    """So that `git grep NAME` finds one thing. The twins of a kernels folder are one thing, and so are entry points."""
+    places: dict[str, set[Path]] = defaultdict(set)
+    for path in [path for folder in (*MAY_IMPORT, "scripts") for path in (ROOT / folder).rglob("*.py")]:
+        place = path.parent if path.parent.parent == ROOT / "kernels" else path
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.FunctionDef | ast.ClassDef) and node.name not in ("main", "application"):
+                places[node.name].add(place)
+    several = sorted(name for name, found in places.items() if len(found) > 1)
+    assert len(several) <= 0.04 * len(places), f"{len(several)} of {len(places)}: {', '.join(several)}"
 
 
 def test_every_form_of_import_is_read():

@@ -2,6 +2,9 @@
 
 B rows, T tokens of each, H KV heads, G query heads of each, S slots of the cache, D of a head. Prompts are padded at
 their end: a row's positions are those of training, and what padding leaves in the cache is written over.
+
+Not the engine's loop, which reads one prompt at a time so that a row does not depend on its neighbours: the evaluation
+that ends a training has thousands of prompts, and reads 256 of them at once.
 """
 
 from collections.abc import Callable
