@@ -22,15 +22,15 @@ TEXTS = "drift"
 FIGURES = {"kl_position": "KL by tokens since the first compression", "kl_bytes": "KL over bytes"}
 
 
-def write_page(runs: Sequence[Run], table: pd.DataFrame, positions: pd.DataFrame, output: Path) -> Path:
+def write_drift_page(runs: Sequence[Run], table: pd.DataFrame, positions: pd.DataFrame, output: Path) -> Path:
     """The page and what stands beside it; `table` and `positions` as `fidelity` makes them."""
     folder = output / TEXTS
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    drawn = draw(table, positions, folder)
+    drawn = draw_drift(table, positions, folder)
     names = {run.name: place for place, run in enumerate(runs)}
     for run in runs:
-        lines = [f"receive({script_safe(text(record, run))});" for record in run.records()]
+        lines = [f"receive({script_safe(drift_facts(record, run))});" for record in run.records()]
         (folder / f"{names[run.name]}.js").write_text("\n".join(lines), encoding="utf-8")
     data = {
         "rows": json_rows(table.assign(place=table["run"].map(names))),
@@ -44,7 +44,7 @@ def write_page(runs: Sequence[Run], table: pd.DataFrame, positions: pd.DataFrame
     return path
 
 
-def text(record: Record, run: Run) -> dict[str, Any]:
+def drift_facts(record: Record, run: Run) -> dict[str, Any]:
     return {
         "name": f"{record.sample}, draw {record.draw + 1}",
         "pieces": record.pieces or [],
@@ -54,7 +54,7 @@ def text(record: Record, run: Run) -> dict[str, Any]:
     }
 
 
-def draw(table: pd.DataFrame, positions: pd.DataFrame, folder: Path) -> list[str]:
+def draw_drift(table: pd.DataFrame, positions: pd.DataFrame, folder: Path) -> list[str]:
     """Write the figures that can be drawn; their names."""
     drawn = {}
     with house_style():
@@ -107,12 +107,12 @@ def markdown(table: pd.DataFrame) -> str:
     for title, rows in settings(table):
         lines = ["| method | ratio | budget | KL, nats | typical, 95 % | same top-1 | first | NLL | evictions |"]
         lines.append("| :--- " + "| ---: " * 8 + "|")
-        lines += ["| " + " | ".join(cells(row)) + " |" for row in rows.to_dict("records")]
+        lines += ["| " + " | ".join(drift_cells(row)) + " |" for row in rows.to_dict("records")]
         blocks.append(f"## Fidelity: {title}\n\n" + "\n".join(lines))
     return "\n\n".join(blocks) + "\n"
 
 
-def cells(row: Mapping[Any, Any]) -> list[str]:
+def drift_cells(row: Mapping[Any, Any]) -> list[str]:
     budget = "" if pd.isna(row["tokens"]) else f"{row['tokens']:.0f}"
     name = f"`{row['method']}` (floor)" if row["floor"] else f"`{row['method']}`"
     if pd.isna(row.get("texts")):

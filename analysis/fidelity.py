@@ -30,11 +30,11 @@ COLUMNS = (
 )
 
 
-def forced(runs: Iterable[Run]) -> list[Run]:
+def forced_runs(runs: Iterable[Run]) -> list[Run]:
     return [run for run in runs if run.forces]
 
 
-def free(runs: Iterable[Run]) -> list[Run]:
+def free_runs(runs: Iterable[Run]) -> list[Run]:
     return [run for run in runs if not run.forces]
 
 
@@ -56,7 +56,7 @@ def text_drift(record: Record) -> dict[str, Any]:
 
 def drifts(runs: Iterable[Run]) -> pd.DataFrame:
     """A row a text of each forced run, the labels of its run in front."""
-    rows = [label(run) | text_drift(record) for run in forced(runs) for record in run.records()]
+    rows = [label(run) | text_drift(record) for run in forced_runs(runs) for record in run.records()]
     return pd.DataFrame(rows)
 
 
@@ -73,16 +73,16 @@ def logs(records: Iterable[Record]) -> dict[Problem, float]:
     return {problem: float(np.log(max(np.mean(kl), FLOOR))) for problem, kl in values.items()}
 
 
-def typical(values: Sequence[float]) -> Estimate:
+def geometric_mean(values: Sequence[float]) -> Estimate:
     """exp of the mean of logs, with Student's interval; NaN bounds for less than two."""
     n, mean = len(values), float(np.mean(values)) if len(values) else np.nan
     half = t.ppf(0.5 + LEVEL / 2, n - 1) * np.std(values, ddof=1) / np.sqrt(n) if n > 1 else np.nan
     return Estimate(float(np.exp(mean)), float(np.exp(mean - half)), float(np.exp(mean + half)))
 
 
-def table(runs: Iterable[Run]) -> pd.DataFrame:
+def drift_table(runs: Iterable[Run]) -> pd.DataFrame:
     """A row a forced run, by setting, ratio and drift; dense beside itself is the floor of what can be told apart."""
-    rows = [row(run) for run in forced(runs)]
+    rows = [row(run) for run in forced_runs(runs)]
     found = pd.DataFrame(rows, columns=list(COLUMNS))
     return found.sort_values([*SETTING, "ratio", "kl_typical"], na_position="first", ignore_index=True)
 
@@ -92,7 +92,7 @@ def row(run: Run) -> dict[str, Any]:
     texts = pd.DataFrame([text_drift(record) for record in records])
     if texts.empty:
         return label(run)
-    value = typical(list(logs(records).values()))
+    value = geometric_mean(list(logs(records).values()))
     means = {name: texts[name].mean() for name in SUMMARIES}
     return {
         **label(run),
@@ -115,10 +115,10 @@ def row(run: Run) -> dict[str, Any]:
 COSTS = ("peak_slots", "tokens_read", "resident_bytes")
 
 
-def pairs(runs: Iterable[Run]) -> pd.DataFrame:
+def drift_pairs(runs: Iterable[Run]) -> pd.DataFrame:
     """Any two methods of one setting at one ratio: KL of a over that of b on the same problem."""
     groups: dict[tuple[Any, ...], list[tuple[Run, Mapping[Problem, float]]]] = defaultdict(list)
-    for run in forced(runs):
+    for run in forced_runs(runs):
         if not run.labels.is_dense:
             groups[*run.setting, run.labels.ratio].append((run, logs(run.records())))
     rows = []
@@ -126,7 +126,7 @@ def pairs(runs: Iterable[Run]) -> pd.DataFrame:
         for index, (a, ours) in enumerate(group):
             for b, theirs in group[index + 1 :]:
                 common = sorted(ours.keys() & theirs.keys())
-                times = typical([ours[problem] - theirs[problem] for problem in common])
+                times = geometric_mean([ours[problem] - theirs[problem] for problem in common])
                 named = {"a": a.labels.method, "b": b.labels.method, "common": len(common)}
                 setting = {"task": task, "difficulty": level or None, "model": model, "ratio": ratio}
                 rows.append(setting | named | {"times": times.value, "low": times.low, "high": times.high})
@@ -142,10 +142,10 @@ def onset(record: Record, run: Run) -> int | None:
     return steps[0] if steps else None
 
 
-def by_position(runs: Iterable[Run]) -> pd.DataFrame:
+def drift_by_position(runs: Iterable[Run]) -> pd.DataFrame:
     """A row a run and bin: mean KL at so many tokens since the cache was first compressed."""
     rows = []
-    for run in forced(runs):
+    for run in forced_runs(runs):
         values: dict[int, list[float]] = defaultdict(list)
         for record in run.records():
             if (start := onset(record, run)) is not None:

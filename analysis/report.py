@@ -74,7 +74,7 @@ def parse_arguments(argv: Sequence[str] | None) -> Namespace:
 def write_report(runs_dir: Path, output: Path) -> None:
     """Of the runs that decoded freely, and of those whose texts were forced."""
     runs = load(runs_dir)
-    ours, forced = fidelity.free(runs), fidelity.forced(runs)
+    ours, forced = fidelity.free_runs(runs), fidelity.forced_runs(runs)
     output.mkdir(parents=True, exist_ok=True)
     if ours:
         report_accuracy(ours, output)
@@ -103,16 +103,16 @@ def report_accuracy(runs: Sequence[Run], output: Path) -> None:
 
 
 def report_fidelity(runs: Sequence[Run], output: Path) -> None:
-    table, positions = fidelity.table(runs), fidelity.by_position(runs)
+    table, positions = fidelity.drift_table(runs), fidelity.drift_by_position(runs)
     texts = {
         "fidelity.csv": table.to_csv(index=False),
-        "fidelity_pairs.csv": fidelity.pairs(runs).to_csv(index=False),
+        "fidelity_pairs.csv": fidelity.drift_pairs(runs).to_csv(index=False),
         "fidelity_positions.csv": positions.to_csv(index=False),
         "fidelity.md": drift_page.markdown(table),
     }
     for name, text in texts.items():
         replace_file(output / name, text)
-    page = drift_page.write_page(runs, table, positions, output)
+    page = drift_page.write_drift_page(runs, table, positions, output)
     print(texts["fidelity.md"])
     print(f"wrote {page}, and beside it {', '.join(texts)} and {drift_page.TEXTS}/")
 

@@ -175,7 +175,7 @@ def application(config: DictConfig) -> Outcome | None:
 
 
 @hydra.main(version_base="1.3", config_path="pkg://kvarena.conf", config_name="fidelity")
-def forced(config: DictConfig) -> Outcome | None:
+def fidelity_application(config: DictConfig) -> Outcome | None:
     """The same on texts that are known: kvarena-fidelity."""
     return run(config, with_texts)
 
@@ -185,7 +185,7 @@ def main() -> None:
 
 
 def main_fidelity() -> None:
-    run_command(forced)  # type: ignore[arg-type]
+    run_command(fidelity_application)  # type: ignore[arg-type]
 
 
 if __name__ == "__main__":

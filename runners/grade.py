@@ -61,7 +61,7 @@ def grade(folder: RunFolder, pool: Executor, ungraded: bool = False, grader: Dic
     after = [verdict.record for verdict in judged]
     remember(folder, before, after, OmegaConf.to_container(config.grader))
     folder.rewrite(after)
-    return "\n".join([summary(before, after), *kept(judged)])
+    return "\n".join([verdict_changes(before, after), *kept(judged)])
 
 
 def regrade(
@@ -114,7 +114,7 @@ def verdict(record: Record) -> dict[str, Any]:
     return {name: getattr(record, name) for name in VERDICT}
 
 
-def summary(before: Sequence[Record], after: Sequence[Record]) -> str:
+def verdict_changes(before: Sequence[Record], after: Sequence[Record]) -> str:
     """One line, and one for each kind of change."""
     pairs = [(old, new) for old, new in zip(before, after, strict=True) if old.score != new.score]
     ungraded = sum(record.score is None for record in after)

@@ -71,7 +71,7 @@ def parameters(config: Mapping[str, Any], raw: Mapping[str, Any]) -> Iterator[st
             yield f"`{key}` {str(value).lower() if isinstance(value, bool) else 'null' if value is None else value}"
 
 
-def table() -> str:
+def methods_table() -> str:
     names = sorted(path.stem for path in METHODS.glob("*.yaml"))
     with hydra.initialize_config_module("kvarena.conf", version_base="1.3"):
         # a task that leaves each method its own recent slots and interval
@@ -85,7 +85,7 @@ def renewed(page: str) -> str:
     """The page, its table written anew."""
     before, _, rest = page.partition(BEGIN)
     _, _, after = rest.partition(END)
-    return f"{before}{BEGIN}\n{table()}\n{END}{after}"
+    return f"{before}{BEGIN}\n{methods_table()}\n{END}{after}"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -43,7 +43,7 @@ def drop_rights(uid: int | None, limits: dict[str, int]) -> None:
         resource.setrlimit(kind, (lower, lower))
 
 
-def load(name: str) -> types.ModuleType:
+def run_program(name: str) -> types.ModuleType:
     """Run the program as the module of that name."""
     site.setquit()  # exit() and quit(), which come with the site packages that are left out
     sys.argv = ["/program.py"]
@@ -76,7 +76,7 @@ def call(function: str) -> None:
     answer = os.dup(1)
     os.dup2(2, 1)
     arguments = [json.loads(line) for line in sys.stdin.read().split("\n") if line.strip()]
-    program = load("solution")
+    program = run_program("solution")
     owner = program.Solution() if hasattr(program, "Solution") else program
     result = getattr(owner, function)(*arguments)
     os.write(answer, json.dumps(plain(list(result) if isinstance(result, tuple) else result)).encode())
@@ -111,7 +111,7 @@ def main() -> None:
         call(job["function"])
         return
     with contextlib.suppress(SystemExit):
-        load("__main__")
+        run_program("__main__")
 
 
 if __name__ == "__main__":

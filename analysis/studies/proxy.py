@@ -143,7 +143,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--output", type=Path, metavar="FILE.csv", help="write the table there")
     parser.add_argument("--figure", type=Path, metavar="FILE.png", help="draw accuracy over KL there")
     arguments = parser.parse_args(argv)
-    texts, runs = pd.read_csv(arguments.texts), fidelity.free(load(arguments.runs_dir))
+    texts, runs = pd.read_csv(arguments.texts), fidelity.free_runs(load(arguments.runs_dir))
     if arguments.figure:
         scatter(texts, runs).savefig(arguments.figure)
     table = proxy(texts, runs).round(3)

@@ -47,7 +47,7 @@ class Means(NamedTuple):
     first: int | None  # index of the first at which it is not; None: nowhere
 
 
-def compare(dense: Tensor, method: Tensor, token: Tensor) -> Tensor:
+def compare_logits(dense: Tensor, method: Tensor, token: Tensor) -> Tensor:
     """[B, 4] float32: KL, difference of NLL, mass, 1 where the same is most probable; of logits [B, V], tokens [B]."""
     p, q = dense.float().log_softmax(-1), method.float().log_softmax(-1)
     weight = p.exp()

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from ..generate import Request
 from ..model import Model, output_projection
-from .drift import Drift, compare
+from .drift import Drift, compare_logits
 
 Key = tuple[str, int]  # sample and draw
 States = Mapping[Key, Tensor]  # [T, E] of each text, before its tokens are said
@@ -88,7 +88,7 @@ class Examiner(Forced):
         self._states[row, : len(states)] = states
 
     def look(self, logits: Tensor, token: Tensor, at: tuple[Tensor, Tensor]) -> None:
-        self._table[at] = compare(self.logits(self._states[at][:, None]), logits, token)
+        self._table[at] = compare_logits(self.logits(self._states[at][:, None]), logits, token)
 
     def released(self, row: int, length: int) -> Drift:
         return Drift.of(self._table[row, :length].cpu())

@@ -31,7 +31,7 @@ class StepTime:
     copy_gb_per_s: float
 
 
-class Measured(NamedTuple):
+class MeasuredSteps(NamedTuple):
     bursts: list[tuple[int, float]]  # steps, seconds
     rounds: list[float]  # seconds
     kv_bytes: float  # live, mean over the steps
@@ -55,7 +55,7 @@ class Measured(NamedTuple):
         )
 
 
-def measure_steps(decoder: Decoder, steps: int) -> Measured:
+def measure_steps(decoder: Decoder, steps: int) -> MeasuredSteps:
     cache = decoder.cache
     bursts, rounds, kv = [], [], 0.0
     pair = 2 * cache.shape.heads * cache.shape.dim * cache.layers[0].keys.element_size()
@@ -66,7 +66,7 @@ def measure_steps(decoder: Decoder, steps: int) -> Measured:
         if due := cache.due():
             rounds.append(seconds(partial(decoder.round, due), decoder.device))
             cache.evicted(due)
-    return Measured(bursts, rounds, kv / steps)
+    return MeasuredSteps(bursts, rounds, kv / steps)
 
 
 def slots_read(clock: Clock, policy: Policy, count: int) -> float:

@@ -18,7 +18,7 @@ class ProbeReading(NamedTuple):
     exact: float  # share of the completions in which every word is the likeliest
 
 
-class Probe:
+class HeldOutProbe:
     """One batch of each task and level; reads the live weights through an uncompiled twin of the model."""
 
     def __init__(self, model: Qwen3ForCausalLM, cfg: DictConfig) -> None:

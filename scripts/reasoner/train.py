@@ -13,7 +13,7 @@ from evaluation import evaluate_reasoner
 from hydra.utils import instantiate
 from mixture import IGNORED, Batch, Mixture
 from omegaconf import DictConfig
-from probe import Probe, ProbeReading
+from probe import HeldOutProbe, ProbeReading
 from tokenizer import reasoner_tokenizer
 from torch import Tensor
 from torch.nn.functional import cross_entropy
@@ -34,7 +34,7 @@ def new_reasoner(cfg: DictConfig, tokenizer: PreTrainedTokenizerFast) -> Qwen3Fo
 def train(model: Qwen3ForCausalLM, mixture: Mixture, cfg: DictConfig, folder: Path) -> dict[str, float]:
     """Steps until the minutes are over; what a reader of the card wants to know of them."""
     optimizer = instantiate(cfg.optimizer, model.parameters(), fused=cfg.device == "cuda", _convert_="all")
-    probe = Probe(model, cfg)
+    probe = HeldOutProbe(model, cfg)
     if cfg.compile:
         for layer in model.model.layers:  # one small graph a width, shared by all layers
             layer.compile(dynamic=False)

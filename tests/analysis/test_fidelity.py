@@ -57,7 +57,7 @@ def test_what_a_text_comes_to(record):
 
 
 def test_a_row_a_forced_run(runs):
-    table = fidelity.table(runs).set_index("run")
+    table = fidelity.drift_table(runs).set_index("run")
     assert list(table.index) == ["floor", "snapkv", "knorm"]
     assert table["kl"].to_dict() == pytest.approx({"floor": 0.0005, "snapkv": 0.15, "knorm": 0.6})
     assert table["kl_typical"].to_dict() == pytest.approx(
@@ -71,13 +71,13 @@ def test_a_row_a_forced_run(runs):
 
 
 def test_two_methods_on_the_same_problems(runs):
-    (pair,) = fidelity.pairs(runs).to_dict("records")
+    (pair,) = fidelity.drift_pairs(runs).to_dict("records")
     assert (pair["a"], pair["b"], pair["common"]) == ("knorm", "snapkv", 2)
     assert [pair[name] for name in ("times", "low", "high")] == pytest.approx([4, 4, 4])
 
 
 def test_drift_by_tokens_since_the_first_eviction(runs):
-    table = fidelity.by_position(runs)
+    table = fidelity.drift_by_position(runs)
     found = {name: rows["kl"].tolist() for name, rows in table.groupby("method")}
     assert found == {
         "snapkv": [pytest.approx(0.3)],
@@ -124,4 +124,4 @@ def test_nothing_but_forced_texts(write, record, tmp_path, capsys):
     write("snapkv", [text(record, [0.0, 0.1])], samples=1, config=FORCED)
     assert main([str(tmp_path)]) == 0
     assert not (tmp_path / "report/index.html").exists()
-    assert np.isnan(fidelity.table(load(tmp_path))["kl_low"][0])  # of one problem there is no interval
+    assert np.isnan(fidelity.drift_table(load(tmp_path))["kl_low"][0])  # of one problem there is no interval

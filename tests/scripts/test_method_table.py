@@ -18,7 +18,7 @@ def script():
 
 @pytest.fixture(scope="module")
 def table(script):
-    return script.table()
+    return script.methods_table()
 
 
 def test_the_page_is_up_to_date(script):

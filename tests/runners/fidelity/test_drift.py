@@ -3,13 +3,13 @@ import math
 import pytest
 import torch
 from kvarena.runners.fidelity import Drift, Means
-from kvarena.runners.fidelity.drift import compare
+from kvarena.runners.fidelity.drift import compare_logits
 
 
 def test_of_distributions_that_are_known():
     dense = torch.tensor([[0.5, 0.25, 0.25], [0.5, 0.5, 0.0]]).log()
     method = torch.tensor([[0.25, 0.5, 0.25], [0.25, 0.25, 0.5]]).log()
-    assert compare(dense, method, torch.tensor([1, 0])).tolist() == [
+    assert compare_logits(dense, method, torch.tensor([1, 0])).tolist() == [
         pytest.approx([0.25 * math.log(2), -math.log(2), 0.25, 0]),
         pytest.approx([math.log(2), math.log(2), 0.25, 0]),
     ]
@@ -17,7 +17,7 @@ def test_of_distributions_that_are_known():
 
 def test_a_token_that_the_method_never_says_is_an_infinite_drift():
     dense, method = torch.tensor([[0.5, 0.5]]).log(), torch.tensor([[1.0, 0.0]]).log()
-    assert compare(dense, method, torch.tensor([0]))[0, 0] == math.inf
+    assert compare_logits(dense, method, torch.tensor([0]))[0, 0] == math.inf
 
 
 def test_means():
