@@ -57,6 +57,7 @@ def composed() -> int:
     for name in groups.pop("experiment"):
         asked.append(("benchmark" if name.startswith("throughput") else "evaluate", [f"experiment={name}"]))
     asked += [("benchmark", [f"shape={name}"]) for name in groups.pop("shape")]
+    asked += [(f"grader/{name}", []) for name in groups.pop("grader")]  # of kvarena-grade
     for choices in zip_longest(*groups.values()):
         asked.append(("evaluate", [f"{group}={name}" for group, name in zip(groups, choices, strict=True) if name]))
     with initialize_config_module("kvarena.conf", version_base="1.3"):

@@ -91,7 +91,8 @@ def test_rows_of_the_release_are_graded(compose_task, sandbox, tmp_path):
 def test_all_can_be_overridden(compose_task):
     config, task = compose_task("aime25", "sampler=greedy", "num_draws=2", "max_tokens=100", "task.grader.seconds=3")
     assert (config.num_draws, config.max_tokens, task.grader.seconds) == (2, 100, 3)
-    assert config.sampler == {"_target_": "kvarena.runners.sampler.Greedy"}
+    neutral = {"repetition_penalty": 1.0, "no_repeat_ngram_size": 0, "suppress_tokens": []}
+    assert config.sampler == {"_target_": "kvarena.runners.sampler.Greedy"} | neutral
 
 
 def test_a_task_of_ones_own(compose_task, tmp_path):

@@ -82,9 +82,13 @@ def test_what_is_wrong_is_said(answer, note):
 
 
 def test_the_chain_is_not_an_answer():
-    for completion in ("", "1 2 3", "<think> path 1 2 3 found 1 2 3"):
+    for completion, note in {
+        "": "no answer",
+        "1 2 3": "no answer",
+        "<think> path 1 2 3 found 1 2 3": "thought not ended",
+    }.items():
         verdict = PathGrader()(completion, "1 2 3", META)
-        assert (verdict.score, verdict.answer, verdict.note) == (0, "", "no answer")
+        assert (verdict.score, verdict.answer, verdict.note) == (0, "", note)
 
 
 def test_the_answer_is_what_follows_the_last_thought():

@@ -73,15 +73,15 @@ def test_answers_to_another_problem_are_wrong(task):
 
 def test_no_answer_is_wrong_and_said(task):
     sample = task.samples[0]
-    for completion in (
-        "",
-        sample.target,
-        f"<think> {sample.target}",
-        "<think> </think>",
-        "<think> </think> <|im_end|>",
-    ):
+    for completion, note in {
+        "": "no answer",
+        sample.target: "no answer",
+        f"<think> {sample.target}": "thought not ended",
+        "<think> </think>": "no answer",
+        "<think> </think> <|im_end|>": "no answer",
+    }.items():
         verdict = task.grader(completion, sample.target, sample.meta)
-        assert (verdict.score, verdict.answer, verdict.note) == (0.0, "", "no answer")
+        assert (verdict.score, verdict.answer, verdict.note) == (0.0, "", note)
 
 
 def test_neighbouring_seeds_differ(task):
