@@ -57,9 +57,9 @@ def same(one: Any, other: Any) -> bool | None:
     if one is None or other is None:
         return None
     if isinstance(one, Mapping) and isinstance(other, Mapping):
-        both = one.keys() & other.keys()
-        alone = [(one | other)[key] for key in one.keys() ^ other.keys()]
-        return all(one[key] == other[key] for key in both) and all(value in NEUTRAL for value in alone)
+        keys, absent = {*one, *other}, object()
+        pairs = [(one.get(key, absent), other.get(key, absent)) for key in keys]
+        return all(a == b or (absent in (a, b) and (b if a is absent else a) in NEUTRAL) for a, b in pairs)
     return one == other
 
 

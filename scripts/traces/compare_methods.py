@@ -35,7 +35,7 @@ BEST = "best_seen", "best_next"
 
 
 class Comparison(NamedTuple):
-    overlap_table: pd.DataFrame  # method by method
+    overlap: pd.DataFrame  # method by method
     mass: pd.DataFrame  # method by seen, next, seen_of_best, next_of_best
     by_chance: float
 

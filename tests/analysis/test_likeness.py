@@ -2,12 +2,12 @@
 
 import pandas as pd
 import pytest
-from kvarena.analysis.compare import compare
+from kvarena.analysis.compare import compare_runs
 from kvarena.analysis.likeness import Unlike, unlike
 from kvarena.analysis.load import load
 from kvarena.analysis.pairs import pairs
 from kvarena.analysis.tables import results
-from kvarena.analysis.wide import markdown
+from kvarena.analysis.wide import wide_markdown
 
 LIKE = {
     "fingerprints": {"weights": {"model.safetensors": "a"}},
@@ -50,10 +50,10 @@ def test_what_differs_is_named_everywhere_and_nothing_is_paired(run, tmp_path, d
     assert table.loc["a", "note"].endswith(f"not paired with dense: another {name}")
     (pair,) = pairs(load(tmp_path)).to_dict("records")
     assert (pair["unlike"], pd.isna(pair["gain"]), pd.isna(pair["common"])) == (name, True, True)
-    text = compare(tmp_path / "full", tmp_path / "a")
+    text = compare_runs(tmp_path / "full", tmp_path / "a")
     assert f"not paired, for they are unlike: {name}\n" in text
     assert "A - B" not in text
-    wide = markdown(results(load(tmp_path)))
+    wide = wide_markdown(results(load(tmp_path)))
     assert "| a | 0.0‡ | - |" in wide
     assert "| b | 0.0† | 0.0 |" in wide
 
@@ -79,7 +79,7 @@ def test_what_is_not_recorded_is_said_and_refuses_nothing(run, write, tmp_path, 
     row = results(load(tmp_path)).set_index("method").loc["a"]
     assert row["not_recorded"] == "weights, sampler, max_tokens, template, dtype, prompts"
     assert (row["unlike"], row["common"], row["gain"]) == ("", 8, -1.0)
-    assert "not recorded: weights, sampler" in compare(tmp_path / "full", tmp_path / "a")
+    assert "not recorded: weights, sampler" in compare_runs(tmp_path / "full", tmp_path / "a")
 
 
 def test_problems_are_told_apart_by_their_prompts_and_not_by_their_names(run, tmp_path, dense):
