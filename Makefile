@@ -30,7 +30,7 @@ real: $(VENV)/installed
 	@BIN=$(BIN) scripts/real.sh
 
 test: $(VENV)/developed
-	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses=2
+	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses=2 --dist=worksteal
 
 lint: $(VENV)/developed
 	$(BIN)/ruff check .

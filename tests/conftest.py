@@ -23,6 +23,20 @@ CONFIGS = {
 }
 VOCABULARY = 64
 NO_EOS = 1000  # a token id that no model here can choose
+# files whose tests take longest: they begin first, so that no process is left alone with one of them at the end
+LONG = (
+    "test_rehearsal",
+    "test_commands",
+    "test_ray_pool",
+    "test_compile",
+    "test_reproduce",
+    "test_wheel",
+    "test_sandbox",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.stem not in LONG)
 
 
 @pytest.fixture(scope="session")

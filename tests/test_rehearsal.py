@@ -75,7 +75,7 @@ def check_report(folder: Path, names: Sequence[str]) -> pd.DataFrame:
 @pytest.mark.parametrize(
     ("overrides", "methods", "draws"),
     [
-        pytest.param(SHORT, "full,vase_dkv,quest", dict.fromkeys(TASKS, 1), id="short"),
+        pytest.param(SHORT, "full,vase_dkv", dict.fromkeys(TASKS, 1), id="short"),
         pytest.param([], METHODS, DRAWS, id="whole", marks=pytest.mark.slow),
     ],
 )

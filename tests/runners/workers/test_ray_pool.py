@@ -72,6 +72,7 @@ def test_on_a_cluster_that_is_there(start, tmp_path, address):
     assert big.text.splitlines()[-1].startswith("kvarena: out of memory at engine.batch_size=100000000: use engine")
 
 
+@pytest.mark.slow
 def test_workers_that_run_out_of_memory_halve_their_batches(start, tmp_path, address):
     """Four rows at a time until the 40th call, then two: each worker for itself."""
     shutil.copy(Path(__file__).parents[2] / "fragile.py", tmp_path)  # where workers look for modules, too
