@@ -88,11 +88,21 @@ class KVCache:
         return max(clock.longest(index) if clock else 0 for clock in self.clocks) + self.ahead
 
     def admit(self, row: int, prompt: int, key: tuple[int, int]) -> None:
-        """Give an idle row to a prompt of so many tokens, which `Layer.fill` then writes into each layer."""
+        """Give an idle row to a prompt of so many tokens, which `seat` then writes into each layer."""
         assert self.clocks[row] is None
         self.clocks[row] = Clock(policy=self.policy, num_layers=self.shape.layers, prompt=prompt)
         self.noise.keys[row] = torch.tensor(key, device=self.device)
         self.positions[row], self.active[row], self._read[row] = prompt, 1, 0
+
+    def prompt_layers(self) -> list[Layer]:
+        """Memory for one prompt, apart from the rows."""
+        room = Room.of(self.shape, self.policy.needs, self.longest_prompt)
+        return [Layer.empty(room, 1, self.dtype, self.device) for _ in range(self.shape.layers)]
+
+    def seat(self, row: Tensor, prompt: Sequence[Layer]) -> None:
+        """Begin an admitted row [1] with a copy of a prompt's layers; on the device alone."""
+        for layer, one in zip(self.layers, prompt, strict=True):
+            layer.seat(row, one)
 
     def attend(self, index: int, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
         """Append one new token a row, then attend. query [B, Hq, 1, D], key, value [B, H, 1, D] -> [B, 1, Hq, D]."""

@@ -82,7 +82,7 @@ class Layer:
     def fill(
         self,
         row: int,
-        position: int,
+        position: int | Tensor,
         *,
         keys: Tensor,
         values: Tensor,
@@ -108,7 +108,7 @@ class Layer:
             self._write("page_max", row, high.shape[2], high[0])
         if window:
             newest = queries[:, :, -window:]
-            at = torch.arange(position - newest.shape[2], position, device=queries.device) % window
+            at = (torch.arange(-newest.shape[2], 0, device=queries.device) + position) % window
             self.queries[row] = 0
             self.queries[row][:, :, at] = newest
 
@@ -121,6 +121,15 @@ class Layer:
         if column.numel():
             column[row, :, :count] = new
             column[row, :, count:] = COLUMNS[name].empty
+
+    def seat(self, row: Tensor, prompt: "Layer") -> None:
+        """Copy a layer of one row into `row` [1]; slots that it has not become as they were at first."""
+        self.lengths.index_copy_(0, row, prompt.lengths)
+        for name, kind in COLUMNS.items():
+            column, new = getattr(self, name), getattr(prompt, name)
+            if column.numel():
+                column[:, :, : new.shape[2]].index_copy_(0, row, new)
+                column[:, :, new.shape[2] :].index_fill_(0, row, kind.empty)
 
     def grow(self, capacity: int) -> None:
         """Move to columns of more room, one after the other."""

@@ -5,8 +5,8 @@ ends as a `Generation`; `generate` is that for strings.
 """
 
 from .decoder import Decoder
-from .prefill import prefill
+from .prefill import Prompt, prompt_mass
 from .request import Generation, Request, RunningSequence
 from .strings import generate
 
-__all__ = ["Decoder", "Generation", "Request", "RunningSequence", "generate", "prefill"]
+__all__ = ["Decoder", "Generation", "Prompt", "Request", "RunningSequence", "generate", "prompt_mass"]

@@ -22,7 +22,7 @@ from ..attention import Attention, Own
 from ..cache import KVCache, Shape, Trace
 from ..model import Model, eos_ids, forward, own_attention, shape_of
 from ..sampler import History, Sampler
-from .prefill import prefill
+from .prefill import Prompt
 from .probe import Probe
 from .request import Generation, Request, RunningSequence
 from .teacher import Teacher
@@ -50,6 +50,7 @@ class Decoder:
     cache: KVCache = field(init=False)
     history: History | None = field(init=False)  # None: nothing is penalised
     running: list[RunningSequence | None] = field(init=False)  # [B]; None: the row is idle
+    prompt: Prompt = field(init=False)  # the last that was read
     buffer: TokenBuffer = field(init=False)
     tracing: Trace = field(init=False)
     ends: frozenset[int] = field(init=False)  # tokens that end a sequence
@@ -90,8 +91,13 @@ class Decoder:
             dtype=self.model.dtype,
             device=self.device,
             attention=self.attention,
-            scales=probe.scales(self.single_tokens),
+            scales=probe.scales(self.single_tokens, self.prompts),
         )
+        self.prompt = self.prompts(self.cache)
+
+    def prompts(self, cache: KVCache) -> Prompt:
+        """What reads them, for the rows of a cache."""
+        return Prompt(cache=cache)
 
     def fit_layers(self) -> None:
         """Change the model's layers as the engine needs them."""
@@ -125,12 +131,15 @@ class Decoder:
         """Before the first prompt of a run."""
 
     def admit(self, row: int, request: Request) -> None:
-        """Prefill a prompt into an idle row and choose its first token."""
+        """Begin an idle row with a prompt, which is read unless the row before began with it, and choose a token."""
         request.check(self.longest_prompt)
         start = time.perf_counter()
         self.cache.admit(row, len(request.prompt), Noise.key(self.seed, request.sample, request.draw))
-        logits = prefill(self.model, request.prompt, self.cache, row)
+        if self.teacher:  # it sees the model read
+            self.prompt.tokens = ()
+        logits = self.prompt.read(self.model, request.prompt)
         at = torch.tensor([row], device=self.device)
+        self.seat(at)
         if self.history:
             self.history.begin(row, request.prompt)
         if self.teacher:
@@ -143,6 +152,10 @@ class Decoder:
         sequence.take([int(token)], self.ends, self.max_tokens)
         if sequence.stop is None and row in self.cache.due():
             self.evict([row])
+
+    def seat(self, row: Tensor) -> None:
+        """Copy the prompt into a row [1]."""
+        self.cache.seat(row, self.prompt.layers)
 
     def evict(self, rows: Sequence[int]) -> None:
         self.tracing.before(self.cache, rows)

@@ -1,59 +1,79 @@
-"""The prompt's pass through the model: dense causal attention, and the first filling of a cache row.
+"""The prompt's pass through the model: dense causal attention, and what it leaves for the rows that begin with it.
 
 H KV heads, Hq query heads, G = Hq / H, S tokens of the prompt, D head dim, W window, V tokens of the vocabulary.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
-from ..cache import KVCache
-from ..model import Model, forward
+from ..cache import KVCache, Layer
+from ..model import Attends, Model, forward
 
 QUERIES = 128  # prompt queries at a time where their probabilities are needed
 
 
-@dataclass(frozen=True, kw_only=True)
-class Prefill:
-    cache: KVCache
-    row: int  # already admitted
+@dataclass(kw_only=True)
+class Prompt:
+    """The prompt that was read last, kept apart from the rows: every draw of it begins with a copy."""
+
+    cache: KVCache  # whose rows it may begin
+    tokens: Sequence[int] = ()  # none was read
+    logits: Tensor = field(init=False)  # [1, V] after it
+    layers: list[Layer] = field(init=False)  # of one row each
+
+    def __post_init__(self) -> None:
+        self.layers = self.cache.prompt_layers()
+
+    def read(self, model: Model, tokens: Sequence[int]) -> Tensor:
+        """Logits [1, V] after a prompt; one that was read last is not read again."""
+        if list(tokens) != list(self.tokens):
+            self.tokens = ()
+            self.logits = self.forward(model, tokens)
+            self.tokens = tokens
+        return self.logits
+
+    def forward(self, model: Model, tokens: Sequence[int], attends: Attends | None = None) -> Tensor:
+        """Logits [1, V] of the pass, in which the model attends through this, or what hands on to it."""
+        device = self.cache.device
+        positions = torch.arange(len(tokens), device=device)[None]
+        return forward(model, torch.tensor([list(tokens)], device=device), positions, attends or self)
 
     def attend(self, index: int, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
         """query [1, Hq, S, D], key and value [1, H, S, D] -> [1, S, Hq, D]."""
-        layer, length = self.cache.layers[index], key.shape[2]
-        grouped = query[0].unflatten(0, (key.shape[1], -1))
-        layer.fill(
-            self.row,
-            length,
-            keys=key[0],
-            values=value[0],
-            positions=torch.arange(length, dtype=torch.int32, device=key.device),
-            queries=grouped,
-            mass=prompt_mass(grouped, key[0], scale) if self.cache.policy.needs.mass else 0.0,
-        )
+        self.fill(index, query[0].unflatten(0, (key.shape[1], -1)), key[0], value[0], scale)
         output = scaled_dot_product_attention(query, key, value, is_causal=True, scale=scale, enable_gqa=True)
         return output.transpose(1, 2)
 
+    def fill(self, index: int, query: Tensor, key: Tensor, value: Tensor, scale: float) -> None:
+        """query [H, G, S, D], key and value [H, S, D]."""
+        length = key.shape[1]
+        self.layers[index].fill(
+            0,
+            length,
+            keys=key,
+            values=value,
+            positions=torch.arange(length, dtype=torch.int32, device=key.device),
+            queries=query,
+            mass=prompt_mass(query, key, scale) if self.cache.policy.needs.mass else 0.0,
+        )
 
-def prefill(model: Model, prompt: Sequence[int], cache: KVCache, row: int) -> Tensor:
-    """Logits [1, V] after a prompt, whose row of the cache has been admitted."""
-    tokens = torch.tensor([list(prompt)], device=cache.device)
-    positions = torch.arange(len(prompt), device=cache.device)[None]
-    return forward(model, tokens, positions, Prefill(cache=cache, row=row))
 
-
-def prompt_mass(query: Tensor, key: Tensor, scale: float) -> Tensor:
+def prompt_mass(query: Tensor, key: Tensor, scale: float, count: Tensor | None = None) -> Tensor:
     """[H, S] float32: probability that a token gets from the prompt's queries, summed over them, mean over the group.
 
-    query [H, G, S, D], key [H, S, D]; a block of queries at a time.
+    query [H, G, S, D], key [H, S, D]; a block of queries at a time. Of `count` [1], only so many, the first.
     """
     length = key.shape[1]
     position = torch.arange(length, device=key.device)
     mass = torch.zeros(key.shape[:2], dtype=torch.float32, device=key.device)
     for block in position.split(QUERIES):
         logits = query[:, :, block].float() * scale @ key[:, None].float().mT
-        mass += logits.masked_fill(position > block[:, None], -torch.inf).softmax(-1).sum(2).mean(1)
+        shares = logits.masked_fill(position > block[:, None], -torch.inf).softmax(-1)
+        if count is not None:
+            shares = shares * (block < count)[:, None]
+        mass += shares.sum(2).mean(1)
     return mass

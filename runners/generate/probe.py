@@ -27,7 +27,7 @@ from ..model import (
     transformers_logits,
     transformers_steps,
 )
-from .prefill import Prefill
+from .prefill import Prompt
 
 PROMPTS = (6, 3)  # tokens of the first row, and of the last
 STEPS = 3
@@ -92,8 +92,10 @@ class Probe:
                 own_steps = transformers_steps(self.model, tokens[0], sizes[0])
                 self.noise = distance(own_steps.float(), self.expected[0])
 
-    def scales(self, single_tokens: Callable[[], AbstractContextManager[None]]) -> list[float]:
-        """[L] by which each layer scales its logits; inside `single_tokens` the model is as the engine steps it."""
+    def scales(
+        self, single_tokens: Callable[[], AbstractContextManager[None]], prompts: Callable[..., Prompt] = Prompt
+    ) -> list[float]:
+        """[L] by which each layer scales its logits; the engine reads `prompts`, and steps inside `single_tokens`."""
         with refusing(self.model), torch.inference_mode(), own_attention(self.model):
             self.check_positions()
             cache = KVCache(
@@ -106,25 +108,26 @@ class Probe:
                 device=self.model.device,
                 attention=self.attention,
             )
-            logits, scales = self.prompts(cache)
+            logits, scales = self.after_prompts(prompts(cache=cache))
             with single_tokens():
                 logits = torch.stack([logits, *self.steps(cache)], 1)
             self.check_logits(logits.float())
         return scales
 
-    def prompts(self, cache: KVCache) -> tuple[Tensor, list[float]]:
+    def after_prompts(self, prompt: Prompt) -> tuple[Tensor, list[float]]:
         """Logits [R, V] after each prompt, and the scale of each layer."""
+        cache = prompt.cache
         logits, every = [], list(range(self.shape.layers))
         scales: list[float] = []
         for row, tokens, size in zip(self.rows, self.tokens, self.sizes, strict=True):
             cache.admit(row, size, (0, 0))
-            watched = Watched(inner=Prefill(cache=cache, row=row), shape=self.shape)
-            positions = torch.arange(size, device=cache.device)[None]
-            logits.append(forward(self.model, tokens[None, :size], positions, watched)[0])
+            watched = Watched(inner=prompt, shape=self.shape)
+            logits.append(prompt.forward(self.model, tokens[:size].tolist(), watched)[0].clone())
             if watched.layers != every:
                 raise ValueError(f"not each of its {len(every)} layers attends once, in order, by AttentionInterface")
             if scales not in ([], watched.scales):
                 raise ValueError("the scale of its attention depends on the prompt")
+            cache.seat(torch.tensor([row], device=cache.device), prompt.layers)
             scales = watched.scales
         return torch.stack(logits), scales
 

@@ -1,8 +1,9 @@
-"""The decode loop with its step and its rounds captured in CUDA graphs: the same tokens, without the host in between.
+"""The decode loop with its step, rounds and prompts captured in CUDA graphs: the same tokens, without the host in
+between.
 
 Single tokens take fused layers (`fused.py`), or the model's own, compiled one by one; prompts take the model as it is.
 A step is captured before the first prompt, and again where a dense layer has moved; a round is captured for 1, 2, 4,
-... rows as they come, padded with rows that have nothing to drop.
+... rows as they come, padded with rows that have nothing to drop; prompts as they come, by their rounded lengths.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,9 +15,10 @@ import torch
 from pydantic import PositiveInt
 from torch import Tensor, nn
 
-from ..cache import RoundFacts, Shape
+from ..cache import KVCache, RoundFacts, Shape
 from ..generate import Decoder
 from .fused import FusedLayer, fuse
+from .prompts import PaddedPrompt
 
 WARM_UP = 3  # calls before a capture: compilation, and what libraries allocate on first use
 
@@ -57,6 +59,8 @@ class GraphDecoder(Decoder):
     _layers: dict[nn.Module, Callable] = field(init=False)
     _step: Program | None = field(init=False, default=None)
     _rounds: dict[int, Round] = field(init=False, default_factory=dict)  # by their number of rows
+    _seat: Program | None = field(init=False, default=None)
+    _row: Tensor = field(init=False)  # [1] int64, where it puts a prompt
     _pool: Any = field(init=False)  # of memory, which all captures share
 
     @classmethod
@@ -67,9 +71,13 @@ class GraphDecoder(Decoder):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._pool = torch.cuda.graph_pool_handle()
+        self._row = torch.zeros(1, dtype=torch.int64, device=self.device)
+
+    def prompts(self, cache: KVCache) -> PaddedPrompt:
+        return PaddedPrompt(cache=cache, capture=lambda work: Program(work, self._pool, warm_up=1))
 
     def fit_layers(self) -> None:
+        self._pool = torch.cuda.graph_pool_handle()
         fuse(self.model)
         self._layers = {
             layer: FusedLayer.of(layer) or torch.compile(layer.forward, dynamic=False)
@@ -89,9 +97,16 @@ class GraphDecoder(Decoder):
         with self.single_tokens():
             self._step = Program(super().step, self._pool, warm_up)
 
+    def seat(self, row: Tensor) -> None:
+        if self._seat is None:
+            self._seat = Program(lambda: self.cache.seat(self._row, self.prompt.layers), self._pool, warm_up=0)
+        self._row.copy_(row)
+        self._seat()
+
     def moved(self) -> None:
         """The programs point to memory that is gone. A capture alone runs nothing, so live rows stay as they are."""
         self._rounds.clear()
+        self._seat = None
         self._capture_step(warm_up=0)
 
     def step(self) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from inspect import signature
 from itertools import islice
-from typing import Any, Protocol, cast
+from typing import Any, Literal, Protocol, cast
 
 import torch
 from torch import Tensor, nn
@@ -75,9 +75,11 @@ def own_attention(model: Model) -> Iterator[None]:
         model.set_attn_implementation(before)
 
 
-def forward(model: Model, tokens: Tensor, positions: Tensor, cache: Attends) -> Tensor:
-    """Logits [B, V] of the last of tokens [B, S] at positions [B, S]."""
-    output = model(input_ids=tokens, position_ids=positions, use_cache=False, logits_to_keep=1, kv_cache=cache)
+def forward(
+    model: Model, tokens: Tensor, positions: Tensor, cache: Attends, last: Tensor | Literal[1] = 1
+) -> Tensor:
+    """Logits [B, V] of the last of tokens [B, S] at positions [B, S]; `last` [1] is its index, where padding follows."""
+    output = model(input_ids=tokens, position_ids=positions, use_cache=False, logits_to_keep=last, kv_cache=cache)
     return output.logits[:, -1]
 
 

@@ -15,7 +15,7 @@ import pytest
 import torch
 from kvarena.kernels.noise import Noise
 from kvarena.runners.cache import KVCache, Shape
-from kvarena.runners.generate.prefill import Prefill
+from kvarena.runners.generate.prefill import Prompt
 from kvarena.runners.record import Record
 
 RECORD = Record(
@@ -68,8 +68,9 @@ class Feed:
         L, H, G, _ = SHAPE
         self.cache.admit(row, prompt, Noise.key(0, row, 0))
         self.tape[row] = [self.draw(L, H * G, prompt), self.draw(L, H, prompt), self.draw(L, H, prompt)]
-        prefill = Prefill(cache=self.cache, row=row)
-        outputs = [prefill.attend(i, *(part[i][None] for part in self.tape[row]), SCALE)[0, -1] for i in range(L)]
+        read = Prompt(cache=self.cache)
+        outputs = [read.attend(i, *(part[i][None] for part in self.tape[row]), SCALE)[0, -1] for i in range(L)]
+        self.cache.seat(torch.tensor([row]), read.layers)
         self.outputs[row] = torch.stack(outputs)
 
     def step(self) -> None:

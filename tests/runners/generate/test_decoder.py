@@ -10,7 +10,7 @@ from kvarena.methods.quest import Quest
 from kvarena.methods.random import Random
 from kvarena.methods.streaming import StreamingLLM
 from kvarena.runners.cache import cache
-from kvarena.runners.generate import Decoder, Request, generate
+from kvarena.runners.generate import Decoder, Prompt, Request, generate
 from kvarena.runners.sampler import Greedy, Sampling
 from scipy import stats
 from tokenizers import Tokenizer
@@ -285,3 +285,16 @@ def test_the_model_is_given_back_as_it_was(model, decoder):
     next(run)
     run.close()
     assert model.config._attn_implementation == before
+
+
+def test_draws_of_one_prompt_read_it_once(model, decoder, monkeypatch):
+    """Eight draws of two prompts through three rows say what each says alone."""
+    sampler = Sampling(temperature=1.0)
+    requests = [Request(name, draw, [3, 1, size]) for name, size in (("a", 5), ("b", 6)) for draw in range(4)]
+    alone = {}
+    for request in requests:
+        alone |= tokens_of(decoder(H2O(budget=SMALL), sampler=sampler).run([request]))
+    run, read, forward = decoder(H2O(budget=SMALL), sampler=sampler), [], Prompt.forward
+    monkeypatch.setattr(Prompt, "forward", lambda *given: (read.append(given[2]), forward(*given))[1])
+    assert tokens_of(run.run(requests)) == alone
+    assert read == [[3, 1, 5], [3, 1, 6]]

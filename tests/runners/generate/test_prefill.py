@@ -5,7 +5,7 @@ from kvarena.methods.full import Full
 from kvarena.methods.h2o import H2O
 from kvarena.methods.quest import Quest
 from kvarena.methods.vase_attnv import VaSEAttnV
-from kvarena.runners.generate.prefill import QUERIES, Prefill, prompt_mass
+from kvarena.runners.generate.prefill import QUERIES, Prompt, prompt_mass
 
 
 @pytest.mark.parametrize("length", [1, 7, QUERIES, QUERIES + 22], ids=["one", "short", "a_block", "two_blocks"])
@@ -24,7 +24,7 @@ def test_output_is_causal_attention_of_every_token(feed, shape, scale):
     rows = feed(Full())
     rows.cache.admit(0, 9, (0, 0))
     query, key, value = rows.draw(1, 4, 9), rows.draw(1, 2, 9), rows.draw(1, 2, 9)
-    output = Prefill(cache=rows.cache, row=0).attend(0, query, key, value, scale)
+    output = Prompt(cache=rows.cache).attend(0, query, key, value, scale)
     assert output.shape == (1, 9, 4, 8)
     for i in range(9):
         for head in range(4):
