@@ -70,7 +70,8 @@ class PaddedPrompt(Prompt):
         """The padding becomes copies of the last token, in slots that are not live."""
         size, window = key.shape[1], self.cache.policy.needs.queries
         if size > LONGEST:
-            return super().fill(index, query, key, value, scale)
+            super().fill(index, query, key, value, scale)
+            return
         order = torch.arange(size, device=key.device)
         known = torch.minimum(order, self._length - 1)
         newest = self._length + torch.arange(-window, 0, device=key.device)  # negative: there was no such token

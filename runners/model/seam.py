@@ -75,10 +75,8 @@ def own_attention(model: Model) -> Iterator[None]:
         model.set_attn_implementation(before)
 
 
-def forward(
-    model: Model, tokens: Tensor, positions: Tensor, cache: Attends, last: Tensor | Literal[1] = 1
-) -> Tensor:
-    """Logits [B, V] of the last of tokens [B, S] at positions [B, S]; `last` [1] is its index, where padding follows."""
+def forward(model: Model, tokens: Tensor, positions: Tensor, cache: Attends, last: Tensor | Literal[1] = 1) -> Tensor:
+    """Logits [B, V] of the last of tokens [B, S] at positions [B, S]; `last` [1]: its index, if padding follows."""
     output = model(input_ids=tokens, position_ids=positions, use_cache=False, logits_to_keep=last, kv_cache=cache)
     return output.logits[:, -1]
 

@@ -15,7 +15,7 @@ import pytest
 import torch
 from kvarena.kernels.noise import Noise
 from kvarena.runners.cache import KVCache, Shape
-from kvarena.runners.generate.prefill import Prompt
+from kvarena.runners.generate import Prompt
 from kvarena.runners.record import Record
 
 RECORD = Record(

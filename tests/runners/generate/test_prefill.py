@@ -5,7 +5,8 @@ from kvarena.methods.full import Full
 from kvarena.methods.h2o import H2O
 from kvarena.methods.quest import Quest
 from kvarena.methods.vase_attnv import VaSEAttnV
-from kvarena.runners.generate.prefill import QUERIES, Prompt, prompt_mass
+from kvarena.runners.generate import Prompt, prompt_mass
+from kvarena.runners.generate.prefill import QUERIES
 
 
 @pytest.mark.parametrize("length", [1, 7, QUERIES, QUERIES + 22], ids=["one", "short", "a_block", "two_blocks"])

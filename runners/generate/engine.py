@@ -1,0 +1,121 @@
+"""The device's part of decoding: a model, the cache it attends through, and what is chosen.
+
+B rows, R rows whose token is chosen, V tokens of the vocabulary.
+"""
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+
+import torch
+from pydantic import PositiveInt
+from torch import Tensor
+
+from ...kernels import attend
+from ...kernels.noise import Noise
+from ...methods.policy import Policy
+from ...methods.settings import fit
+from ..attention import Attention, Own
+from ..cache import KVCache, Shape
+from ..model import Model, eos_ids, forward, shape_of
+from ..sampler import Sampler
+from .chooser import Chooser
+from .prefill import Prompt
+from .probe import Probe
+from .teacher import Teacher
+from .token_buffer import TokenBuffer
+
+
+@dataclass(kw_only=True)
+class Engine:
+    """Eager PyTorch; another engine runs prompts, steps and rounds otherwise."""
+
+    model: Model
+    policy: Policy
+    sampler: Sampler
+    max_tokens: PositiveInt
+    longest_prompt: int
+    batch_size: PositiveInt
+    attention: Attention = field(default_factory=Own)
+    look: PositiveInt = 1  # steps at most between two looks at what was chosen
+    teacher: Teacher | None = None  # forces the completions of the requests; None: the sampler chooses
+    device: torch.device = field(init=False)
+    cache: KVCache = field(init=False)
+    prompt: Prompt = field(init=False)  # the last that was read
+    chooser: Chooser = field(init=False)
+    buffer: TokenBuffer = field(init=False)
+    ends: frozenset[int] = field(init=False)  # tokens that end a sequence
+    eos: Tensor = field(init=False)  # the same, on the device
+    all_rows: Tensor = field(init=False)  # [B] int64
+
+    @classmethod
+    def check(cls, shape: Shape, device: torch.device) -> None:
+        """ValueError for what this engine cannot run; asked before weights are loaded, too."""
+        attend.check_head_dim(shape.dim, device)
+
+    def __post_init__(self) -> None:
+        for name in ("max_tokens", "batch_size", "look"):
+            setattr(self, name, fit(name, getattr(self, name), PositiveInt))
+        self.device, shape = self.model.device, shape_of(self.model.config)
+        self.check(shape, self.device)
+        self.attention.check(self.policy, self.model.dtype, self.device)
+        longest = self.longest_prompt + self.max_tokens
+        probe = Probe(
+            model=self.model, shape=shape, batch_size=self.batch_size, longest=longest, attention=self.attention
+        )
+        self.fit_layers()
+        self.ends = eos_ids(self.model)
+        self.eos = torch.tensor(sorted(self.ends), device=self.device)
+        self.buffer = TokenBuffer(self.batch_size, self.look, self.device)
+        num_tokens = self.model.config.get_text_config().vocab_size
+        history = self.sampler.history(self.batch_size, longest, num_tokens, self.device)
+        self.chooser = Chooser(sampler=self.sampler, history=history, teacher=self.teacher)
+        self.all_rows = torch.arange(self.batch_size, device=self.device)
+        self.cache = KVCache(
+            policy=self.policy,
+            shape=shape,
+            batch_size=self.batch_size,
+            longest_prompt=self.longest_prompt,
+            longest=longest,
+            dtype=self.model.dtype,
+            device=self.device,
+            attention=self.attention,
+            scales=probe.scales(self.single_tokens, self.prompts),
+        )
+        self.prompt = self.prompts(self.cache)
+
+    def fit_layers(self) -> None:
+        """Change the model's layers as the engine needs them."""
+
+    def single_tokens(self) -> AbstractContextManager[None]:
+        """The model takes single tokens inside as the engine's steps do."""
+        return nullcontext()
+
+    def prompts(self, cache: KVCache) -> Prompt:
+        """What reads them, for the rows of a cache."""
+        return Prompt(cache=cache)
+
+    def prepare(self) -> None:
+        """Before the first prompt of a run."""
+
+    def seat(self, row: Tensor) -> None:
+        """Begin a row [1] with the prompt that was read."""
+        self.cache.seat(row, self.prompt.layers)
+
+    def step(self) -> None:
+        """One token for every row, on the device alone."""
+        logits = forward(self.model, self.buffer.last[:, None], self.cache.positions[:, None], self.cache)
+        token = self.choose(logits, self.cache.noise, self.all_rows, self.buffer.count)
+        self.buffer.add(token)
+        self.cache.advance((token >= 0) & (token[:, None] != self.eos).all(-1))
+
+    def choose(self, logits: Tensor, noise: Noise, rows: Tensor, num_chosen: Tensor) -> Tensor:
+        """Next tokens [R] of `rows` [R] with logits [R, V]; -1 where there is none."""
+        return self.chooser(logits, noise, rows, num_chosen)
+
+    def round(self, rows: Sequence[int]) -> None:
+        """Drop what these rows have too much, on the device."""
+        self.cache.drop(rows)
+
+    def moved(self) -> None:
+        """The cache has taken new memory."""
