@@ -22,6 +22,7 @@ from .job.halvings import Batches
 from .job.identity import VERSION
 from .job.interrupt import Stop
 from .job.made_of import made_of, weights, weights_beside
+from .job.order import expected_lengths, longest_first, remember_lengths
 from .job.plan import outline, plan, typical
 from .job.progress import Progress, Tally
 from .job.sweep import Outcome, in_share
@@ -43,7 +44,7 @@ def evaluate(job: Job) -> Outcome:
     whole = job.whole(there)
     requests = whole.requests(tokenizer)
     run = header(whole, requests, tokenizer)
-    asked = job.asked(requests)
+    asked, expected = job.asked(requests), expected_lengths(job.config.get("lengths"), run["prompts_sha256"])
     done = resume.done(folder, run, whole.samples, requests, job.accepted)
     missing = [request for request in asked if request.key not in done]
     print(f"{name}: {len(asked) - len(missing)} of {len(asked)} done, {folder.path}", flush=True)
@@ -62,7 +63,8 @@ def evaluate(job: Job) -> Outcome:
         with job.workers.open(job, longest_prompt, folder.path) as workers, stop.listen():
             run["fingerprints"]["weights"] = read()
             resume.begin(folder, run | hardware(workers), job.accepted)
-            work(job, folder, workers, missing, typical(job, asked), stop)
+            work(job, folder, workers, longest_first(missing, expected), typical(job, asked), stop)
+        remember_lengths(run["prompts_sha256"], folder.stream())
     return Outcome(status="done", name=name, folder=str(folder.path))
 
 

@@ -70,6 +70,7 @@ class Evaluation(Section):
     dry_run: bool
     runs_dir: Text
     output_dir: Text | None
+    lengths: Text | None = None
     reference: Text | None = None  # of kvarena-fidelity, like the next
     texts: Text | None = None
 
