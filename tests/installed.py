@@ -57,6 +57,7 @@ def composed() -> int:
     for name in groups.pop("experiment"):
         asked.append(("benchmark" if name.startswith("throughput") else "evaluate", [f"experiment={name}"]))
     asked += [("benchmark", [f"shape={name}"]) for name in groups.pop("shape")]
+    asked += [("whole_run", [f"mix={name}"]) for name in groups.pop("mix")]
     asked += [(f"grader/{name}", []) for name in groups.pop("grader")]  # of kvarena-grade
     for choices in zip_longest(*groups.values()):
         asked.append(("evaluate", [f"{group}={name}" for group, name in zip(groups, choices, strict=True) if name]))

@@ -56,7 +56,7 @@ SHORT_SCRIPTS = {
     "traces/compare_precision.py": ["--methods=snapkv,knorm"],
     "method_table.py": ["--page=methods.md"],
     "standin_model.py": [],
-    "speed/kernels.py": [],
+    "speed/every_kernel.py": [],
 }
 
 
@@ -190,7 +190,7 @@ class Shell:
     def script(self, path: str, *arguments: str) -> None:
         file, rest = path.removeprefix("scripts/"), list(arguments)
         assert Path(path).is_file()
-        if file == "speed/kernels.py" and not torch.cuda.is_available():
+        if file == "speed/every_kernel.py" and not torch.cuda.is_available():
             compile(Path(path).read_text(), path, "exec")  # it times a GPU
             return
         rest += instead([file]) or SHORT_SCRIPTS[file]

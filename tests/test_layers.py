@@ -2,8 +2,10 @@
 
 import ast
 import re
+import sys
 from collections import defaultdict
 from functools import cache
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -112,6 +114,17 @@ def test_what_a_folder_of_runners_gives_is_imported_from_the_folder():
         inner = re.compile(rf"runners\.{folder.name}\.\w+\.({'|'.join(names_given)})")
         others = [path for path in (*FILES, *OUTSIDE) if not path.is_relative_to(folder)]
         assert [(path.name, name) for path in others for name in ours(path) if inner.fullmatch(name)] == []
+
+
+def test_a_script_has_the_name_of_no_package():
+    """Its folder is first on the path of what it imports; transformers looks for `kernels` and others by name."""
+    from transformers.utils import import_utils
+
+    looked_for = {name for name in vars(import_utils) if name.startswith("is_") and name.endswith("_available")}
+    packages = {name.removeprefix("is_").removesuffix("_available") for name in looked_for}
+    packages |= {*sys.stdlib_module_names, *packages_distributions()}
+    assert len(packages) > 300
+    assert [path for path in (ROOT / "scripts").rglob("*.py") if path.stem in packages] == []
 
 
 def test_few_names_stand_in_more_than_one_file():

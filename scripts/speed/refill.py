@@ -99,7 +99,8 @@ def time_modes(decoder: Decoder, requests: Sequence[Request]) -> dict[str, ModeT
     return timings
 
 
-def build_decoder(config: DictConfig) -> Decoder:
+def build_decoder(config: DictConfig, lengths: DictConfig, prompt: int) -> Decoder:
+    """For completions of these lengths after prompts of so many tokens."""
     device = torch.device(config.device)
     if device.type == "cuda" and not torch.cuda.is_available():
         raise ValueError("device=cuda: torch sees no CUDA device; use device=cpu engine=eager")
@@ -114,10 +115,10 @@ def build_decoder(config: DictConfig) -> Decoder:
     return engine(
         model=model,
         policy=policy,
-        sampler=LogNormal(**config.lengths),
+        sampler=LogNormal(**lengths),
         attention=attention,
-        max_tokens=config.lengths.cap,
-        longest_prompt=config.prompt,
+        max_tokens=lengths.cap,
+        longest_prompt=prompt,
         batch_size=config.batch_size,
         seed=config.seed,
     )
@@ -125,7 +126,7 @@ def build_decoder(config: DictConfig) -> Decoder:
 
 def measure_refill(config: DictConfig, names: Mapping[str, str]) -> list[dict[str, object]]:
     """A line of the CSV a mode."""
-    decoder = build_decoder(config)
+    decoder = build_decoder(config, config.lengths, config.prompt)
     policy, vocabulary = decoder.policy, decoder.model.config.get_text_config().vocab_size
     words = torch.Generator().manual_seed(config.seed)
     prompts = torch.randint(END + 1, vocabulary, (config.num_requests, config.prompt), generator=words).tolist()
@@ -158,7 +159,7 @@ def measure_refill(config: DictConfig, names: Mapping[str, str]) -> list[dict[st
     ]
 
 
-def append_lines(path: Path, lines: Sequence[Mapping[str, object]]) -> None:
+def append_lines(path: Path, lines: Sequence[Mapping[str, object]], said: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     new = not path.exists()
     with path.open("a", newline="") as file:
@@ -167,7 +168,7 @@ def append_lines(path: Path, lines: Sequence[Mapping[str, object]]) -> None:
             table.writeheader()
         table.writerows(lines)
     for line in lines:
-        print("{mode}: {tokens_per_s} tokens/s, {steps} steps, {wall_s} s, ratio {ratio}".format(**line), flush=True)
+        print(said.format(**line), flush=True)
 
 
 @hydra.main(version_base="1.3", config_path="pkg://kvarena.conf", config_name="refill")
@@ -175,7 +176,8 @@ def application(config: DictConfig) -> None:
     choices: Mapping[str, str] = HydraConfig.get().runtime.choices
     with one_line_errors():
         names = {"model": choices["shape"], "method": choices["method"], "engine": choices["engine"]}
-        append_lines(Path(config.output), measure_refill(config, names))
+        said = "{mode}: {tokens_per_s} tokens/s, {steps} steps, {wall_s} s, ratio {ratio}"
+        append_lines(Path(config.output), measure_refill(config, names), said)
 
 
 def main() -> None:

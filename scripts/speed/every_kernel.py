@@ -1,6 +1,7 @@
 """Times every Triton kernel at the shape of one Qwen3-14B layer on a GPU, each only after it has equalled its twin.
 
-    python scripts/speed/kernels.py            # all; or the names of some: python scripts/speed/kernels.py attend drop
+    python scripts/speed/every_kernel.py              # all
+    python scripts/speed/every_kernel.py attend drop  # or some
 
 One line a kernel: median time in a CUDA graph, the bytes that it must move over that time, and the share of the copy
 bandwidth that this is, measured first in the same process.

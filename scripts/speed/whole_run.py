@@ -1,0 +1,170 @@
+"""Where the time of a whole run goes: a mix of requests through the decode loop, beside what its step alone would take.
+
+    python scripts/speed/whole_run.py mix=short shape=qwen2_5_1_5b method=vase_attnv batch_size=128 output=whole_run.csv
+
+Efficiency is (tokens / places x step) / seconds of prompts and decoding, where the step is timed on its own, with all
+places at the mix's mean position. Weights are random, and lengths are those of refill.py. Load, set-up and capture, and
+the grading of as many boxed answers, stand beside it: a sweep pays for the first ones once.
+"""
+
+import math
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import hydra
+import torch
+from hydra.core.hydra_config import HydraConfig
+from kvarena.kernels.noise import Noise
+from kvarena.runners.generate import Decoder, Generation, Request
+from kvarena.runners.job import provenance
+from kvarena.runners.job.errors import one_line_errors, run_command
+from kvarena.runners.job.order import longest_first
+from kvarena.runners.model import own_attention
+from kvarena.runners.speed import measure_steps, place_rows
+from kvarena.tasks.graders.math import MathGrader
+from omegaconf import DictConfig
+from refill import END, LogNormal, append_lines, build_decoder, warm_up
+
+ORDERS = ("given", "predicted", "known")
+BUCKET = 64  # tokens: prompts of each such length are captured before the clock starts
+
+
+class Laps:
+    """Seconds since it was last asked, the device's work included."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device, self.last = device, time.perf_counter()
+
+    def __call__(self) -> float:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        before, self.last = self.last, time.perf_counter()
+        return self.last - before
+
+
+class Mixed(NamedTuple):
+    requests: list[Request]
+    lengths: dict[tuple[str, int], int]  # of each completion
+
+    @property
+    def mean_position(self) -> int:
+        """Of a token of a completion."""
+        spans = [(len(request.prompt), self.lengths[request.key]) for request in self.requests]
+        return round(sum(length * (prompt + length / 2) for prompt, length in spans) / sum(n for _, n in spans))
+
+
+def draw_mix(mix: DictConfig, sampler: LogNormal, vocabulary: int, seed: int) -> Mixed:
+    random = torch.Generator().manual_seed(seed)
+    normal = torch.randn(mix.samples, generator=random)
+    sizes = (mix.prompt.median * (mix.prompt.sigma * normal).exp()).round().clamp(mix.prompt.least, mix.prompt.most)
+    prompts = [torch.randint(END + 1, vocabulary, (int(n),), generator=random).tolist() for n in sizes]
+    requests = [Request(str(i), draw, prompt) for i, prompt in enumerate(prompts) for draw in range(mix.draws)]
+    keys = torch.tensor([Noise.key(seed, *request.key) for request in requests])
+    lengths = sampler.lengths(Noise(keys=keys)).tolist()
+    return Mixed(requests, {request.key: length for request, length in zip(requests, lengths, strict=True)})
+
+
+def in_order(mixed: Mixed, order: str, error: float, seed: int) -> list[Request]:
+    """As a run would begin them, that knows of a sample what an earlier run knew."""
+    if order not in ORDERS:
+        raise ValueError(f"order={order}: use one of {', '.join(ORDERS)}")
+    if order == "given":
+        return mixed.requests
+    random, by_sample = torch.Generator().manual_seed(seed + 1), dict[str, list[int]]()
+    for request in mixed.requests:
+        by_sample.setdefault(request.sample, []).append(mixed.lengths[request.key])
+    off = error if order == "predicted" else 0.0
+    expected = {
+        sample: sum(lengths) / len(lengths) * math.exp(off * torch.randn((), generator=random).item())
+        for sample, lengths in by_sample.items()
+    }
+    return longest_first(mixed.requests, expected)
+
+
+def capture_prompts(decoder: Decoder, longest: int) -> None:
+    with own_attention(decoder.model), torch.inference_mode():
+        for size in range(1, longest + 1, BUCKET):
+            decoder.admit(0, Request("warm-up", 0, [END + 1] * size))
+            decoder.abandon()
+
+
+def step_seconds(decoder: Decoder, position: int, steps: int) -> float:
+    """Of a step with all places taken, its share of the rounds included."""
+    with own_attention(decoder.model), torch.inference_mode():
+        decoder.prepare()
+        place_rows(decoder, position, stagger=True)
+        measure_steps(decoder, steps // 4)
+        measured = measure_steps(decoder, steps)
+        decoder.abandon()
+    taken = sum(each for _, each in measured.bursts) + sum(measured.rounds)
+    return taken / sum(count for count, _ in measured.bursts)
+
+
+def grading_seconds(count: int) -> float:
+    """Of as many answers in boxes, one after the other."""
+    grader, started = MathGrader(), time.perf_counter()
+    for number in range(count):
+        grader(f"It is \\boxed{{\\frac{{{number}}}{{7}}}}.", f"{number}/7")
+    return time.perf_counter() - started
+
+
+def measure_run(config: DictConfig, names: Mapping[str, str]) -> dict[str, object]:
+    """A line of the CSV."""
+    device = torch.device(config.device)
+    lap = Laps(device)
+    decoder = build_decoder(config, config.mix.completion, config.mix.prompt.most)
+    set_up = lap()
+    vocabulary = decoder.model.config.get_text_config().vocab_size
+    mixed = draw_mix(config.mix, decoder.sampler, vocabulary, config.seed)
+    requests = in_order(mixed, config.order, config.error, config.seed)
+    warm_up(decoder, requests[0].prompt)
+    capture_prompts(decoder, config.mix.prompt.most)
+    capture, steps = lap(), decoder.steps
+    done: list[Generation] = list(decoder.run(requests))
+    wall, steps = lap(), decoder.steps - steps
+    assert {(each.sample, each.draw): len(each.token_ids) for each in done} == mixed.lengths
+    prompts, tokens = sum(each.prefill_s for each in done), sum(mixed.lengths.values())
+    step = step_seconds(decoder, mixed.mean_position, config.steps)
+    busy = (tokens - len(requests)) / (steps * config.batch_size)  # the first token of a row is its prompt's
+    budget = decoder.policy.budget
+    return {
+        **names,
+        "order": config.order,
+        "batch": config.batch_size,
+        "tokens": budget.tokens if budget else None,
+        "efficiency": round(tokens / config.batch_size * step / wall, 4),
+        "wall_s": round(wall, 3),
+        "prefill_s": round(prompts, 3),
+        "decode_s": round((wall - prompts) * busy, 3),
+        "idle_s": round((wall - prompts) * (1 - busy), 3),  # of places that no request had
+        "set_up_s": round(set_up, 3),
+        "capture_s": round(capture, 3),
+        "grading_s": round(grading_seconds(len(requests)), 3),
+        "step_ms": round(1e3 * step, 4),
+        "mean_position": mixed.mean_position,
+        "steps": steps,
+        "generated": tokens,
+        "requests": len(requests),
+        "device": provenance.device_name(decoder.device),
+        "versions": " ".join(f"{name} {version}" for name, version in provenance.versions().items()),
+        "commit": provenance.commit()[0],
+    }
+
+
+@hydra.main(version_base="1.3", config_path="pkg://kvarena.conf", config_name="whole_run")
+def application(config: DictConfig) -> None:
+    choices: Mapping[str, str] = HydraConfig.get().runtime.choices
+    with one_line_errors():
+        names = {"mix": choices["mix"], "model": choices["shape"], "method": choices["method"]}
+        line = measure_run(config, names | {"engine": choices["engine"]})
+        append_lines(Path(config.output), [line], "{mix}, {method}: efficiency {efficiency}, {wall_s} s")
+
+
+def main() -> None:
+    run_command(application)  # type: ignore[arg-type]
+
+
+if __name__ == "__main__":
+    main()

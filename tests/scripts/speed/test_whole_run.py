@@ -1,0 +1,61 @@
+"""The benchmark of whole runs, small: what it counts; the times are real."""
+
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from omegaconf import OmegaConf
+
+TINY = ["shape=tiny", "engine=eager", "device=cpu", "dtype=float32", "batch_size=4", "steps=8", "output=runs.csv"]
+TINY += ["compression.tokens=96", "compression.recent=8", "compression.interval=8", "method=streaming"]
+TINY += ["mix.samples=6", "mix.completion.median=12", "mix.completion.cap=20"]
+TINY += ["mix.prompt.median=20", "mix.prompt.least=5", "mix.prompt.most=70"]
+
+
+@pytest.fixture
+def script(monkeypatch):
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[3] / "scripts/speed"))
+    import whole_run
+
+    return whole_run
+
+
+def test_a_line_says_where_the_time_went(script, monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(tmp_path)
+    for overrides in (["order=given"], ["order=known", "mix=long", "mix.draws=2"]):
+        monkeypatch.setattr(sys, "argv", ["whole_run", *TINY, *overrides])
+        script.main()
+    table = pd.read_csv(tmp_path / "runs.csv")
+    assert table.mix.tolist() == ["short", "long"]
+    assert table.requests.tolist() == [6, 12]
+    assert (table.steps * 4 >= table.generated - table.requests).all()
+    parts = table.prefill_s + table.decode_s + table.idle_s
+    assert parts.tolist() == pytest.approx(table.wall_s.tolist(), abs=0.01)
+    efficiency = table.generated / 4 * table.step_ms / 1e3 / table.wall_s
+    assert table.efficiency.tolist() == pytest.approx(efficiency.tolist(), rel=0.02)
+    assert "short, streaming: efficiency " in capsys.readouterr().out
+    monkeypatch.setattr(sys, "argv", ["whole_run", *TINY, "order=best"])
+    with pytest.raises(SystemExit, match="2"):
+        script.main()
+    assert "order=best: use one of given, predicted, known" in capsys.readouterr().err
+
+
+def test_a_mix_is_what_its_config_says(script):
+    mix = OmegaConf.create(
+        {"samples": 3000, "draws": 2, "prompt": {"median": 180, "sigma": 0.4, "least": 80, "most": 400}}
+    )
+    mixed = script.draw_mix(mix, script.LogNormal(median=300, sigma=0.6, cap=2048), 100, seed=0)
+    sizes = pd.Series([len(request.prompt) for request in mixed.requests[::2]])
+    assert (sizes.min(), sizes.max()) == (80, 400)
+    assert sizes.median() == pytest.approx(180, rel=0.05)
+    assert pd.Series(mixed.lengths).median() == pytest.approx(300, rel=0.05)
+    first, second = mixed.requests[:2]
+    assert (first.key, second.key, first.prompt) == (("0", 0), ("0", 1), second.prompt)
+    assert mixed.lengths["0", 0] != mixed.lengths["0", 1]
+    order = script.in_order(mixed, "known", 0.4, seed=0)
+    means = [sum(mixed.lengths[request.sample, draw] for draw in (0, 1)) for request in order]
+    assert means == sorted(means, reverse=True)
+    guessed = [request.key for request in script.in_order(mixed, "predicted", 0.4, seed=0)]
+    assert guessed != [request.key for request in order]
+    assert sorted(guessed) == sorted(mixed.lengths)
