@@ -1,9 +1,8 @@
-"""The decode loop with its step, rounds and prompts captured in CUDA graphs: the same tokens, without the host in
-between.
+"""The decode loop with its step and its rounds captured in CUDA graphs: the same tokens, without the host in between.
 
 Single tokens take fused layers (`fused.py`), or the model's own, compiled one by one; prompts take the model as it is.
 A step is captured before the first prompt, and again where a dense layer has moved; a round is captured for 1, 2, 4,
-... rows as they come, padded with rows that have nothing to drop; prompts as they come, by their rounded lengths.
+... rows as they come, padded with rows that have nothing to drop; prompts, where asked for, by their rounded lengths.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,7 +15,7 @@ from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from ..cache import KVCache, RoundFacts, Shape
-from ..generate import Decoder
+from ..generate import Decoder, Prompt
 from .fused import FusedLayer, fuse
 from .prompts import PaddedPrompt
 
@@ -56,6 +55,7 @@ class GraphDecoder(Decoder):
     """Needs a CUDA device and Triton."""
 
     look: PositiveInt = 8
+    capture_prompts: bool = False
     _layers: dict[nn.Module, Callable] = field(init=False)
     _step: Program | None = field(init=False, default=None)
     _rounds: dict[int, Round] = field(init=False, default_factory=dict)  # by their number of rows
@@ -73,7 +73,9 @@ class GraphDecoder(Decoder):
         super().__post_init__()
         self._row = torch.zeros(1, dtype=torch.int64, device=self.device)
 
-    def prompts(self, cache: KVCache) -> PaddedPrompt:
+    def prompts(self, cache: KVCache) -> Prompt:
+        if not self.capture_prompts:
+            return super().prompts(cache)
         return PaddedPrompt(cache=cache, capture=lambda work: Program(work, self._pool, warm_up=1))
 
     def fit_layers(self) -> None:
@@ -98,6 +100,9 @@ class GraphDecoder(Decoder):
             self._step = Program(super().step, self._pool, warm_up)
 
     def seat(self, row: Tensor) -> None:
+        if not self.capture_prompts:
+            super().seat(row)
+            return
         if self._seat is None:
             self._seat = Program(lambda: self.cache.seat(self._row, self.prompt.layers), self._pool, warm_up=0)
         self._row.copy_(row)
