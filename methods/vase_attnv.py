@@ -21,6 +21,7 @@ from .scores import draw
 from .snapkv import SnapKV
 
 ABOVE = 100.0  # log p + Gumbel noise stays below 17
+FAR = 2.0**40  # a power of two, so that magnitudes keep their order to the last bit
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,4 +58,4 @@ class VaSEAttnV(SnapKV):
     def score(self, view: LayerView) -> Tensor:
         weights = self.importance(view).log()
         rest = draw(weights, view) if self.sample else weights
-        return torch.where(self.large(view), ABOVE + view.constants[..., 0], rest)
+        return torch.where(self.large(view), (FAR * view.constants[..., 0]).clamp(min=ABOVE), rest)

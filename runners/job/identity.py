@@ -22,6 +22,7 @@ ADDED: dict[str, Any] = {
     "sampler.repetition_penalty": 1.0,
     "sampler.no_repeat_ngram_size": 0,
     "sampler.suppress_tokens": [],
+    "engine.capture_prompts": False,
 }
 
 

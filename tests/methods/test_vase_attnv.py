@@ -188,3 +188,13 @@ def test_large_slots_stand_before_the_sample_and_by_their_size(view_of, budget):
     ranges = torch.tensor([0.0, 1, 8, 1, 9, 1, 0])
     view = view_of(policy, attended((1, 4, 1, 6, 1, 5)), ranges[:, None] * torch.tensor([0, 1]), queries=[[1.0]])
     assert policy.survivor_order(view, policy.score(view))[0, 0].argsort().tolist() == [0, 4, 2, 3, 5, 1, 6]
+
+
+def test_large_values_that_differ_in_the_last_bit_keep_their_order(view_of, budget):
+    """Three neighbouring floats, and a range of nothing that is large all the same."""
+    policy = VaSEAttnV(budget=budget(6), smooth=1, n_large=4, sample=False, neighbours=ByRank())
+    one = torch.tensor(1.0)
+    above = torch.nextafter(one, torch.tensor(2.0))
+    ranges = torch.stack([one, torch.nextafter(above, torch.tensor(2.0)), torch.tensor(0.0), above, *torch.zeros(2)])
+    view = view_of(policy, attended((1, 4, 1, 6, 1)), ranges[:, None] * torch.tensor([0, 1]), queries=[[1.0]])
+    assert policy.survivor_order(view, policy.score(view))[0, 0].argsort().tolist()[:3] == [1, 3, 0]
