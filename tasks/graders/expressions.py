@@ -14,7 +14,23 @@ from typing import Any
 from latex2sympy2_extended import latex2sympy
 from latex2sympy2_extended.latex2sympy2 import ConversionConfig
 from math_verify import verify
-from sympy import Eq, Expr, I, Intersection, Ne, Pow, Set, Symbol, Union, log, nan, preorder_traversal, zoo
+from sympy import (
+    Eq,
+    Expr,
+    I,
+    Integer,
+    Intersection,
+    Ne,
+    Number,
+    Pow,
+    Set,
+    Symbol,
+    Union,
+    log,
+    nan,
+    preorder_traversal,
+    zoo,
+)
 from sympy.core.relational import Relational
 from sympy.logic.boolalg import And
 
@@ -94,7 +110,7 @@ def _parse(text: str, cased: bool) -> Value | None:
 
 
 def _compare(gold: Value, given: Value, places: int = PLACES) -> bool:
-    if any(value.has(zoo, nan) for value in (gold, given)) or _contradicts(given):
+    if any(value.has(zoo, nan) for value in (gold, given)) or _contradicts(given) or _implies(gold, given):
         return False
     orders = _orders(gold), _orders(given)
     if all(orders) and gold.free_symbols != given.free_symbols:
@@ -126,6 +142,13 @@ def _contradicts(value: Value) -> bool:
     """An equation of numbers that are not equal: 69 = 70."""
     sides = [side for equation in value.atoms(Eq) for side in equation.args if side.is_number]
     return isinstance(value, Eq | And) and not all(_compare(sides[0], side) for side in sides[1:])
+
+
+def _implies(gold: Value, given: Value) -> bool:
+    """An equation of a curve, 5x - 7y + 4 = 0, which says of nothing that it is 0; a + b = 0 says it of the sum."""
+    if not isinstance(given, Eq) or isinstance(gold, Relational) or given.rhs != 0 or given.lhs.is_number:
+        return False
+    return bool(given.lhs.atoms(Number) - {Integer(-1)})
 
 
 def _orders(value: Value) -> bool:

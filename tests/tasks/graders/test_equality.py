@@ -62,6 +62,9 @@ EQUAL = {
         5 ; x = 10/2 = 5
         \pm 3 ; x = 3 \text{ or } x = -3
         (1,2) ; (x, y) = (1, 2)
+        0 ; a+b-c = 0
+        0 ; x = 0
+        25 ; x^2+y^2 = 25
         y=2x+3 ; y-2x-3=0""",
     "letters that a keyboard has": r"""
         \frac{\pi}{2} ; pi/2
@@ -160,7 +163,10 @@ DIFFERENT = {
     "equations": r"""
         70 ; 69 = 70
         70 ; x = 69 = 70
-        5 ; 5 = 6 = 5""",
+        5 ; 5 = 6 = 5
+        0 ; 5x - 7y + 11z + 4 = 0
+        0 ; x^2+y^2-1 = 0
+        4 ; x-4 = 0""",
     "sequences": r"""
         1,2,\ldots,n ; 1,3,5,\ldots,2n-1
         1,2,\ldots,n ; 2,1,\ldots,n
