@@ -1,6 +1,7 @@
 """The engine of CUDA graphs against the eager one: the same tokens and accounts."""
 
 import sys
+from functools import partial
 from importlib.resources import files
 
 import pytest
@@ -75,11 +76,12 @@ def requests():
 
 
 @gpu
+@pytest.mark.parametrize("prompts", [False, True], ids=["", "prompts"])
 @pytest.mark.parametrize(("name", "sampler"), [*((name, GREEDY) for name in POLICIES), ("vase_attnv", SAMPLING)])
-def test_tokens_are_those_of_the_eager_engine(requests, name, sampler):
+def test_tokens_are_those_of_the_eager_engine(requests, name, sampler, prompts):
     """16 problems through 10 rows, so rows are refilled and rounds come for few rows at a time."""
     done = []
-    for engine in Decoder, GraphDecoder:
+    for engine in Decoder, partial(GraphDecoder, capture_prompts=prompts):
         model, _ = model_on_gpu()
         decoder = engine(
             model=model,
@@ -96,6 +98,26 @@ def test_tokens_are_those_of_the_eager_engine(requests, name, sampler):
     for sample in same:
         assert graphs[sample].usage == eager[sample].usage
         assert graphs[sample].stop == eager[sample].stop
+
+
+@gpu
+def test_a_captured_prompt_depends_on_no_other(requests):
+    """Four draws of each prompt, in one order and the other, and without the first seven."""
+    draws = [Request(request.sample, draw, request.prompt) for request in requests[:5] for draw in range(4)]
+    done = []
+    for order in draws, draws[::-1], draws[7:]:
+        decoder = GraphDecoder(
+            model=model_on_gpu()[0],
+            policy=POLICIES["vase_attnv"],
+            sampler=SAMPLING,
+            max_tokens=120,
+            longest_prompt=100,
+            batch_size=8,
+            capture_prompts=True,
+        )
+        done.append({(each.sample, each.draw): each.token_ids for each in decoder.run(order)})
+    assert done[0] == done[1]
+    assert {key: done[0][key] for key in done[2]} == done[2]
 
 
 @gpu
