@@ -37,8 +37,11 @@ class Decoder(Engine):
 
     @torch.inference_mode()
     def run(self, requests: Iterable[Request]) -> Iterator[Generation]:
-        """Generations in the order in which they end. The model attends through our cache until the last of them."""
-        waiting = iter(requests)
+        """Generations in the order in which they end, handed over while the device is at the next steps.
+
+        The model attends through our cache until the last of them.
+        """
+        waiting, ended = iter(requests), list[Generation]()
         try:
             with own_attention(self.model):
                 self.prepare()
@@ -46,11 +49,14 @@ class Decoder(Engine):
                     for row in range(self.batch_size):
                         while self.running[row] is None and (request := next(waiting, None)) is not None:
                             self.admit(row, request)
-                            yield from self.collect()
-                    if not any(self.running):
+                            ended += self.collect()
+                    if count := self.burst():
+                        self.launch(count)
+                    elif not ended:
                         return
-                    self.advance(self.burst())
-                    yield from self.collect()
+                    yield from ended
+                    self.look_at(count)
+                    ended = self.collect()
                     if due := self.cache.due():
                         self.evict(due)
         finally:
@@ -85,16 +91,25 @@ class Decoder(Engine):
     def burst(self) -> int:
         """Steps until the host has something to do: a row that is due, a sequence at its end, or a look."""
         ends = [sequence.left(self.max_tokens) for sequence in self.running if sequence]
-        return min(self.look, *ends, *(clock.steps_to_due or self.look for clock in self.cache.clocks if clock))
+        dues = [clock.steps_to_due or self.look for clock in self.cache.clocks if clock]
+        return min(self.look, *ends, *dues) if ends else 0
 
     def advance(self, count: int) -> None:
         """So many steps, then a look at what they chose."""
+        self.launch(count)
+        self.look_at(count)
+
+    def launch(self, count: int) -> None:
+        """So many steps, for which the host does not wait."""
         self.cache.ahead = count
         if self.cache.reserve():
             self.moved()
         for _ in range(count):
             self.step()
         self.steps += count
+
+    def look_at(self, count: int) -> None:
+        """Wait for steps, and see what they chose."""
         for row, (sequence, tokens) in enumerate(zip(self.running, self.buffer.look(count), strict=True)):
             if sequence:
                 self.cache.count(row, sequence.take(tokens, self.ends, self.max_tokens))
@@ -109,11 +124,13 @@ class Decoder(Engine):
         self.buffer.restart()
         self.cache.clear()
 
-    def collect(self) -> Iterator[Generation]:
-        """Hand over the sequences that have stopped; their rows are idle then."""
+    def collect(self) -> list[Generation]:
+        """The sequences that have stopped; their rows are idle then."""
+        ended = []
         for row, sequence in enumerate(self.running):
             if sequence and sequence.stop:
                 self.running[row] = None
                 self.tracing.released(row)
                 seen = self.chooser.ended(row, len(sequence.token_ids))
-                yield sequence.ended(self.cache.release(row), seen)
+                ended.append(sequence.ended(self.cache.release(row), seen))
+        return ended

@@ -31,9 +31,9 @@ class Timed(Decoder):
     step_s: list[float] = field(default_factory=list)
     round_s: list[float] = field(default_factory=list)
 
-    def advance(self, count: int) -> None:
+    def launch(self, count: int) -> None:
         start = time.process_time()
-        super().advance(count)
+        super().launch(count)
         self.step_s.append((time.process_time() - start) / count)
 
     def evict(self, rows: Sequence[int]) -> None:

@@ -298,3 +298,32 @@ def test_draws_of_one_prompt_read_it_once(model, decoder, monkeypatch):
     monkeypatch.setattr(Prompt, "forward", lambda *given: (read.append(given[2]), forward(*given))[1])
     assert tokens_of(run.run(requests)) == alone
     assert read == [[3, 1, 5], [3, 1, 6]]
+
+
+def test_what_ended_is_handed_over_while_the_next_steps_run(decoder):
+    """The first token is the prompt's, so the short one has ended after two steps."""
+    run = decoder(batch_size=2)
+    done = run.run([Request("short", 0, [1], [5] * 3), Request("long", 0, [2], [5] * 9)])
+    assert (next(done).sample, run.steps) == ("short", 3)
+    assert (next(done).sample, run.steps) == ("long", 8)
+    assert list(done) == []
+
+
+def test_the_last_one_may_bring_another(decoder):
+    class Growing:
+        waiting = [Request("a", 0, [1])]
+
+        def __iter__(self):
+            return self
+
+        def __next__(self):
+            if not self.waiting:
+                raise StopIteration
+            return self.waiting.pop()
+
+    requests, names = Growing(), []
+    for generation in decoder(max_tokens=3).run(requests):
+        names.append(generation.sample)
+        if len(names) < 3:
+            requests.waiting = [Request(names[-1] + "a", 0, [1])]
+    assert names == ["a", "aa", "aaa"]
