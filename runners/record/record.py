@@ -1,6 +1,6 @@
 """What a run leaves behind: run.json at the start, records.jsonl a line for each completion.
 
-What is appended is on the disk before the next is begun; a line that a crash tore is cut off when the run goes on.
+What is appended is on the disk before anything else is; a line that a crash tore is cut off when the run goes on.
 """
 
 import json
