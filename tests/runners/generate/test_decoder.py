@@ -310,20 +310,19 @@ def test_what_ended_is_handed_over_while_the_next_steps_run(decoder):
 
 
 def test_the_last_one_may_bring_another(decoder):
-    class Growing:
-        waiting = [Request("a", 0, [1])]
+    waiting, names = [Request("a", 0, [1])], []
 
+    class Growing:
         def __iter__(self):
             return self
 
         def __next__(self):
-            if not self.waiting:
+            if not waiting:
                 raise StopIteration
-            return self.waiting.pop()
+            return waiting.pop()
 
-    requests, names = Growing(), []
-    for generation in decoder(max_tokens=3).run(requests):
+    for generation in decoder(max_tokens=3).run(Growing()):
         names.append(generation.sample)
         if len(names) < 3:
-            requests.waiting = [Request(names[-1] + "a", 0, [1])]
+            waiting.append(Request(names[-1] + "a", 0, [1]))
     assert names == ["a", "aa", "aaa"]
