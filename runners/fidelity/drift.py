@@ -1,14 +1,16 @@
 """How far one next-token distribution lies from another, and what that comes to over a text.
 
-B rows, V tokens of the vocabulary, T tokens of a text.
+B tokens at a time of the T of a text, V tokens of the vocabulary, E hidden size.
 """
 
 import statistics
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+ROWS = 64  # tokens at a time that a product takes: enough to be fast
+COMPARED = 8  # of these at a time, what is compared: it stays in a core's cache
 DIGITS = 7  # after the point, of what is kept of each token
 
 
@@ -47,13 +49,24 @@ class Means(NamedTuple):
     first: int | None  # index of the first at which it is not; None: nowhere
 
 
+def compare_states(head: nn.Linear, dense: Tensor, method: Tensor, tokens: Tensor) -> Drift:
+    """Of last hidden states [T, E] of either, before tokens [T]. Both go through the same product of the same shape, so
+    states that are equal drift by exactly nothing."""
+    parts = []
+    for *states, said in zip(dense.split(ROWS), method.split(ROWS), tokens.split(ROWS), strict=True):
+        logits = (nn.functional.linear(one, head.weight, head.bias) for one in states)
+        pieces = (one.split(COMPARED) for one in (*logits, said))
+        parts += [compare_logits(*piece) for piece in zip(*pieces, strict=True)]
+    return Drift.of(torch.cat(parts).cpu())
+
+
 def compare_logits(dense: Tensor, method: Tensor, token: Tensor) -> Tensor:
     """[B, 4] float32: KL, difference of NLL, mass, 1 where the same is most probable; of logits [B, V], tokens [B]."""
     p, q = dense.float().log_softmax(-1), method.float().log_softmax(-1)
-    weight = p.exp()
-    # a token that dense never says adds nothing, whatever the method gives it
-    kl = torch.where(weight > 0, weight * (p - q), 0).sum(-1)
+    weight, off = p.exp(), p - q
     said, top = token.clamp(min=0)[:, None], dense.argmax(-1, keepdim=True)
-    nll = (p - q).gather(1, said)[:, 0]
+    nll = off.gather(1, said)[:, 0]
+    # a token that dense never says adds nothing, whatever the method gives it
+    kl = off.masked_fill_(weight == 0, 0).mul_(weight).sum(-1)
     same = method.argmax(-1) == top[:, 0]
     return torch.stack([kl, nll, q.gather(1, top)[:, 0].exp(), same.float()], -1)

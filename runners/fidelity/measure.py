@@ -4,18 +4,18 @@ B rows, T tokens of a text, E hidden size.
 """
 
 from collections.abc import Callable, Sequence
-from contextlib import closing
 from typing import Any
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from ...methods.full import Full
 from ...methods.policy import Policy
 from ..generate import Decoder, Generation, Request
-from ..model import Model, Tokenizer, eos_ids
+from ..model import Model, Tokenizer, eos_ids, output_projection, output_states, plain_tokens, transformers_logits
 from ..sampler import Greedy
 from .drift import Drift
-from .teacher import Examiner, Forced, Key, Scribe
+from .teacher import Examiner, Key, Scribe
 
 Engine = Callable[..., Decoder]  # a Decoder class, or one with some arguments given
 
@@ -23,13 +23,14 @@ Engine = Callable[..., Decoder]  # a Decoder class, or one with some arguments g
 def dense_states(model: Model, requests: Sequence[Request], engine: Engine, batch_size: int) -> dict[Key, Tensor]:
     """[T, E] of each text: what dense's output projection sees before each of its tokens."""
     check_texts(model, requests)
-    with closing(Scribe(model, batch_size=batch_size, longest=longest(requests))) as scribe:
-        done = force(model, Full(), requests, engine, batch_size, scribe)
+    check_head(model)
+    scribe = Scribe(model, batch_size=batch_size, longest=longest(requests))
+    done = force(model, Full(), requests, engine, batch_size, scribe)
     return {(one.sample, one.draw): one.seen for one in done}
 
 
 def force(
-    model: Model, policy: Policy, requests: Sequence[Request], engine: Engine, batch_size: int, teacher: Forced
+    model: Model, policy: Policy, requests: Sequence[Request], engine: Engine, batch_size: int, teacher: Scribe
 ) -> list[Generation]:
     """One generation a text, in the order in which they end."""
     decoder = engine(
@@ -70,14 +71,23 @@ def fidelity(
     if not requests:
         return []
     states = dense_states(model, requests, engine, batch_size)
-    with closing(Examiner(model, batch_size=batch_size, longest=longest(requests), states=states)) as examiner:
-        done = force(model, policy, requests, engine, batch_size, examiner)
+    examiner = Examiner(model, batch_size=batch_size, longest=longest(requests), states=states)
+    done = force(model, policy, requests, engine, batch_size, examiner)
     drifts = {one.sample: one.seen for one in done}
     return [drifts[request.sample] for request in requests]
 
 
 def token_ids(text: str | Sequence[int], tokenizer: Any) -> Sequence[int]:
     return tokenizer(text, add_special_tokens=False).input_ids if isinstance(text, str) else text
+
+
+@torch.inference_mode()
+def check_head(model: Model) -> None:
+    """Refuse a family whose logits are not what its output projection makes of the last hidden states."""
+    tokens, head = plain_tokens(model, 4)[None], output_projection(model)
+    logits = nn.functional.linear(output_states(model, tokens), head.weight, head.bias)
+    if not torch.equal(logits, transformers_logits(model, tokens)):
+        raise ValueError("the model does more to its logits than its output projection: no fidelity of this family")
 
 
 def check_texts(model: Model, requests: Sequence[Request]) -> None:

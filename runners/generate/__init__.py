@@ -8,5 +8,6 @@ from .decoder import Decoder
 from .prefill import Prompt, prompt_mass
 from .request import Generation, Request, RunningSequence
 from .strings import generate
+from .teacher import Sees
 
-__all__ = ["Decoder", "Generation", "Prompt", "Request", "RunningSequence", "generate", "prompt_mass"]
+__all__ = ["Decoder", "Generation", "Prompt", "Request", "RunningSequence", "Sees", "generate", "prompt_mass"]

@@ -1,6 +1,6 @@
 """What is said next: what a sampler chooses after its penalties, or what a teacher says in its place.
 
-R rows, V tokens of the vocabulary.
+R rows, V tokens of the vocabulary, E hidden size.
 """
 
 from dataclasses import dataclass
@@ -9,30 +9,39 @@ from typing import Any
 from torch import Tensor
 
 from ...kernels.noise import Noise
+from ..model import forward, last_states
 from ..sampler import History, Sampler
 from .request import Request
-from .teacher import Teacher
+from .teacher import Sees, Teacher
 
 
 @dataclass(frozen=True, kw_only=True)
 class Chooser:
     sampler: Sampler
-    history: History | None  # None: nothing is penalised
+    history: History | None  # None: nothing is penalised; nor is what a teacher says
     teacher: Teacher | None  # None: the sampler chooses
 
-    def begin(self, row: int, request: Request, logits: Tensor) -> None:
-        """A row is given to a request; `logits` [1, V] are those after its prompt."""
+    @property
+    def sees(self) -> Sees:
+        """What a choice is made of: a teacher needs no logits."""
+        return last_states if self.teacher else forward
+
+    def begin(self, row: int, request: Request) -> None:
+        """A row is given to a request."""
         if self.history:
             self.history.begin(row, request.prompt)
         if self.teacher:
-            self.teacher.admitted(row, request, logits)
+            self.teacher.admitted(row, request)
 
-    def __call__(self, logits: Tensor, noise: Noise, rows: Tensor, num_chosen: Tensor) -> Tensor:
-        """Next tokens [R] of `rows` [R] with logits [R, V]; -1 where one is NaN, or none is finite. On the device."""
+    def __call__(self, seen: Tensor, noise: Noise, rows: Tensor, num_chosen: Tensor) -> Tensor:
+        """Next tokens [R] of `rows` [R] with logits [R, V], or states [R, E] for a teacher. On the device.
+
+        -1 where one is NaN, or none is finite.
+        """
         if self.history:
-            logits = self.history.penalised(logits, rows)
-        token = self.teacher(logits, rows, num_chosen) if self.teacher else self.sampler(logits, noise, num_chosen)
-        token = token.masked_fill(~logits.amax(-1).isfinite(), -1)
+            seen = self.history.penalised(seen, rows)
+        token = self.teacher(seen, rows, num_chosen) if self.teacher else self.sampler(seen, noise, num_chosen)
+        token = token.masked_fill(~seen.amax(-1).isfinite(), -1)
         if self.history:
             self.history.add(rows, token)
         return token

@@ -22,7 +22,7 @@ from ..sampler import Sampler
 from .chooser import Chooser
 from .prefill import Prompt
 from .probe import Probe
-from .teacher import Teacher
+from .teacher import Sees, Teacher
 from .token_buffer import TokenBuffer
 
 
@@ -68,7 +68,8 @@ class Engine:
         self.eos = torch.tensor(sorted(self.ends), device=self.device)
         self.buffer = TokenBuffer(self.batch_size, self.look, self.device)
         num_tokens = self.model.config.get_text_config().vocab_size
-        history = self.sampler.history(self.batch_size, longest, num_tokens, self.device)
+        free = self.teacher is None
+        history = self.sampler.history(self.batch_size, longest, num_tokens, self.device) if free else None
         self.chooser = Chooser(sampler=self.sampler, history=history, teacher=self.teacher)
         self.all_rows = torch.arange(self.batch_size, device=self.device)
         self.cache = KVCache(
@@ -82,7 +83,7 @@ class Engine:
             attention=self.attention,
             scales=probe.scales(self.single_tokens, self.prompts),
         )
-        self.prompt = self.prompts(self.cache)
+        self.prompt = self.prompts(self.cache, self.chooser.sees)
 
     def fit_layers(self) -> None:
         """Change the model's layers as the engine needs them."""
@@ -91,9 +92,9 @@ class Engine:
         """The model takes single tokens inside as the engine's steps do."""
         return nullcontext()
 
-    def prompts(self, cache: KVCache) -> Prompt:
+    def prompts(self, cache: KVCache, sees: Sees = forward) -> Prompt:
         """What reads them, for the rows of a cache."""
-        return Prompt(cache=cache)
+        return Prompt(cache=cache, sees=sees)
 
     def prepare(self) -> None:
         """Before the first prompt of a run."""
@@ -104,14 +105,14 @@ class Engine:
 
     def step(self) -> None:
         """One token for every row, on the device alone."""
-        logits = forward(self.model, self.buffer.last[:, None], self.cache.positions[:, None], self.cache)
-        token = self.choose(logits, self.cache.noise, self.all_rows, self.buffer.count)
+        seen = self.chooser.sees(self.model, self.buffer.last[:, None], self.cache.positions[:, None], self.cache)
+        token = self.choose(seen, self.cache.noise, self.all_rows, self.buffer.count)
         self.buffer.add(token)
         self.cache.advance((token >= 0) & (token[:, None] != self.eos).all(-1))
 
-    def choose(self, logits: Tensor, noise: Noise, rows: Tensor, num_chosen: Tensor) -> Tensor:
-        """Next tokens [R] of `rows` [R] with logits [R, V]; -1 where there is none."""
-        return self.chooser(logits, noise, rows, num_chosen)
+    def choose(self, seen: Tensor, noise: Noise, rows: Tensor, num_chosen: Tensor) -> Tensor:
+        """Next tokens [R] of `rows` [R] by what is seen [R, V]; -1 where there is none."""
+        return self.chooser(seen, noise, rows, num_chosen)
 
     def round(self, rows: Sequence[int]) -> None:
         """Drop what these rows have too much, on the device."""

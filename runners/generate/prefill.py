@@ -12,6 +12,7 @@ from torch.nn.functional import scaled_dot_product_attention
 
 from ..cache import KVCache, Layer
 from ..model import Attends, Model, forward
+from .teacher import Sees
 
 QUERIES = 128  # prompt queries at a time where their probabilities are needed
 
@@ -21,26 +22,27 @@ class Prompt:
     """The prompt that was read last, kept apart from the rows: every draw of it begins with a copy."""
 
     cache: KVCache  # whose rows it may begin
+    sees: Sees = forward
     tokens: Sequence[int] = ()  # none was read
-    logits: Tensor = field(init=False)  # [1, V] after it
+    seen: Tensor = field(init=False)  # [1, V] after it, or what else is seen
     layers: list[Layer] = field(init=False)  # of one row each
 
     def __post_init__(self) -> None:
         self.layers = self.cache.prompt_layers()
 
     def read(self, model: Model, tokens: Sequence[int]) -> Tensor:
-        """Logits [1, V] after a prompt; one that was read last is not read again."""
+        """Logits [1, V] after a prompt, or what else is seen; one that was read last is not read again."""
         if list(tokens) != list(self.tokens):
             self.tokens = ()
-            self.logits = self.forward(model, tokens)
+            self.seen = self.forward(model, tokens)
             self.tokens = tokens
-        return self.logits
+        return self.seen
 
     def forward(self, model: Model, tokens: Sequence[int], attends: Attends | None = None) -> Tensor:
-        """Logits [1, V] of the pass, in which the model attends through this, or what hands on to it."""
+        """What is seen of the pass, in which the model attends through this, or what hands on to it."""
         device = self.cache.device
         positions = torch.arange(len(tokens), device=device)[None]
-        return forward(model, torch.tensor([list(tokens)], device=device), positions, attends or self)
+        return self.sees(model, torch.tensor([list(tokens)], device=device), positions, attends or self)
 
     def attend(self, index: int, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
         """query [1, Hq, S, D], key and value [1, H, S, D] -> [1, S, Hq, D]."""

@@ -1,22 +1,35 @@
 """Who says what is chosen, where texts are forced through the loop.
 
-R rows, V tokens of the vocabulary.
+The model is then called for its last hidden states alone: logits decide nothing.
+
+B rows, R rows whose next token is chosen, S tokens, V tokens of the vocabulary, E hidden size.
 """
 
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from torch import Tensor
 
+from ..model import Attends, Model
 from .request import Request
 
 
-class Teacher(Protocol):
-    def admitted(self, row: int, request: Request, logits: Tensor) -> None:
-        """A row is given to a text; `logits` [1, V] are those after its prompt."""
+class Sees(Protocol):
+    def __call__(
+        self, model: Model, tokens: Tensor, positions: Tensor, cache: Attends, last: Tensor | Literal[1] = 1
+    ) -> Tensor:
+        """One call of the model for the last of tokens [B, S]: logits [B, V], or last hidden states [B, E]; `last` [1]:
+        its index, if padding follows."""
         ...
 
-    def __call__(self, logits: Tensor, rows: Tensor, count: Tensor) -> Tensor:
-        """The next tokens [R] of `rows` [R] that have said `count` [R] of theirs. On the device alone."""
+
+class Teacher(Protocol):
+    def admitted(self, row: int, request: Request) -> None:
+        """A row is given to a text."""
+        ...
+
+    def __call__(self, states: Tensor, rows: Tensor, count: Tensor) -> Tensor:
+        """The next tokens [R] of `rows` [R] in states [R, E], which have said `count` [R] of theirs. On the device
+        alone."""
         ...
 
     def released(self, row: int, length: int) -> Any:

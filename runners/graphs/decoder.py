@@ -15,7 +15,8 @@ from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from ..cache import KVCache, RoundFacts, Shape
-from ..generate import Decoder, Prompt
+from ..generate import Decoder, Prompt, Sees
+from ..model import forward
 from .fused import FusedLayer, fuse
 from .prompts import PaddedPrompt
 
@@ -73,10 +74,10 @@ class GraphDecoder(Decoder):
         super().__post_init__()
         self._row = torch.zeros(1, dtype=torch.int64, device=self.device)
 
-    def prompts(self, cache: KVCache) -> Prompt:
+    def prompts(self, cache: KVCache, sees: Sees = forward) -> Prompt:
         if not self.capture_prompts:
-            return super().prompts(cache)
-        return PaddedPrompt(cache=cache, capture=lambda work: Program(work, self._pool, warm_up=1))
+            return super().prompts(cache, sees)
+        return PaddedPrompt(cache=cache, sees=sees, capture=lambda work: Program(work, self._pool, warm_up=1))
 
     def fit_layers(self) -> None:
         self._pool = torch.cuda.graph_pool_handle()
@@ -145,8 +146,8 @@ class GraphDecoder(Decoder):
 @contextmanager
 def forwards(layers: Mapping[nn.Module, Callable]) -> Iterator[None]:
     """Layers run so inside, and as before outside."""
-    for layer, forward in layers.items():
-        layer.forward = forward
+    for layer, call in layers.items():
+        layer.forward = call
     try:
         yield
     finally:

@@ -24,7 +24,7 @@ class Reading(NamedTuple):
     """A pass over so many tokens, on tensors that stay in place."""
 
     tokens: Tensor  # [1, S]
-    logits: Tensor  # [1, V]
+    seen: Tensor  # [1, V], or as wide as what else is seen
     run: Work
 
 
@@ -52,19 +52,20 @@ class PaddedPrompt(Prompt):
             reading = self._readings[size]
         reading.tokens.copy_(padded, non_blocking=True)
         reading.run()
-        return reading.logits
+        return reading.seen
 
     def _reading(self, model: Model, size: int, attends: Attends) -> Reading:
         tokens = torch.zeros(1, size, dtype=torch.int64, device=self.cache.device)
         order = torch.arange(size, device=tokens.device)[None]
-        vocabulary = len(output_projection(model).weight)
-        logits = torch.zeros(1, vocabulary, dtype=model.dtype, device=tokens.device)
+        vocabulary, hidden = output_projection(model).weight.shape
+        width = vocabulary if self.sees is forward else hidden
+        seen = torch.zeros(1, width, dtype=model.dtype, device=tokens.device)
 
         def work() -> None:
             last = self._length - 1
-            logits.copy_(forward(model, tokens, torch.minimum(order, last), attends, last))
+            seen.copy_(self.sees(model, tokens, torch.minimum(order, last), attends, last))
 
-        return Reading(tokens, logits, self.capture(work) if attends is self else work)
+        return Reading(tokens, seen, self.capture(work) if attends is self else work)
 
     def fill(self, index: int, query: Tensor, key: Tensor, value: Tensor, scale: float) -> None:
         """The padding becomes copies of the last token, in slots that are not live."""

@@ -1,8 +1,8 @@
 """The seam to transformers: the only place that touches it.
 
-`Checkpoint` reads a model, `own_attention` lets it attend through our cache inside, `forward` is one call of it;
-`transformers_logits` are those of the model as it came. `shape_of`, `positions_of` and `eos_ids` say what its configs
-say.
+`Checkpoint` reads a model, `own_attention` lets it attend through our cache inside, `forward` is one call of it for
+logits, `last_states` for what they are made of; `transformers_logits` are those of the model as it came. `shape_of`,
+`positions_of` and `eos_ids` say what its configs say.
 """
 
 from .asked import left_out
@@ -14,7 +14,9 @@ from .seam import (
     Attends,
     Model,
     forward,
+    last_states,
     output_projection,
+    output_states,
     own_attention,
     plain_tokens,
     random_model,
@@ -33,8 +35,10 @@ __all__ = [
     "Tokenizer",
     "eos_ids",
     "forward",
+    "last_states",
     "left_out",
     "output_projection",
+    "output_states",
     "own_attention",
     "plain_tokens",
     "positions_of",

@@ -3,7 +3,7 @@
 A model attends through one function, registered by name, which gets the cache as the keyword `kv_cache` of the model
 call. Whatever else a model hands over must say nothing, or be the scale: what the function does not honour it refuses.
 
-B rows, S tokens, V tokens of the vocabulary, Hq query heads, D head dim.
+B rows, S tokens, V tokens of the vocabulary, E hidden size, Hq query heads, D head dim.
 """
 
 from collections.abc import Iterator
@@ -79,6 +79,19 @@ def forward(model: Model, tokens: Tensor, positions: Tensor, cache: Attends, las
     """Logits [B, V] of the last of tokens [B, S] at positions [B, S]; `last` [1]: its index, if padding follows."""
     output = model(input_ids=tokens, position_ids=positions, use_cache=False, logits_to_keep=last, kv_cache=cache)
     return output.logits[:, -1]
+
+
+def last_states(
+    model: Model, tokens: Tensor, positions: Tensor, cache: Attends, last: Tensor | Literal[1] = 1
+) -> Tensor:
+    """[B, E]: what the output projection makes the logits of `forward` of."""
+    states = output_states(model, tokens, position_ids=positions, kv_cache=cache)
+    return states[:, -1] if isinstance(last, int) else states.index_select(1, last)[:, 0]
+
+
+def output_states(model: Model, tokens: Tensor, **options: Any) -> Tensor:
+    """[B, S, E]: what the output projection sees of tokens [B, S]."""
+    return cast(Any, model).get_decoder()(input_ids=tokens, use_cache=False, **options).last_hidden_state
 
 
 def transformers_logits(model: Model, tokens: Tensor) -> Tensor:

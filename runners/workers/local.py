@@ -166,8 +166,6 @@ class Worker:
     def drop(self) -> None:
         """Free all that the decoder holds. Its error must be gone too: a traceback keeps what its frames hold."""
         self._steps = self.steps
-        if self.examiner:
-            self.examiner.close()
         self.examiner = self.decoder = None
         memory.reclaim()
 
