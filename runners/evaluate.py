@@ -25,6 +25,7 @@ from .job.made_of import made_of, weights, weights_beside
 from .job.order import expected_lengths, longest_first, remember_lengths
 from .job.plan import outline, plan, typical
 from .job.progress import Progress, Tally
+from .job.reference import check_reference, refuse_other_model
 from .job.sweep import Outcome, in_share
 from .job.workers import Workers
 from .model import Tokenizer, left_out, shape_of
@@ -44,6 +45,9 @@ def evaluate(job: Job) -> Outcome:
     whole = job.whole(there)
     requests = whole.requests(tokenizer)
     run = header(whole, requests, tokenizer)
+    if reference := job.config.get("reference"):
+        now = run["fingerprints"] | {"weights": weights(job.checkpoint)}
+        check_reference(reference, whole.samples, requests, now)
     asked, expected = job.asked(requests), expected_lengths(job.config.get("lengths"), run["prompts_sha256"])
     done = resume.done(folder, run, whole.samples, requests, job.accepted)
     missing = [request for request in asked if request.key not in done]
@@ -62,6 +66,8 @@ def evaluate(job: Job) -> Outcome:
         read = weights_beside(job.checkpoint)
         with job.workers.open(job, longest_prompt, folder.path) as workers, stop.listen():
             run["fingerprints"]["weights"] = read()
+            if reference:  # the hub's weights may not have been there before
+                refuse_other_model(reference, run["fingerprints"])
             resume.begin(folder, run | hardware(workers), job.accepted)
             work(job, folder, workers, longest_first(missing, expected), typical(job, asked), stop)
         remember_lengths(run["prompts_sha256"], folder.stream())

@@ -1,6 +1,7 @@
 """The texts that are forced: the completions of a run, or those of a file."""
 
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -85,19 +86,28 @@ class Completions(Texts):
     def read(self) -> Iterator[Sample]:
         header, said = dense_run(self.run)
         for sample in self.task.samples[: header["num_samples"]]:
-            completions = [said[sample.id, draw] for draw in range(header["num_draws"])]
-            yield replace(sample, completions=completions)
+            keys = [(sample.id, draw) for draw in range(header["num_draws"])]
+            if any(key not in said for key in keys):
+                raise ValueError(f"reference={self.run} has no sample {sample.id}: its task has changed since")
+            yield replace(sample, completions=[said[key] for key in keys])
 
 
 def dense_run(path: str) -> tuple[Mapping[str, Any], Mapping[tuple[str, int], list[int]]]:
     """run.json and the token ids of each completion; ValueError for what is no whole run of dense."""
     folder = RunFolder(path=Path(path))
-    if not folder.run_file.exists():
+    if not folder.run_file.is_file():
         raise ValueError(f"reference={path}: no run.json there, give the folder of a run of method={DENSE}")
     header = folder.run()
     if not (labels := Labels.read(header, folder.run_file)).is_dense:
         raise ValueError(f"reference={path} is a run of method={labels.method}: fidelity is measured against {DENSE}")
+    extent = [header.get(name) for name in ("num_samples", "num_draws")]
+    if not (isinstance(header.get("config"), dict) and all(type(number) is int for number in extent)):
+        raise ValueError(f"{folder.run_file} lacks config, num_samples or num_draws: run dense anew")
+    if header["config"].get("reference") or header["config"].get("texts"):
+        raise ValueError(f"reference={path} was forced itself: give the run of kvarena whose completions these are")
     said = {record.key: record.token_ids for record in folder.records()}
-    if len(said) < (planned := header["num_samples"] * header["num_draws"]):
+    if len(said) < (planned := math.prod(extent)):
         raise ValueError(f"reference={path} is not finished ({len(said)} of {planned}): run the same again first")
+    if silent := [sample for (sample, _), tokens in said.items() if not tokens]:
+        raise ValueError(f"reference={path} has nothing said to {silent[0]}: there is nothing to compare")
     return header, said

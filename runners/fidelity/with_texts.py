@@ -1,10 +1,12 @@
 """A config as kvarena-fidelity takes it, completed by the task whose texts are forced."""
 
 import statistics
-from typing import Any
+from typing import Annotated, Any
 
+from annotated_types import MinLen
 from omegaconf import DictConfig, open_dict
 
+from ...methods.settings import fit
 from .texts import Completions, TextFile, dense_run
 
 HERE = "kvarena.runners.fidelity.texts"
@@ -12,6 +14,8 @@ HERE = "kvarena.runners.fidelity.texts"
 
 def with_texts(config: DictConfig) -> DictConfig:
     """The config with the task whose texts are forced; ValueError where there are none."""
+    for key in ("reference", "texts"):
+        fit(key, config[key], Annotated[str, MinLen(1)] | None)
     if (config.reference is None) == (config.texts is None):
         raise ValueError("give reference=RUN, the folder of a run of method=full, or texts=FILE.jsonl")
     config = config.copy()
@@ -27,7 +31,7 @@ def of_run(config: DictConfig) -> dict[str, Any]:
         if name != (there := header["labels"][key]):
             raise ValueError(f"reference={config.reference} is of {key} {there}, not {name}: give {key}={there}")
     samples = {"_target_": f"{HERE}.{Completions.__name__}", "run": config.reference, "task": then["task"]}
-    same = {key: then[key] for key in ("levels", "difficulty", "sampler", "num_draws", "data_dir")}
+    same = {key: then[key] for key in ("levels", "difficulty", "sampler", "num_draws", "data_dir") if key in then}
     return same | {
         "task": then["task"] | {"path": None, "samples": samples},
         "num_samples": config.num_samples or header["num_samples"],

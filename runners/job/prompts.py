@@ -24,12 +24,13 @@ class Prompts:
         for sample in samples:
             ids = sample.prompt_ids or self._templated(sample, tokenizer)
             said = sample.completions or [()] * num_draws
-            self._refuse_foreign(max(chain(ids, *said)), config.vocab_size)
+            self._refuse_foreign(sample, max(chain(ids, *said)), config.vocab_size)
             longest = max(map(len, said)) or self.max_tokens
             if limit is not None and len(ids) + longest > limit:
+                remedy = "cut it" if sample.completions else "lower max_tokens"
                 raise ValueError(
                     f"sample {sample.id}: prompt of {len(ids)} tokens and a completion of {longest} exceed the {limit} "
-                    f"positions of model {self.checkpoint.name}: lower max_tokens"
+                    f"positions of model {self.checkpoint.name}: {remedy}"
                 )
             requests += [Request(sample.id, draw, ids, tokens) for draw, tokens in enumerate(said)]
         return requests
@@ -48,8 +49,13 @@ class Prompts:
             )
         return ids
 
-    def _refuse_foreign(self, highest: int, vocab_size: int) -> None:
+    def _refuse_foreign(self, sample: Sample, highest: int, vocab_size: int) -> None:
         """A tokenizer, or texts, that are not this model's."""
+        if highest >= vocab_size and sample.completions:
+            raise ValueError(
+                f"sample {sample.id} holds token {highest}, but model {self.checkpoint.name} has {vocab_size}: its "
+                "texts are of another model"
+            )
         if highest >= vocab_size:
             raise ValueError(
                 f"model {self.checkpoint.name}: its tokenizer gives token {highest}, but the model has {vocab_size}; "

@@ -1,7 +1,6 @@
 """kvarena-fidelity, on the reasoner."""
 
 import json
-import sys
 
 import pytest
 from kvarena.runners import evaluate
@@ -9,23 +8,6 @@ from kvarena.runners.record import RunFolder
 
 SMALL = ["device=cpu", "engine.batch_size=2", "compression.recent=16", "compression.interval=16"]
 DENSE = ["method=full", "difficulty=easy", "num_samples=3", "max_tokens=48", "output_dir=dense", *SMALL]
-
-
-@pytest.fixture
-def call(monkeypatch, tmp_path, capsys):
-    """call(main, ...): in an empty folder; exit code and what went to stderr."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(main, *overrides):
-        monkeypatch.setattr(sys, "argv", ["kvarena", *overrides])
-        try:
-            main()
-            code = 0
-        except SystemExit as stop:
-            code = stop.code
-        return code, capsys.readouterr().err
-
-    return run
 
 
 def records(folder):
@@ -70,8 +52,8 @@ def test_texts_of_a_file(call, tmp_path):
         ("[]", "texts=mine.jsonl, line 1 is not"),
         ('{"id": "a", "prompt_ids": [1], "completion_ids": []}', "with one token at least in each list"),
         ('{"id": "a", "prompt_ids": [1.5], "completion_ids": [1]}', "with one token at least in each list"),
-        ('{"id": "a", "prompt_ids": [1], "completion_ids": [5000]}', "gives token 5000, but the model has"),
-        ('{"id": "a", "prompt_ids": [1], "completion_ids": [2' + ", 2" * 4100 + "]}", "exceed the 4096 positions"),
+        ('{"id": "a", "prompt_ids": [1], "completion_ids": [5000]}', "holds token 5000, but model reasoner has"),
+        ('{"id": "a", "prompt_ids": [1], "completion_ids": [2' + ", 2" * 4100 + "]}", "of model reasoner: cut it"),
         ("", "texts=mine.jsonl is empty"),
     ],
 )

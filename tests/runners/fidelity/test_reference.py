@@ -1,0 +1,145 @@
+"""What may be the reference of kvarena-fidelity: a whole run of dense, of the very model that is asked."""
+
+import contextlib
+import json
+import shutil
+import sys
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+from kvarena.runners import evaluate
+
+REASONER = Path(str(files("kvarena.models") / "reasoner"))
+SMALL = ["device=cpu", "engine.batch_size=2", "compression.recent=16", "compression.interval=16", "model.path=mine"]
+FORCED = [*SMALL, "reference=dense", "task=graph_search", "output_dir=drift", "method=knorm", "compression.tokens=90"]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A run of dense in the folder `dense`, of a copy of the reasoner in `mine`."""
+    folder = tmp_path_factory.mktemp("reference")
+    (folder / "mine").mkdir()
+    for path in REASONER.glob("*.[js]*"):
+        (folder / "mine" / path.name).symlink_to(path)
+    with contextlib.chdir(folder), pytest.MonkeyPatch.context() as patch:
+        few = ["difficulty=easy", "num_samples=2", "max_tokens=4", "method=full", "output_dir=dense"]
+        patch.setattr(sys, "argv", ["kvarena", *SMALL, *few])
+        evaluate.main()
+    return folder
+
+
+@pytest.fixture
+def here(place, tmp_path, call):
+    """A folder like it, to be changed, in which commands are called."""
+    shutil.copytree(place, tmp_path, symlinks=True, dirs_exist_ok=True)
+    return tmp_path
+
+
+def refusal(call, *overrides):
+    code, error = call(evaluate.main_fidelity, *FORCED, *overrides)
+    assert (code, error.count("\n")) == (2, 1), error
+    assert not Path("drift").exists()
+    return error.removeprefix("kvarena: ").strip()
+
+
+def replace_byte(path, at):
+    data = bytearray(path.read_bytes())
+    data[at] ^= 1
+    path.unlink()  # a link
+    path.write_bytes(data)
+
+
+def edit(path, **changes):
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("model-00002-of-00002.safetensors", "weights"), ("config.json", "weights"), ("tokenizer.json", "tokenizer")],
+)
+def test_another_model_of_this_name_is_refused_by_the_file_that_differs(here, call, name, kind):
+    path = here / "mine" / name
+    if name.endswith("json"):
+        text = path.read_text()
+        path.unlink()
+        path.write_text(text + " ")
+    else:
+        replace_byte(path, -1)
+    expected = (
+        f"reference=dense is of other {kind} ({name}): give the model.path that it was made with, or run dense anew"
+    )
+    assert refusal(call) == expected
+    assert refusal(call, "dry_run=true") == expected
+
+
+def test_the_same_files_elsewhere_are_the_same_model(here, call):
+    (here / "mine").rename(here / "moved")
+    assert call(evaluate.main_fidelity, *FORCED, "model.path=moved")[0] == 0
+
+
+def test_of_an_older_run_the_name_has_to_do(here, call, capsys, monkeypatch):
+    edit(here / "dense/run.json", fingerprints={})
+    monkeypatch.setattr(sys, "argv", ["kvarena-fidelity", *FORCED])
+    evaluate.main_fidelity()
+    said = capsys.readouterr().out
+    assert "reference=dense: weights, tokenizer not recorded, it goes by the name of its model\n" in said
+
+
+def test_a_run_of_two_models_is_none(here, call):
+    edit(here / "dense/run.json", accepted_changes=[{"kind": "weights", "after": {"model.safetensors": "0" * 64}}])
+    assert refusal(call) == (
+        "reference=dense went on with other weights (model.safetensors), so two models said it: run dense anew"
+    )
+
+
+def records_edited(folder, **changes):
+    path = folder / "dense/records.jsonl"
+    lines = [json.dumps(json.loads(line) | changes) + "\n" for line in path.read_text().splitlines()]
+    path.write_text("".join(lines))
+
+
+def test_prompts_that_have_changed_since(here, call):
+    records_edited(here, prompt_sha="0" * 12)
+    assert "reference=dense answers another prompt of graph_search" in refusal(call)
+
+
+def test_a_completion_of_nothing(here, call):
+    records_edited(here, token_ids=[], stop="error")
+    assert "reference=dense has nothing said to graph_search" in refusal(call)
+
+
+def test_a_run_that_was_forced_itself(here, call):
+    assert call(evaluate.main_fidelity, *FORCED, "method=full", "output_dir=forced")[0] == 0
+    assert refusal(call, "reference=forced") == (
+        "reference=forced was forced itself: give the run of kvarena whose completions these are"
+    )
+
+
+@pytest.mark.parametrize(
+    ("run", "says"),
+    [
+        ("{}", "lacks labels.task"),
+        ("[]", "holds no run, but list"),
+        ("{", "is not JSON"),
+    ],
+)
+def test_a_run_json_that_is_none(here, call, run, says):
+    (here / "dense/run.json").write_text(run)
+    assert says in refusal(call)
+
+
+def test_a_run_json_without_its_extent(here, call):
+    edit(here / "dense/run.json", num_samples=None)
+    assert "dense/run.json lacks config, num_samples or num_draws: run dense anew" in refusal(call)
+
+
+@pytest.mark.parametrize("name", ["dense/records.jsonl", "."])
+def test_no_run_at_all(here, call, name):
+    assert f"reference={name}: no run.json there" in refusal(call, f"reference={name}")
+
+
+@pytest.mark.parametrize("value", ["3", "", "[]"])
+def test_no_name_of_a_run(here, call, value):
+    assert refusal(call, f"reference={value}").startswith(f"reference={value}: use ")
+    assert refusal(call, "reference=null", f"texts={value}").startswith(f"texts={value}: use ")
