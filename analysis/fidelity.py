@@ -14,6 +14,7 @@ import pandas as pd
 from scipy.stats import t
 
 from ..runners.record import Record
+from .answer_tokens import answer_tokens
 from .intervals import LEVEL
 from .load import Run
 from .rounds import evictions
@@ -22,10 +23,10 @@ from .stats import Estimate, Problem
 
 FLOOR = 1e-9  # nats: below what float32 resolves, and a log needs something
 BINS = (0, 16, 64, 256, 1024, 4096)  # tokens since the cache was first compressed; the last is open
-SUMMARIES = ("kl", "kl_worst", "kl_end", "nll", "mass", "same")
+SUMMARIES = ("kl", "kl_worst", "kl_end", "kl_answer", "nll", "mass", "same")
 COLUMNS = (
     *(*SETTING, "method", "ratio", "tokens", "texts", "kl", "kl_typical", "kl_low", "kl_high"),
-    *("kl_worst", "kl_end", "nll", "mass", "same", "first", "evictions", "peak_slots", "tokens_read"),
+    *("kl_worst", "kl_end", "kl_answer", "nll", "mass", "same", "first", "evictions", "peak_slots", "tokens_read"),
     *("resident_bytes", "floor", "run", "device", "versions", "commit"),
 )
 
@@ -46,12 +47,17 @@ def text_drift(record: Record) -> dict[str, Any]:
         "draw": record.draw,
         "kl": kl.mean(),
         "kl_worst": np.sort(kl)[-tenth:].mean(),  # of the tenth of its tokens that drift most
-        "kl_end": kl[-tenth:].mean(),  # of its last tenth, where the answer is
+        "kl_end": kl[-tenth:].mean(),  # of its last tenth
+        "kl_answer": mean_or_nan(kl[answer_tokens(record.pieces or [])]) if record.pieces else np.nan,
         "nll": np.mean(record.nll or [np.nan]),
         "mass": np.mean(record.mass or [np.nan]),
         "same": 1 - len(record.other or ()) / record.num_tokens,
         "first": record.other[0] if record.other else np.nan,  # token at which another is most probable
     }
+
+
+def mean_or_nan(values: np.ndarray) -> float:
+    return float(values.mean()) if len(values) else np.nan
 
 
 def drifts(runs: Iterable[Run]) -> pd.DataFrame:

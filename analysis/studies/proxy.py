@@ -26,7 +26,12 @@ from ..panels import Look, house_style, legend, panels
 
 RESAMPLES = 2000
 SEED = 0
-LOGS = ("kl", "kl_worst", "kl_end")  # over orders of magnitude: a cell is the mean of the logs of its problems
+LOGS = (
+    "kl",
+    "kl_worst",
+    "kl_end",
+    "kl_answer",
+)  # over orders of magnitude: a cell is the mean of the logs of its problems
 SIGNS = {"mass": 1, "same": 1}  # of the others more is worse
 
 
@@ -41,7 +46,7 @@ def drift(texts: pd.DataFrame, summary: str) -> Side:
     table = texts.assign(value=texts[summary] * SIGNS.get(summary, -1))
     if summary in LOGS:
         table["value"] = -np.log(texts[summary].clip(lower=fidelity.FLOOR))
-    return side(table)
+    return side(table.dropna(subset="value"))
 
 
 def accuracy(runs: Iterable[Run]) -> Side:
@@ -108,7 +113,7 @@ def proxy(texts: pd.DataFrame, runs: Sequence[Run]) -> pd.DataFrame:
     rows = []
     for task, some in texts[texts["method"] != DENSE].groupby("task", sort=False):
         right = accuracy(run for run in runs if run.labels.task == task and not run.labels.is_dense)
-        for summary in fidelity.SUMMARIES:
+        for summary in (name for name in fidelity.SUMMARIES if name in some and some[name].notna().any()):
             ours, theirs = shared(drift(some, summary), right)
             line = {"task": task, "summary": summary, "cells": len(ours.cells)}
             for name, measure in (("cells", over_cells), ("methods", over_methods)):

@@ -51,8 +51,18 @@ def runs(write, record, tmp_path, dense):
 
 
 def test_what_a_text_comes_to(record):
-    found = fidelity.text_drift(text(record, [0.0, 0.0, 0.1, 0.3]))
-    expected = {"kl": 0.1, "kl_worst": 0.3, "kl_end": 0.3, "nll": 0.2, "mass": 0.5, "same": 0.75, "first": 1}
+    pieces = ["<think>", "b</think>", "7", "."]
+    found = fidelity.text_drift(text(record, [0.0, 0.0, 0.1, 0.3], pieces=pieces))
+    expected = {
+        "kl": 0.1,
+        "kl_worst": 0.3,
+        "kl_end": 0.3,
+        "kl_answer": 0.2,
+        "nll": 0.2,
+        "mass": 0.5,
+        "same": 0.75,
+        "first": 1,
+    }
     assert {name: found[name] for name in expected} == pytest.approx(expected)
 
 
@@ -125,3 +135,13 @@ def test_nothing_but_forced_texts(write, record, tmp_path, capsys):
     assert main([str(tmp_path)]) == 0
     assert not (tmp_path / "report/index.html").exists()
     assert np.isnan(fidelity.drift_table(load(tmp_path))["kl_low"][0])  # of one problem there is no interval
+
+
+def test_a_text_without_an_answer_counts_in_no_mean_of_answers(write, record, tmp_path):
+    texts = [
+        text(record, [0.0, 0.1], pieces=["a", "b"]),
+        text(record, [0.0, 0.3], sample="s1", pieces=["</think>", "b"]),
+    ]
+    write("snapkv", texts, samples=2, config=FORCED)
+    (row,) = fidelity.drift_table(load(tmp_path)).to_dict("records")
+    assert (row["kl_answer"], row["kl"]) == pytest.approx((0.3, 0.1))
