@@ -25,8 +25,12 @@ quickstart: $(VENV)/installed
 	$(BIN)/kvarena-report runs/quickstart; \
 	echo "run: $$(($$(date +%s) - start)) s"
 
-real: $(VENV)/installed
-	@$(BIN)/pip install --quiet --constraint requirements.txt --editable '.[gguf]'
+$(VENV)/gguf: $(VENV)/installed
+	@$(BIN)/pip install --quiet --constraint requirements.txt --editable '.[gguf]' || \
+		{ echo "make real: pip cannot install what is above, which is needed once" >&2; exit 2; }
+	@touch $@
+
+real: $(VENV)/gguf
 	@BIN=$(BIN) scripts/real.sh
 
 test: $(VENV)/developed

@@ -39,6 +39,8 @@ def join(parts: Sequence[Path], folder: Path) -> Whole:
 def check(parts: Sequence[Path]) -> None:
     """Refuse what cannot be the pieces of one GGUF in their order, as far as names and first bytes tell."""
     for part in parts:
+        if part.is_dir():
+            raise ValueError(f"{part} is a folder: give the GGUF in it, or its parts in order")
         if not part.is_file():
             raise ValueError(f"{part}: no such file")
     for earlier, later in pairwise(parts):

@@ -16,6 +16,7 @@ from .gguf_file import GgufFile
 from .tensors import Values, one_torch_thread, shape_of
 
 SHARD = "2GB"  # held in memory at a time
+CONFIG = "config.json"
 INDEX = "model.safetensors.index.json"
 
 
@@ -32,6 +33,7 @@ def write_shards(folder: Path, file: GgufFile, parameters: Mapping[str, Tensor],
         for filename, names in split.filename_to_tensors.items():
             path = folder / filename
             save_file({name: values.read(sources[name], pool) for name in names}, path, metadata={"format": "pt"})
+            path.chmod((folder / CONFIG).stat().st_mode)  # others may read it as they may read the rest
             check_shard(path, values, {name: sources[name] for name in names})
     if split.is_sharded:
         index = {"metadata": split.metadata, "weight_map": split.tensor_to_filename}

@@ -100,8 +100,14 @@ def test_a_quantisation_that_cannot_be_read(write_gguf, refusal, output, number,
     assert says in refusal(path, output)
 
 
-def test_a_missing_file(refusal, tmp_path, output):
+def test_a_missing_file(write_gguf, refusal, tmp_path, output):
     assert "no such file" in refusal(tmp_path / "none.gguf", output)
+    one, _ = cut(write_gguf().path, 50_000)
+    assert refusal(one, tmp_path / "part3.bin", output) == f"{tmp_path}/part3.bin: no such file\n"
+
+
+def test_a_folder_in_place_of_a_file(refusal, tmp_path, output):
+    assert refusal(tmp_path, output) == f"{tmp_path} is a folder: give the GGUF in it, or its parts in order\n"
 
 
 def test_parts_in_another_order(write_gguf, refusal, output):

@@ -70,6 +70,11 @@ def test_parts_are_the_whole(write_gguf):
     assert not list(path.parent.glob("**/whole.gguf"))
 
 
+def test_whoever_may_read_the_config_may_read_the_weights(write_gguf):
+    folder = Path(imported(write_gguf().path).path)
+    assert (folder / "model.safetensors").stat().st_mode == (folder / "config.json").stat().st_mode
+
+
 def test_large_weights_are_written_in_shards(write_gguf, monkeypatch):
     monkeypatch.setattr(shards, "SHARD", "1MB")
     path, model = write_gguf()
