@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from kvarena.runners import evaluate
+from kvarena.runners.record import RunFolder
 
 REASONER = Path(str(files("kvarena.models") / "reasoner"))
 SMALL = ["device=cpu", "engine.batch_size=2", "compression.recent=16", "compression.interval=16", "model.path=mine"]
@@ -143,3 +144,12 @@ def test_no_run_at_all(here, call, name):
 def test_no_name_of_a_run(here, call, value):
     assert refusal(call, f"reference={value}").startswith(f"reference={value}: use ")
     assert refusal(call, "reference=null", f"texts={value}").startswith(f"texts={value}: use ")
+
+
+def test_what_a_sampler_penalises_is_no_drift(here, call):
+    run = json.loads((here / "dense/run.json").read_text())
+    run["config"]["sampler"]["repetition_penalty"] = 1.5
+    (here / "dense/run.json").write_text(json.dumps(run))
+    assert call(evaluate.main_fidelity, *FORCED, "compression.tokens=2000")[0] == 0
+    records = RunFolder(path=here / "drift").records()
+    assert [set(record.kl) for record in records] == [{0.0}, {0.0}]
