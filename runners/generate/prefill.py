@@ -48,7 +48,7 @@ class Prompt:
         """query [1, Hq, S, D], key and value [1, H, S, D] -> [1, S, Hq, D]."""
         self.fill(index, query[0].unflatten(0, (key.shape[1], -1)), key[0], value[0], scale)
         output = scaled_dot_product_attention(query, key, value, is_causal=True, scale=scale, enable_gqa=True)
-        return output.transpose(1, 2)
+        return output.transpose(1, 2).contiguous()  # which families of transformers may view
 
     def fill(self, index: int, query: Tensor, key: Tensor, value: Tensor, scale: float) -> None:
         """query [H, G, S, D], key and value [H, S, D]."""

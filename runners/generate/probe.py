@@ -9,7 +9,7 @@ B rows, S tokens, H KV heads, Hq query heads, L layers, D head dim, V tokens of 
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -18,9 +18,10 @@ from ...methods.full import Full
 from ..attention import Attention
 from ..cache import KVCache, Shape, memory
 from ..model import (
-    Attends,
+    MASKED,
     Model,
     forward,
+    misplaced,
     own_attention,
     plain_tokens,
     positions_of,
@@ -28,6 +29,7 @@ from ..model import (
     transformers_steps,
 )
 from .prefill import Prompt
+from .watched import Placed, Watched
 
 PROMPTS = (6, 3)  # tokens of the first row, and of the last
 STEPS = 3
@@ -35,39 +37,6 @@ EXACT = 1e-4  # allowed in float32, or so much of the deviation of large logits
 ROUNDED = 0.05  # allowed in half precision, deviations of the logits
 NOISE = 3  # or so many times what transformers' own ways, with and without its cache, differ by
 NEAR = 5  # a position that most rotations turn
-
-
-@dataclass(kw_only=True)
-class Watched:
-    """What a model hands to attention."""
-
-    inner: Attends
-    shape: Shape
-    layers: list[int] = field(default_factory=list)
-    scales: list[float] = field(default_factory=list)
-
-    def attend(self, index: int, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
-        _, heads, groups, dim = self.shape
-        if key.shape[-1] != value.shape[-1]:
-            raise ValueError(f"keys have {key.shape[-1]} channels, values {value.shape[-1]}: only equal ones fit")
-        sizes = [(part.shape[1], part.shape[3]) for part in (query, key, value)]
-        if sizes != [(heads * groups, dim), (heads, dim), (heads, dim)]:
-            found = f"{sizes[0][0]} query and {sizes[1][0]} KV heads of {sizes[1][1]}"
-            raise ValueError(f"layer {index} has {found}, its config says {heads * groups} and {heads} of {dim}")
-        self.layers.append(index)
-        self.scales.append(scale)
-        return self.inner.attend(index, query, key, value, scale)
-
-
-@dataclass(kw_only=True)
-class Placed:
-    """Queries and keys that a model has placed in its sequence; nothing is attended to."""
-
-    tensors: list[Tensor] = field(default_factory=list)
-
-    def attend(self, index: int, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
-        self.tensors += [query, key]
-        return value.repeat_interleave(query.shape[1] // value.shape[1], 1).transpose(1, 2)
 
 
 @dataclass(kw_only=True)
@@ -81,22 +50,26 @@ class Probe:
     attention: Attention
 
     def __post_init__(self) -> None:
-        sizes = PROMPTS[: self.batch_size]
-        tokens = plain_tokens(self.model, sum(sizes) + STEPS * len(sizes)).split([size + STEPS for size in sizes])
-        self.tokens, self.sizes, self.rows = tokens, sizes, [0, self.batch_size - 1][: len(sizes)]
-        with refusing(self.model), torch.inference_mode():
-            last = [transformers_logits(self.model, own[None])[0, -STEPS - 1 :].float() for own in tokens]
+        self.sizes = PROMPTS[: self.batch_size]
+        self.rows = [0, self.batch_size - 1][: len(self.sizes)]
+        lengths = [size + STEPS for size in self.sizes]
+        with refusing(self.model):
+            self.tokens = plain_tokens(self.model, sum(lengths)).split(lengths)
+        with refusing(self.model, ", nor in transformers alone"), torch.inference_mode():
+            last = [transformers_logits(self.model, own[None])[0, -STEPS - 1 :].float() for own in self.tokens]
             self.expected = torch.stack(last)  # [R, 1 + STEPS, V]
             self.noise = 0.0
             if self.model.dtype != torch.float32:
-                own_steps = transformers_steps(self.model, tokens[0], sizes[0])
-                self.noise = distance(own_steps.float(), self.expected[0])
+                own = zip(self.tokens, self.sizes, strict=True)
+                steps = [transformers_steps(self.model, tokens, size).float() for tokens, size in own]
+                self.noise = distance(torch.stack(steps), self.expected)
 
     def scales(
         self, single_tokens: Callable[[], AbstractContextManager[None]], prompts: Callable[..., Prompt] = Prompt
     ) -> list[float]:
         """[L] by which each layer scales its logits; the engine reads `prompts`, and steps inside `single_tokens`."""
         with refusing(self.model), torch.inference_mode(), own_attention(self.model):
+            self.check_masks()
             self.check_positions()
             cache = KVCache(
                 policy=Full(),
@@ -111,6 +84,7 @@ class Probe:
             logits, scales = self.after_prompts(prompts(cache=cache))
             with single_tokens():
                 logits = torch.stack([logits, *self.steps(cache)], 1)
+        with refusing(self.model), torch.inference_mode():
             self.check_logits(logits.float())
         return scales
 
@@ -145,6 +119,13 @@ class Probe:
         if lengths != [[size + STEPS for size in self.sizes]] * self.shape.layers:
             raise ValueError("not each of its layers attends once to a single token")
 
+    def check_masks(self) -> None:
+        """A token must see all before it and none behind, however far they are."""
+        tokens = self.tokens[0][None]
+        positions = torch.arange(tokens.shape[1], device=tokens.device)[None]
+        with own_attention(self.model, MASKED):
+            forward(self.model, tokens, positions, Placed())
+
     def check_positions(self) -> None:
         """What a layer makes of a token at one position must not change beside a row that is far ahead."""
         far = min(self.longest, positions_of(self.model.config) or self.longest) - 1
@@ -168,8 +149,10 @@ class Probe:
         spread, exact = deviation(self.expected), self.model.dtype == torch.float32
         allowed = EXACT * max(1.0, spread) if exact else max(ROUNDED * spread, NOISE * self.noise)
         if not (found := distance(logits, self.expected)) <= allowed:
+            why = misplaced(self.model, self.tokens[0][None])
             raise ValueError(
                 f"its logits through our cache are {found:.2g} off those of transformers, {allowed:.2g} is allowed"
+                + (f": {why}" if why else "")
             )
 
 
@@ -190,12 +173,14 @@ def counted(logits: Tensor) -> Tensor:
 
 
 @contextmanager
-def refusing(model: Model) -> Iterator[None]:
+def refusing(model: Model, where: str = "") -> Iterator[None]:
     """Whatever a model ends in here, short of memory, is a refusal in one line."""
     try:
         yield
     except Exception as error:  # code of any family, and what its author did not think of
         if memory.shortage(error):
             raise
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise ValueError(f"model {model.config.model_type} cannot run here: {reason}") from error
+        reason = " ".join(str(error).split())
+        if not isinstance(error, ValueError):
+            reason = f"its code ends in {type(error).__name__} {reason}"
+        raise ValueError(f"model {model.config.model_type} cannot run here{where}: {reason}") from error

@@ -14,9 +14,9 @@ import torch
 from pydantic import PositiveInt
 from torch import Tensor, nn
 
-from ..cache import KVCache, RoundFacts, Shape
+from ..cache import KVCache, RoundFacts, Shape, memory
 from ..generate import Decoder, Prompt, Sees
-from ..model import forward
+from ..model import decoder_layers, forward
 from .fused import FusedLayer, fuse
 from .prompts import PaddedPrompt
 
@@ -77,14 +77,18 @@ class GraphDecoder(Decoder):
     def prompts(self, cache: KVCache, sees: Sees = forward) -> Prompt:
         if not self.capture_prompts:
             return super().prompts(cache, sees)
-        return PaddedPrompt(cache=cache, sees=sees, capture=lambda work: Program(work, self._pool, warm_up=1))
+        return PaddedPrompt(cache=cache, sees=sees, capture=self._capture_prompt)
+
+    def _capture_prompt(self, work: Callable[[], None]) -> Program:
+        with capturing(self.model.config.model_type):
+            return Program(work, self._pool, warm_up=1)
 
     def fit_layers(self) -> None:
         self._pool = torch.cuda.graph_pool_handle()
         fuse(self.model)
         self._layers = {
             layer: FusedLayer.of(layer) or torch.compile(layer.forward, dynamic=False)
-            for layer in self.model.model.layers
+            for layer in decoder_layers(self.model)
         }
 
     def single_tokens(self) -> AbstractContextManager[None]:
@@ -97,7 +101,7 @@ class GraphDecoder(Decoder):
             self.buffer.restart()
 
     def _capture_step(self, warm_up: int) -> None:
-        with self.single_tokens():
+        with self.single_tokens(), capturing(self.model.config.model_type):
             self._step = Program(super().step, self._pool, warm_up)
 
     def seat(self, row: Tensor) -> None:
@@ -153,3 +157,15 @@ def forwards(layers: Mapping[nn.Module, Callable]) -> Iterator[None]:
     finally:
         for layer in layers:
             del layer.forward
+
+
+@contextmanager
+def capturing(family: str) -> Iterator[None]:
+    """What a family's own code does that no graph holds, such as asking the device for a size, is a refusal."""
+    try:
+        yield
+    except RuntimeError as error:
+        if memory.shortage(error):
+            raise
+        reason = str(error).split("\n")[0] or type(error).__name__
+        raise ValueError(f"engine=graphs cannot capture model {family}: {reason}; use engine=eager") from error

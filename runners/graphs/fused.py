@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from ...kernels.linear import gated, linear
 from ...kernels.norm import Norm, normed
 from ...kernels.rotate import rotate
-from ..model import PLAIN_LAYERS, Attends, Model
+from ..model import PLAIN_LAYERS, Attends, Model, decoder_layers
 
 # in the order of their calls
 GROUPS = (("self_attn", ("q_proj", "k_proj", "v_proj")), ("mlp", ("gate_proj", "up_proj")))
@@ -48,11 +48,11 @@ class Next(nn.Module):
 
 
 def fuse(model: Model) -> None:
-    """Replace the projections in place, layer by layer, so that no more than one group is held twice."""
-    for layer in model.model.layers:
-        for owner, names in GROUPS:
+    """Replace the projections of plain layers in place, layer by layer, so that one group at most is held twice."""
+    for layer in decoder_layers(model):
+        for owner, names in GROUPS if type(layer) in PLAIN_LAYERS else ():
             module = getattr(layer, owner, None)
-            linears = [linear for name in names if isinstance(linear := getattr(module, name, None), nn.Linear)]
+            linears = [linear for name in names if type(linear := getattr(module, name, None)) is nn.Linear]
             if len(linears) < len(names) or len({linear.bias is None for linear in linears}) == 2:
                 continue
             waiting: list[Tensor] = []
@@ -78,13 +78,14 @@ class FusedLayer:
     @classmethod
     def of(cls, layer: nn.Module) -> "FusedLayer | None":
         """None where the layer is of another kind."""
-        if not isinstance(layer, PLAIN_LAYERS):
+        if type(layer) not in PLAIN_LAYERS:
             return None
         one = cast(Any, layer)
         attention, mlp = one.self_attn, one.mlp
-        gate_up, query_key_value = mlp.gate_proj, attention.q_proj
-        fits = isinstance(gate_up, First) and isinstance(query_key_value, First)
-        if not fits or gate_up.bias is not None or mlp.config.hidden_act != "silu":
+        gate_up, query_key_value = getattr(mlp, "gate_proj", None), getattr(attention, "q_proj", None)
+        if not isinstance(gate_up, First) or not isinstance(query_key_value, First):
+            return None
+        if gate_up.bias is not None or mlp.config.hidden_act != "silu":
             return None
         q_norm, k_norm = getattr(attention, "q_norm", None), getattr(attention, "k_norm", None)
         return cls(

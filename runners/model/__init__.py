@@ -8,13 +8,16 @@ logits, `last_states` for what they are made of; `transformers_logits` are those
 from .asked import left_out
 from .checkpoint import DTYPES, Checkpoint, Tokenizer
 from .configs import Config, eos_ids, positions_of, shape_of
+from .masks import MASKED
 from .seam import (
     ATTENTION,
     PLAIN_LAYERS,
     Attends,
     Model,
+    decoder_layers,
     forward,
     last_states,
+    misplaced,
     output_projection,
     output_states,
     own_attention,
@@ -27,16 +30,19 @@ from .seam import (
 __all__ = [
     "ATTENTION",
     "DTYPES",
+    "MASKED",
     "PLAIN_LAYERS",
     "Attends",
     "Checkpoint",
     "Config",
     "Model",
     "Tokenizer",
+    "decoder_layers",
     "eos_ids",
     "forward",
     "last_states",
     "left_out",
+    "misplaced",
     "output_projection",
     "output_states",
     "own_attention",

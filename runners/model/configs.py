@@ -17,13 +17,15 @@ def shape_of(config: Config) -> Shape:
         heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
         dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
         return Shape(config.num_hidden_layers, heads, config.num_attention_heads // heads, dim)
-    except AttributeError as error:
-        raise ValueError(f"model {config.model_type} has no attention heads alike in each layer ({error})") from error
+    except (AttributeError, TypeError, RuntimeError, ZeroDivisionError) as error:  # none, a list, or one for each layer
+        reason, *_ = str(error).split(". ")
+        raise ValueError(f"model {config.model_type} has no attention heads alike in each layer ({reason})") from error
 
 
 def positions_of(config: Config) -> int | None:
     """How many positions a model has; None: it does not say."""
-    return getattr(config.get_text_config(), "max_position_embeddings", None)
+    positions = getattr(config.get_text_config(), "max_position_embeddings", None)
+    return positions if positions and positions > 0 else None
 
 
 def eos_ids(model: Model) -> frozenset[int]:

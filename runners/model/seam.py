@@ -9,18 +9,19 @@ B rows, S tokens, V tokens of the vocabulary, E hidden size, Hq query heads, D h
 from collections.abc import Iterator
 from contextlib import contextmanager
 from inspect import signature
-from itertools import islice
+from itertools import cycle, islice
 from typing import Any, Literal, Protocol, cast
 
 import torch
 from torch import Tensor, nn
-from transformers import AttentionInterface, AutoModelForCausalLM, DynamicCache, GenerationConfig
+from transformers import AttentionInterface, AutoModelForCausalLM, GenerationConfig
 from transformers import PretrainedConfig as Config
 from transformers import PreTrainedModel as Model
 from transformers.models.llama.modeling_llama import LlamaDecoderLayer
 from transformers.models.qwen2.modeling_qwen2 import Qwen2DecoderLayer
 from transformers.models.qwen3.modeling_qwen3 import Qwen3DecoderLayer
 
+from .masks import MASKED, NotCausal
 from .quiet import quiet
 
 ATTENTION = "kvarena"
@@ -28,7 +29,8 @@ NAMED = ("token_id", "token_index")
 SPREAD = 7919  # a prime: steps over the vocabulary
 PLAIN_LAYERS = (Qwen3DecoderLayer, Qwen2DecoderLayer, LlamaDecoderLayer)  # norm, attention, norm, gated MLP
 HONOURED = ("kv_cache", "scaling")
-SAYS_NOTHING = ("position_ids", "position_embeddings", "cache_position")  # the model has rotated by these already
+# the model has rotated by positions already; what we ask of its head some hand on to their attention
+SAYS_NOTHING = ("position_ids", "position_embeddings", "cache_position", "logits_to_keep")
 
 
 class Attends(Protocol):
@@ -41,6 +43,8 @@ def _attention(
 ) -> tuple[Tensor, None]:
     if "kv_cache" not in kwargs:
         raise ValueError("its layers do not hand on to their attention what the model is called with")
+    if isinstance(attention_mask, NotCausal):
+        raise ValueError(attention_mask.why)
     for name, asked in ({"attention_mask": attention_mask} | kwargs).items():
         if name not in HONOURED and name not in SAYS_NOTHING and not neutral(name, asked):
             shown = f"a tensor {list(asked.shape)}" if isinstance(asked, Tensor) else asked
@@ -58,16 +62,17 @@ def neutral(name: str, asked: Any) -> bool:
     return asked is None or asked == (name == "is_causal")
 
 
-AttentionInterface.register(ATTENTION, _attention)
+for name in (ATTENTION, MASKED):
+    AttentionInterface.register(name, _attention)
 
 
 @contextmanager
-def own_attention(model: Model) -> Iterator[None]:
-    """The model attends through its `kv_cache` inside, and as before outside."""
+def own_attention(model: Model, name: str = ATTENTION) -> Iterator[None]:
+    """The model attends through its `kv_cache` inside, and as before outside; as `MASKED` its masks are looked at."""
     before = cast(str, model.config._attn_implementation)
     with quiet():
-        model.set_attn_implementation(ATTENTION)
-    if model.config._attn_implementation != ATTENTION:
+        model.set_attn_implementation(name)
+    if model.config._attn_implementation != name:
         raise ValueError("its layers do not attend by AttentionInterface, so no method reaches their keys")
     try:
         yield
@@ -94,17 +99,41 @@ def output_states(model: Model, tokens: Tensor, **options: Any) -> Tensor:
     return cast(Any, model).get_decoder()(input_ids=tokens, use_cache=False, **options).last_hidden_state
 
 
-def transformers_logits(model: Model, tokens: Tensor) -> Tensor:
+def transformers_logits(model: Model, tokens: Tensor, **options: Tensor) -> Tensor:
     """Logits [B, S, V] of tokens [B, S], as the model computes them without us."""
-    return model(input_ids=tokens, use_cache=False).logits
+    return model(input_ids=tokens, use_cache=False, **options).logits
 
 
 def transformers_steps(model: Model, tokens: Tensor, prompt: int) -> Tensor:
     """Logits [1 + S - P, V] after the first P of tokens [S] and after each that follows, by the model's own cache."""
     name = "cache" if "cache" in signature(model.forward).parameters else "past_key_values"
-    kept = {name: DynamicCache(config=model.config)}
-    parts = [tokens[:prompt], *tokens[prompt:, None]]
-    return torch.stack([model(input_ids=part[None], use_cache=True, **kept).logits[0, -1] for part in parts])
+    outputs = [model(input_ids=tokens[None, :prompt], use_cache=True)]
+    for token in tokens[prompt:, None]:
+        kept = {name: getattr(outputs[-1], name)}
+        outputs.append(model(input_ids=token[None], use_cache=True, **kept))
+    return torch.stack([output.logits[0, -1] for output in outputs])
+
+
+def misplaced(model: Model, tokens: Tensor) -> str:
+    """How a model places tokens [1, S] otherwise than by position_ids that count from 0; empty: it does not."""
+    positions = torch.arange(tokens.shape[1], device=tokens.device)[None]
+    every = torch.ones_like(tokens)
+    free, counted, spread = (
+        transformers_logits(model, tokens, attention_mask=every, **at)
+        for at in ({}, dict(position_ids=positions), dict(position_ids=2 * positions))
+    )
+    if torch.equal(counted, spread):
+        return "it does not place a token by its position_ids"
+    return "" if torch.allclose(free, counted, rtol=1e-2, atol=1e-3) else "its positions do not count from 0"
+
+
+def decoder_layers(model: Model) -> nn.ModuleList:
+    """In order; ValueError where a family keeps them elsewhere."""
+    layers = getattr(getattr(model, "model", None), "layers", None)
+    if not isinstance(layers, nn.ModuleList):
+        family = model.config.model_type
+        raise ValueError(f"engine=graphs looks for model.layers, which model {family} has not: use engine=eager")
+    return layers
 
 
 def output_projection(model: Model) -> nn.Linear:
@@ -116,9 +145,12 @@ def plain_tokens(model: Model, count: int) -> Tensor:
     """[S] tokens that stand for text: none that the config has a name for, such as that of an image."""
     configs = [model.config.to_dict(), model.config.get_text_config().to_dict()]
     named = [value for config in configs for name, value in config.items() if name.endswith(NAMED)]
-    size = len(cast(nn.Embedding, model.get_input_embeddings()).weight)
+    table = getattr(model.get_input_embeddings(), "weight", None)
+    if table is None:
+        raise ValueError("its tokens come from no table of one vocabulary")
+    size = len(table)
     plain = (token for token in (step * SPREAD % size for step in range(1, size)) if token not in named)
-    return torch.tensor(list(islice(plain, count)), device=model.device)
+    return torch.tensor(list(islice(cycle(plain), count)), device=model.device)
 
 
 def random_model(config: Config, dtype: torch.dtype, device: torch.device, seed: int) -> Model:

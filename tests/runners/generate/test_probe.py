@@ -1,11 +1,16 @@
 """A model is run as transformers runs it, or refused in one line before any row."""
 
+from contextlib import nullcontext
+
 import pytest
 import torch
 from kvarena.methods.budget import Budget
 from kvarena.methods.full import Full
 from kvarena.methods.oracle import Oracle
+from kvarena.runners.attention import Own
+from kvarena.runners.cache import Shape
 from kvarena.runners.generate import Decoder
+from kvarena.runners.generate.probe import Probe
 from kvarena.runners.model import own_attention
 from kvarena.runners.sampler import Greedy
 from torch import nn
@@ -16,6 +21,8 @@ from transformers import (
     FalconConfig,
     GraniteConfig,
     LlamaConfig,
+    PhimoeConfig,
+    RobertaConfig,
     VaultGemmaConfig,
 )
 
@@ -75,7 +82,9 @@ def test_scores_and_selections_use_the_scale_that_the_model_attends_with():
             VaultGemmaConfig(**LLAMA, head_dim=16, layer_types=["full_attention"] * 2),
             "its attention asks for softcap=50.0",
         ),
-        (BartConfig(**BART), "off those of transformers"),
+        (BartConfig(**BART), "does not place a token by its position_ids"),
+        (RobertaConfig(**SIZES, is_decoder=True, max_position_embeddings=99), "its positions do not count from 0"),
+        (LlamaConfig(**LLAMA, is_causal=False), "a token at position 0 sees the one at 1"),
         (
             DeepseekV2Config(
                 **LLAMA,
@@ -86,13 +95,21 @@ def test_scores_and_selections_use_the_scale_that_the_model_attends_with():
                 v_head_dim=8,
                 first_k_dense_replace=2,
             ),
-            "",
+            "nor in transformers alone: its code ends in RuntimeError",
         ),
     ],
-    ids=["falcon", "softcap", "bart", "mla"],
+    ids=["falcon", "softcap", "bart", "roberta", "bidirectional", "mla"],
 )
 def test_a_family_that_does_otherwise_is_refused(config, reason):
     assert reason in refused(random(config))
+
+
+def test_a_window_longer_than_what_is_asked_is_seen():
+    """Which its config does not tell as a rule."""
+    model = random(PhimoeConfig(**LLAMA, sliding_window=4096, num_local_experts=2, num_experts_per_tok=1))
+    probe = Probe(model=model, shape=Shape(2, 2, 2, 16), batch_size=2, longest=64, attention=Own())
+    with pytest.raises(ValueError, match="a token at position 10000 does not see the one at 0"):
+        probe.scales(nullcontext)
 
 
 class Wrapped(nn.Module):

@@ -19,9 +19,11 @@ from kvarena.methods.vase_dkv import VaSEDKV
 from kvarena.runners.cache import Shape
 from kvarena.runners.generate import Decoder, Request
 from kvarena.runners.graphs import GraphDecoder
+from kvarena.runners.graphs.decoder import capturing
+from kvarena.runners.graphs.fused import fuse
 from kvarena.runners.sampler import Greedy, Sampling
 from kvarena.tasks.procedural.graph_search import GraphSearch
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Config, GPTNeoXConfig, OPTConfig
 
 gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="CUDA graphs need a GPU")
 GREEDY, SAMPLING = Greedy(), Sampling(temperature=0.6, top_k=20, top_p=0.95)
@@ -58,6 +60,23 @@ def test_a_head_size_that_the_kernels_do_not_take(engine):
     with pytest.raises(ValueError, match="head size 80: the Triton kernels take 16, 32, 64, 128, 256; use device=cpu"):
         engine.check(Shape(layers=1, heads=1, groups=1, dim=80), CUDA)
     engine.check(Shape(layers=1, heads=1, groups=1, dim=128), CUDA)
+
+
+@pytest.mark.parametrize("config", [GPT2Config, GPTNeoXConfig, OPTConfig], ids=["gpt2", "gpt_neox", "opt"])
+def test_a_family_that_keeps_its_layers_elsewhere(config):
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(config(num_hidden_layers=1, hidden_size=24, num_attention_heads=12))
+    with pytest.raises(ValueError, match=r"^engine=graphs looks for model.layers, which .* has not: use engine=eager$"):
+        fuse(model)
+
+
+def test_what_cannot_be_captured_is_a_refusal():
+    why = "CUDA error: operation not permitted when stream is capturing"
+    with pytest.raises(ValueError, match=f"^engine=graphs cannot capture model mixtral: {why}; use engine=eager$"):  # noqa: SIM117
+        with capturing("mixtral"):
+            raise RuntimeError(f"{why}\nCUDA kernel errors might be reported later")
+    with pytest.raises(torch.OutOfMemoryError), capturing("mixtral"):
+        raise torch.OutOfMemoryError("CUDA out of memory.")
 
 
 def model_on_gpu():

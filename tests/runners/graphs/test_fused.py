@@ -8,6 +8,16 @@ from kvarena.runners.graphs.decoder import forwards
 from kvarena.runners.graphs.fused import FusedLayer, fuse
 from kvarena.runners.sampler import Greedy
 from torch import nn
+from transformers import (
+    AutoModelForCausalLM,
+    CohereConfig,
+    GraniteConfig,
+    MixtralConfig,
+    Olmo2Config,
+    Phi3Config,
+    SmolLM3Config,
+)
+from transformers.models.llama.modeling_llama import LlamaDecoderLayer
 
 
 def test_a_fused_model_says_the_same(tiny_model):
@@ -79,3 +89,35 @@ def test_a_layer_of_another_kind_keeps_its_own_code(tiny_model):
     fuse(model)
     assert FusedLayer.of(model.model.layers[0]) is None
     assert FusedLayer.of(nn.Linear(2, 2)) is None
+
+
+@pytest.mark.parametrize(
+    "config",
+    [CohereConfig, GraniteConfig, MixtralConfig, Olmo2Config, Phi3Config, SmolLM3Config],
+    ids=["cohere", "granite", "mixtral", "olmo2", "phi3", "smollm3"],
+)
+def test_layers_of_another_family_stay_as_they_are(config):
+    sizes = dict(vocab_size=64, hidden_size=64, intermediate_size=32, num_hidden_layers=1, num_attention_heads=4)
+    model = AutoModelForCausalLM.from_config(config(**sizes, num_key_value_heads=2, pad_token_id=0))
+    before = [type(module) for module in model.modules()]
+    fuse(model)
+    assert [type(module) for module in model.modules()] == before
+    assert [FusedLayer.of(layer) for layer in model.model.layers] == [None]
+
+
+def test_a_layer_whose_code_was_changed_keeps_it(tiny_model):
+    class Doubled(LlamaDecoderLayer):
+        def forward(self, *arguments, **options):
+            return 2 * super().forward(*arguments, **options)
+
+    model = tiny_model("llama")
+    model.model.layers[0].__class__ = Doubled
+    fuse(model)
+    assert [FusedLayer.of(layer) is None for layer in model.model.layers] == [True, False, False]
+
+
+def test_an_attention_of_another_kind_is_left_alone(tiny_model):
+    model = tiny_model("llama")
+    model.model.layers[1].self_attn = nn.Identity()
+    fuse(model)
+    assert [FusedLayer.of(layer) is None for layer in model.model.layers] == [False, True, False]

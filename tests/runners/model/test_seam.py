@@ -3,9 +3,28 @@ import torch
 from kvarena.methods.full import Full
 from kvarena.runners.cache import Shape
 from kvarena.runners.generate import Decoder, Request
-from kvarena.runners.model import ATTENTION, eos_ids, own_attention, shape_of
+from kvarena.runners.model import (
+    ATTENTION,
+    decoder_layers,
+    eos_ids,
+    own_attention,
+    plain_tokens,
+    positions_of,
+    shape_of,
+)
 from kvarena.runners.sampler import Greedy
-from transformers import LlamaConfig, MistralConfig, Qwen2Config, Qwen3Config, RwkvConfig
+from transformers import (
+    Gemma4TextConfig,
+    LlamaConfig,
+    LlamaForCausalLM,
+    MistralConfig,
+    MusicgenDecoderConfig,
+    MusicgenForCausalLM,
+    Qwen2Config,
+    Qwen3Config,
+    RwkvConfig,
+    XLNetConfig,
+)
 
 
 @pytest.mark.parametrize("family", ["qwen3", "qwen2", "llama"])
@@ -81,3 +100,34 @@ def test_a_model_without_eos_is_refused(model, monkeypatch):
 def test_a_config_without_heads_is_refused():
     with pytest.raises(ValueError, match="model rwkv has no attention heads alike in each layer"):
         shape_of(RwkvConfig())
+
+
+def test_heads_that_differ_from_layer_to_layer_are_refused():
+    config = Gemma4TextConfig(num_hidden_layers=2, layer_types=["full_attention"] * 2)
+    with pytest.raises(ValueError, match=r"no attention heads alike in each layer \('head_dim' is a per-layer"):
+        shape_of(config)
+
+
+@pytest.mark.parametrize(
+    ("config", "expected"),
+    [(LlamaConfig(max_position_embeddings=96), 96), (XLNetConfig(), None)],
+    ids=["llama", "xlnet"],
+)
+def test_positions_are_what_a_config_says(config, expected):
+    assert positions_of(config) == expected
+
+
+def test_tokens_of_several_vocabularies_are_no_text():
+    sizes = dict(hidden_size=16, ffn_dim=16, num_hidden_layers=1, num_attention_heads=2, vocab_size=16)
+    with pytest.raises(ValueError, match="its tokens come from no table of one vocabulary"):
+        plain_tokens(MusicgenForCausalLM(MusicgenDecoderConfig(**sizes)), 3)
+
+
+def test_a_small_vocabulary_gives_as_many_tokens():
+    sizes = dict(vocab_size=8, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16)
+    tokens = plain_tokens(LlamaForCausalLM(LlamaConfig(**sizes)), 15).tolist()
+    assert (len(tokens), min(tokens), max(tokens)) == (15, 3, 7)
+
+
+def test_layers_are_where_they_are_looked_for(tiny_model):
+    assert len(decoder_layers(tiny_model())) == 3
