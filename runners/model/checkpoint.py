@@ -1,6 +1,5 @@
 """A model in a folder or on the hub."""
 
-import pickle
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -9,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError, safe_open
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 from transformers import PretrainedConfig as Config
@@ -24,19 +22,7 @@ from .quiet import quiet
 HUB_ID = re.compile(r"[\w][\w.-]*(/[\w.-]+)?")
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 SHOWN = 3  # tensors that a refusal names
-# what broken or foreign files end in
-UNREADABLE = (
-    OSError,
-    KeyError,
-    ValueError,
-    RuntimeError,
-    TypeError,
-    AttributeError,
-    EOFError,
-    SafetensorError,
-    StrictDataclassError,
-    pickle.UnpicklingError,
-)
+LONGEST = 300  # characters of what transformers says of files that it cannot read
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,16 +85,24 @@ class Checkpoint:
         if self.remote:
             prepare()
         try:
-            return auto.from_pretrained(self.source, revision=self.revision, **options)
-        except UNREADABLE as error:
+            # False: it refuses code from a folder, rather than ask a terminal whether to run it
+            return auto.from_pretrained(self.source, revision=self.revision, trust_remote_code=False, **options)
+        except Exception as error:  # broken or foreign files, or a package that they need
             if memory.shortage(error):
                 raise
-            reason = " ".join(str(error).split()) or type(error).__name__
+            reason = why_unread(error)
             if self.remote:
                 there = f"neither a model folder nor on the hub ({reason}): give model.path=FOLDER"
             else:
                 there = f"cannot be read ({torn(Path(self.source)) or reason})"
             raise ValueError(f"model.path={self.source}: {there}") from error
+
+
+def why_unread(error: Exception) -> str:
+    said = " ".join(str(error).split())
+    if not said or isinstance(error, LookupError | ArithmeticError):  # which say a key or less
+        said = f"{type(error).__name__} {said}".strip()
+    return said if len(said) <= LONGEST else f"{said[:LONGEST]}..."
 
 
 def torn(folder: Path) -> str | None:

@@ -151,3 +151,27 @@ def test_the_command_ends_with_one_line_and_leaves_nothing(standin, tmp_path, mo
     (line,) = capfd.readouterr().err.splitlines()
     assert line.startswith("kvarena: model.path=model: the weights are not those of its config.json, unexpected: ")
     assert sorted(path.name for path in (tmp_path / "run").glob("*")) in ([], ["lock"])
+
+
+@pytest.mark.parametrize(
+    ("config", "reason"),
+    [
+        (dict(quantization_config=dict(quant_method="bitsandbytes", load_in_4bit=True)), "requires accelerate"),
+        (dict(quantization_config=dict(quant_method="gptq", bits=4)), "GPTQ"),
+        (dict(quantization_config={}), "no `quant_method`"),
+        (dict(num_attention_heads=0), "ZeroDivisionError"),
+        (dict(hidden_act="none"), "KeyError 'none'"),
+        (dict(model_type="t5", num_heads=2, d_kv=8), "Unrecognized configuration class"),
+        (dict(model_type="mine", auto_map={"AutoConfig": "code.Mine"}), "contains custom code"),
+    ],
+    ids=["bitsandbytes", "gptq", "quantised_somehow", "no_heads", "activation", "t5", "custom_code"],
+)
+def test_what_transformers_does_not_read_here_is_refused(folder, config, reason):
+    """And code of a folder is neither run nor asked about."""
+    rewrite(folder, **config)
+    with pytest.raises(ValueError, match=reason) as error:
+        load(folder)
+    said = str(error.value)
+    assert said.startswith(f"model.path={folder}: cannot be read (")
+    assert "\n" not in said
+    assert len(said) < 500
