@@ -23,6 +23,7 @@ class Needs:
 
     queries: int = 0  # newest queries per layer, at most `recent`
     mass: bool = False  # attention mass per slot: group mean of true probabilities, summed over steps
+    decay: float = 1.0  # what is left of the mass of before at every step; 1: all of it
     page: int = 0  # key bounds per page of so many tokens
     rank: bool = False  # place in the last survivor order, new tokens after
 

@@ -27,6 +27,12 @@ def mean_softmax(view: LayerView, support: Tensor) -> Tensor:
     return score.mean_softmax(view.queries, view.keys, support, view.scale)
 
 
+def mean_over_heads(score: Tensor, view: LayerView) -> Tensor:
+    """[B, H, N]: mean over the KV heads, which hold the same positions, but not in the same slots."""
+    mean = score.gather(-1, view.by_position).mean(1, keepdim=True).expand_as(score)
+    return torch.empty_like(score).scatter_(-1, view.by_position, mean)
+
+
 def smooth(score: Tensor, view: LayerView, order: Tensor, width: int) -> Tensor:
     """Average each candidate with its neighbours among the candidates sorted by `order`, padding counted as zeros."""
     return _in_line(score, view, order, lambda line: avg_pool1d(line, width, stride=1, padding=width // 2))

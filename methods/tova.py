@@ -4,18 +4,15 @@ Oren, Hassid, Yarden, Adi, Schwartz, 2024, arXiv 2401.06104. The score of a toke
 (over all live slots) from the newest query alone, mean over all query heads of the layer, so every KV head keeps the
 same set. The authors evict one token a step and cut the prompt: `interval` 1 and `prefill`, which are the defaults; a
 longer interval is a modification. Deviation: the newest token always stays.
-
-B rows, H KV heads, N slots.
 """
 
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
 from torch import Tensor
 
 from .policy import Eviction, LayerView, Needs
-from .scores import mean_softmax
+from .scores import mean_over_heads, mean_softmax
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +24,4 @@ class TOVA(Eviction):
         return Needs(queries=1)
 
     def score(self, view: LayerView) -> Tensor:
-        share = mean_softmax(view, view.live[:, :, None])
-        # heads hold the same positions, but not in the same slots
-        mean = share.gather(-1, view.by_position).mean(1, keepdim=True).expand_as(share)
-        return torch.empty_like(share).scatter_(-1, view.by_position, mean)
+        return mean_over_heads(mean_softmax(view, view.live[:, :, None]), view)

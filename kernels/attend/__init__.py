@@ -57,13 +57,17 @@ def attend(
     return Attended(*reference.attend(query, keys, values, lengths, longest, scale, reads))
 
 
-def add_mass(mass: Tensor, query: Tensor, keys: Tensor, lengths: Tensor, lse: Tensor, *, scale: float) -> None:
-    """Add each slot's probability, mean over the group, to mass [B, H, N] float32, in place."""
+def add_mass(
+    mass: Tensor, query: Tensor, keys: Tensor, lengths: Tensor, lse: Tensor, *, scale: float, decay: float = 1.0
+) -> None:
+    """Add each slot's probability, mean over the group, to `decay` times its mass [B, H, N] float32, in place."""
     if query.is_cuda:
         from . import kernel
 
-        kernel.add_mass(mass, query, keys, lengths, lse, scale)
+        kernel.add_mass(mass, query, keys, lengths, lse, scale, decay)
     else:
+        if decay != 1:
+            mass *= decay
         mass += reference.mass(query, keys, lengths, lse, scale)
 
 

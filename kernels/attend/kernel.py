@@ -96,8 +96,10 @@ def check_head_dim(dim: int) -> None:
         raise ValueError(f"head size {dim}: the Triton kernels take {sizes}; use device=cpu, or another model")
 
 
-def add_mass(mass: Tensor, query: Tensor, keys: Tensor, lengths: Tensor, lse: Tensor, scale: float) -> None:
-    """Adds each slot's probability, mean over the group, to mass [B, H, N], in place."""
+def add_mass(
+    mass: Tensor, query: Tensor, keys: Tensor, lengths: Tensor, lse: Tensor, scale: float, decay: float = 1.0
+) -> None:
+    """Adds each slot's probability, mean over the group, to `decay` times its mass [B, H, N], in place."""
     rows, heads, groups, dim = query.shape
     check_head_dim(dim)
     assert keys.stride()[2:] == (dim, 1)
@@ -114,6 +116,7 @@ def add_mass(mass: Tensor, query: Tensor, keys: Tensor, lengths: Tensor, lse: Te
         mass.stride(1),
         GROUPS=groups,
         SCALE=scale,
+        DECAY=decay,
         DIM=dim,
         TILE=max(16, triton.next_power_of_2(groups)),
         BLOCK=BLOCK,
@@ -257,6 +260,7 @@ def add_probabilities(
     mass_head_stride,
     GROUPS: tl.constexpr,
     SCALE: tl.constexpr,
+    DECAY: tl.constexpr,
     DIM: tl.constexpr,
     TILE: tl.constexpr,
     BLOCK: tl.constexpr,
@@ -275,7 +279,10 @@ def add_probabilities(
         logits = tl.dot(own, key, input_precision="ieee") * SCALE - total[:, None]
         probability = tl.where(there[:, None], tl.exp(logits), 0.0)
         at = mass + row * mass_row_stride + head * mass_head_stride + slot
-        tl.store(at, tl.load(at, mask=live, other=0.0) + tl.sum(probability, 0) / GROUPS, mask=live)
+        before = tl.load(at, mask=live, other=0.0)
+        if DECAY != 1.0:
+            before *= DECAY
+        tl.store(at, before + tl.sum(probability, 0) / GROUPS, mask=live)
 
 
 @triton.jit

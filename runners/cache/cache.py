@@ -115,7 +115,8 @@ class KVCache:
             grouped, layer.keys, layer.values, lengths, longest=longest, scale=scale, pages=chosen, page=page
         )
         if layer.mass.numel():
-            attend.add_mass(layer.mass, grouped, layer.keys, lengths, lse, scale=scale)
+            decay = layer.room.needs.decay
+            attend.add_mass(layer.mass, grouped, layer.keys, lengths, lse, scale=scale, decay=decay)
         if self.policy.selects:
             slots = layer.room.slots
             attend.add_reads(self._read, lengths, self.active, pages=chosen, page=page, num_slots=slots)

@@ -38,6 +38,7 @@ class State:
     rank: Tensor  # [H, N]; likewise
     kept: Tensor  # [H, K] positions that the traced method kept, sorted, -1 first where heads differ
     later: Tensor  # [H, G, W, D]: `queries` before the next round; empty if there was none
+    decay: float = 1.0  # of the mass
 
     @property
     def next(self) -> int:
@@ -48,7 +49,10 @@ class State:
         """What the policy asks for and the trace does not hold."""
         room = self._room(policy)
         asked = {name: COLUMNS[name].size(room) for name in TRACED}
-        return [name for name, size in asked.items() if math.prod(size) and getattr(self, name).shape[1:] < size]
+        lacking = [name for name, size in asked.items() if math.prod(size) and getattr(self, name).shape[1:] < size]
+        if policy.needs.mass and policy.needs.decay != self.decay and "mass" not in lacking:
+            lacking.append(f"mass of decay {policy.needs.decay}")
+        return lacking
 
     def view(self, policy: Policy) -> LayerView:
         """As the cache would show it to an eviction under the budget of `policy`."""
@@ -85,5 +89,6 @@ def states(file: Path) -> Iterator[State]:
             prompt=int(trace["prompt"]),
             noise=trace["noise"],
             later=trace.get(f"{round + 1}/{layer}/queries", nothing),
+            decay=trace["decay"].item() if "decay" in trace else 1.0,
             **parts,
         )

@@ -4,7 +4,8 @@ Tensors are named round/layer/what: `kept` [H, n] positions after each round and
 rounds 0, 1, 3, 7, ... the `positions` [H, n], `keys`, `values` [H, n, D], `mass` and `rank` [H, n] that the method saw
 before it. Mass, rank and queries are there if the method asks for them; a head of fewer slots than another has
 positions of -1.
-`prompt` is its length, `noise` the key of the row's noise: with these `replay.py` shows the state to any method.
+`prompt` is its length, `noise` the key of the row's noise, `decay` that of the mass: with these `replay.py` shows the
+state to any method.
 """
 
 from collections.abc import Sequence
@@ -38,6 +39,7 @@ class Trace:
             self.num_rows -= 1
             prompt = torch.tensor(cache.clocks[row].prompt)
             self._tensors[row] = {"prompt": prompt, "noise": cache.noise.keys[row].to("cpu", copy=True)}
+            self._tensors[row]["decay"] = torch.tensor(cache.policy.needs.decay, dtype=torch.float64)
             self._names[row] = name
 
     def before(self, cache: KVCache, rows: Sequence[int]) -> None:

@@ -52,7 +52,7 @@ class Prompt:
 
     def fill(self, index: int, query: Tensor, key: Tensor, value: Tensor, scale: float) -> None:
         """query [H, G, S, D], key and value [H, S, D]."""
-        length = key.shape[1]
+        length, needs = key.shape[1], self.cache.policy.needs
         self.layers[index].fill(
             0,
             length,
@@ -60,14 +60,15 @@ class Prompt:
             values=value,
             positions=torch.arange(length, dtype=torch.int32, device=key.device),
             queries=query,
-            mass=prompt_mass(query, key, scale) if self.cache.policy.needs.mass else 0.0,
+            mass=prompt_mass(query, key, scale, decay=needs.decay) if needs.mass else 0.0,
         )
 
 
-def prompt_mass(query: Tensor, key: Tensor, scale: float, count: Tensor | None = None) -> Tensor:
+def prompt_mass(query: Tensor, key: Tensor, scale: float, count: Tensor | None = None, *, decay: float = 1.0) -> Tensor:
     """[H, S] float32: probability that a token gets from the prompt's queries, summed over them, mean over the group.
 
-    query [H, G, S, D], key [H, S, D]; a block of queries at a time. Of `count` [1], only so many, the first.
+    query [H, G, S, D], key [H, S, D]; a block of queries at a time. Of `count` [1], only so many, the first. The last
+    of them counts whole, the one before it `decay` times, and so on.
     """
     length = key.shape[1]
     position = torch.arange(length, device=key.device)
@@ -77,5 +78,8 @@ def prompt_mass(query: Tensor, key: Tensor, scale: float, count: Tensor | None =
         shares = logits.masked_fill(position > block[:, None], -torch.inf).softmax(-1)
         if count is not None:
             shares = shares * (block < count)[:, None]
+        if decay != 1:
+            ago = (length if count is None else count) - 1 - block
+            shares = shares * (decay ** ago.clamp(min=0))[:, None]
         mass += shares.sum(2).mean(1)
     return mass

@@ -69,7 +69,8 @@ class PaddedPrompt(Prompt):
 
     def fill(self, index: int, query: Tensor, key: Tensor, value: Tensor, scale: float) -> None:
         """The padding becomes copies of the last token, in slots that are not live."""
-        size, window = key.shape[1], self.cache.policy.needs.queries
+        size, needs = key.shape[1], self.cache.policy.needs
+        window = needs.queries
         if size > LONGEST:
             super().fill(index, query, key, value, scale)
             return
@@ -84,5 +85,5 @@ class PaddedPrompt(Prompt):
             values=value.index_select(1, known),
             positions=torch.where(order < self._length, order, -1).to(torch.int32),
             queries=queries,
-            mass=prompt_mass(query, key, scale, self._length) if self.cache.policy.needs.mass else 0.0,
+            mass=prompt_mass(query, key, scale, self._length, decay=needs.decay) if needs.mass else 0.0,
         )

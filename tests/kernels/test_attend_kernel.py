@@ -101,14 +101,25 @@ def test_logits_far_apart_over_splits_do_not_overflow(device):
         assert lse.item() == pytest.approx(5000.0 if sign > 0 else 6.236369, rel=1e-6)  # log 511
 
 
+@pytest.mark.parametrize("decay", [1.0, 0.8, 0.0])
 @pytest.mark.parametrize(("groups", "dim"), [(1, 64), (5, 128)])
-def test_mass_equals_the_reference(make, rng, device, groups, dim, dtype):
+def test_mass_equals_the_reference(make, rng, device, groups, dim, dtype, decay):
     query, keys, values, lengths = make([[1, 63], [64, 130]], groups, dim, dtype)
     lse = twin(query, keys, values, lengths)[1]
     mass = torch.rand(keys.shape[:3], generator=rng).to(device)
-    expected = mass + reference.mass(query, keys.nan_to_num(), lengths, lse, SCALE)
-    kernel.add_mass(mass, query, keys, lengths, lse, SCALE)
+    live = torch.arange(mass.shape[2], device=device) < lengths[..., None]
+    expected = torch.where(live, decay * mass, mass) + reference.mass(query, keys.nan_to_num(), lengths, lse, SCALE)
+    kernel.add_mass(mass, query, keys, lengths, lse, SCALE, decay)
     close(mass, expected, torch.float32)
+
+
+def test_a_mass_that_does_not_decay_is_that_of_before(make, rng, device):
+    query, keys, values, lengths = make([[1, 63], [64, 130]], 5, 64, torch.float32)
+    lse = twin(query, keys, values, lengths)[1]
+    masses = torch.rand(keys.shape[:3], generator=rng).to(device).expand(2, -1, -1, -1).clone()
+    kernel.add_mass(masses[0], query, keys, lengths, lse, SCALE)
+    kernel.add_mass(masses[1], query, keys, lengths, lse, SCALE, 1.0)
+    assert torch.equal(*masses)
 
 
 @pytest.mark.parametrize("page", [1, 16, 20])

@@ -29,6 +29,7 @@ OWN = {
     # rounds as all others have them
     "rkv": ("method.budget.prefill=false",),
     "tova": ("method.budget.prefill=false",),
+    "longflow": ("method.budget.prefill=false",),
     "snapkv_original": ("method.budget.prefill=false", "method.budget.interval=8"),
 }
 
@@ -258,6 +259,7 @@ def test_prefill_true_cuts_a_long_prompt_at_once(model, name):
         ("rkv", "interval=8", ROUNDS | {"long": 1 + 5}, {"long": 32, "short": 32, "one": 32}),
         # one token a step, until the last, after which nothing is asked any more
         ("tova", "interval=1", {"long": 1 + 42, "short": 28, "one": 19}, {"long": 30, "short": 25, "one": 25}),
+        ("longflow", "interval=1", {"long": 1 + 42, "short": 28, "one": 19}, {"long": 30, "short": 25, "one": 25}),
     ],
 )
 def test_methods_that_cut_the_prompt(decode, name, as_published, rounds, peaks):

@@ -5,6 +5,7 @@ import torch
 from kvarena.methods.adakv import AdaKV
 from kvarena.methods.budget import Budget
 from kvarena.methods.h2o import H2O
+from kvarena.methods.inertia import InertiaKV
 from kvarena.methods.neighbours import ByRank
 from kvarena.methods.pyramid import Pyramid
 from kvarena.methods.random import Random
@@ -81,6 +82,15 @@ def test_what_a_trace_lacks_is_named(traced):
     assert state.later.numel() == 0
     wide = SnapKV(budget=Budget(tokens=24, recent=9, sinks=0, interval=8))
     assert traced(SNAPKV)[0].lacks(wide) == ["queries"]
+
+
+def test_a_mass_of_another_decay_is_not_taken_for_it(traced):
+    inertia = InertiaKV(budget=BUDGET, alpha=0.5)
+    state = traced(inertia)[0]
+    assert state.lacks(inertia) == []
+    assert state.lacks(H2O_) == ["mass of decay 1.0"]
+    assert traced(H2O_)[0].lacks(inertia) == ["mass of decay 0.5"]
+    assert traced(SNAPKV)[0].lacks(inertia) == ["mass"]
 
 
 def test_later_queries_are_those_of_the_next_round(traced):

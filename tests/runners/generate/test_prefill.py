@@ -3,6 +3,7 @@ import torch
 from kvarena.methods.budget import Budget
 from kvarena.methods.full import Full
 from kvarena.methods.h2o import H2O
+from kvarena.methods.inertia import InertiaKV
 from kvarena.methods.quest import Quest
 from kvarena.methods.vase_attnv import VaSEAttnV
 from kvarena.runners.generate import Prompt, prompt_mass
@@ -19,6 +20,24 @@ def test_prompt_mass_sums_the_causal_probabilities(rng, length):
         expected[:, : i + 1] += logits.softmax(-1).mean(1)
     torch.testing.assert_close(mass.double(), expected, rtol=1e-4, atol=1e-5)
     assert mass.sum(-1).tolist() == pytest.approx([length] * 2, rel=1e-5)
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("count", [None, 5], ids=["whole", "padded"])
+def test_mass_that_decays_is_that_of_decoding_the_prompt(feed, alpha, count):
+    """Nine tokens read at once, or one after the other; of those read at once four may be padding."""
+    rows = feed(InertiaKV(budget=Budget(tokens=50, recent=4), alpha=alpha))
+    rows.admit(0, 1)
+    rows.run(8 if count is None else count - 1)
+    queries, keys, _ = (part[0] for part in rows.tape[0])
+    padding = 0 if count is None else 4
+    queries, keys = (torch.cat([part, rows.draw(len(part), padding)], 1) for part in (queries, keys))
+    mass = prompt_mass(
+        queries.unflatten(0, (2, 2)), keys, 0.4, None if count is None else torch.tensor([count]), decay=alpha
+    )
+    length = 9 if count is None else count
+    torch.testing.assert_close(rows.cache.layers[0].mass[0, :, :length], mass[:, :length], rtol=1e-4, atol=1e-6)
+    assert not mass[:, length:].any()
 
 
 def test_output_is_causal_attention_of_every_token(feed, shape, scale):
