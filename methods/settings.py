@@ -54,7 +54,7 @@ def fit(key: str, value: Any, hint: Any) -> Any:
 def refusal(key: str, value: Any, hint: Any, place: str = "") -> ValueError:
     """`place`: the key of the class, where another key of it is refused."""
     names = [_name(place or key, kind) for kind in kinds(hint)]
-    for kind in kinds(hint):
+    for kind in () if place else kinds(hint):
         if get_origin(kind) is Annotated and _fits(value, get_args(kind)[0]):
             names = [_bounds(kind)]
     return ValueError(f"{key}={shown(value)}: use {(', or ' if ',' in ''.join(names) else ' or ').join(names)}")
@@ -81,7 +81,7 @@ def is_class(kind: Any) -> bool:
 def offers(built: type, kind: Any) -> bool:
     """Whether the instances of a class are of a kind: a class or a Protocol, whose members it must have."""
     if not is_protocol(kind):
-        return issubclass(built, get_origin(kind) or kind)
+        return issubclass(built, dict if is_typeddict(kind) else get_origin(kind) or kind)
     there = {name for base in built.__mro__ for name in (*vars(base), *vars(base).get("__annotations__", ()))}
     return get_protocol_members(kind) <= there
 

@@ -10,6 +10,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 USER_ERRORS = (HydraException, OmegaConfBaseException, ValueError, OSError, MemoryError, ImportError)
 
+LONGEST_MESSAGE = 1000  # characters of a message: what was given may be longer
+
 
 def one_line(error: BaseException) -> str:
     """What went wrong, without the frames around it."""
@@ -17,7 +19,10 @@ def one_line(error: BaseException) -> str:
         error = error.__cause__
     if isinstance(error, ModuleNotFoundError) and error.name in ("ray", "wandb"):
         return f"{error}: pip install 'kvarena[{error.name}]'"
-    return " ".join(str(error).split("Config search path")[0].split())
+    text = " ".join(str(error).split("Config search path")[0].split())
+    return (
+        text if len(text) <= LONGEST_MESSAGE else f"{text[: LONGEST_MESSAGE // 2]} ... {text[-LONGEST_MESSAGE // 2 :]}"
+    )
 
 
 @contextmanager

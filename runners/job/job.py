@@ -76,7 +76,7 @@ class Job:
         """The same with as many samples and draws as a folder has of them, by its run.json, where these are more."""
         num_samples = min(there.get("num_samples", 0), len(self.task.samples))
         num_draws = max(there.get("num_draws", 0), self.config["num_draws"])
-        samples = self.task.samples[: max(num_samples, len(self.samples))]
+        samples = self.task.samples[:num_samples] if num_samples > len(self.samples) else self.samples
         return replace(self, samples=samples, num_samples=len(samples), config=self.config | {"num_draws": num_draws})
 
     @property
@@ -168,6 +168,7 @@ def resolve(config: DictConfig) -> DictConfig:
     config = config.copy()
     if config.levels and config.difficulty not in config.levels:
         raise ValueError(f"difficulty={config.difficulty}: task {config.task.name} has {', '.join(config.levels)}")
+    refuse_uneven(config.levels or {})
     compression = config.compression
     if "budget" not in config.method:
         config.compression = {"ratio": 1.0, "tokens": None, "recent": None, "interval": None}
@@ -178,6 +179,14 @@ def resolve(config: DictConfig) -> DictConfig:
     else:
         compression.tokens = round(fit("task.dense_length", config.task.dense_length, int) / compression.ratio)
     return config
+
+
+def refuse_uneven(levels: Mapping[str, Mapping[str, Any]]) -> None:
+    """A key that one difficulty has, all have."""
+    for key in sorted({key for sizes in levels.values() for key in sizes}):
+        if without := [name for name, sizes in levels.items() if key not in sizes]:
+            others = ", ".join(name for name in levels if name not in without)
+            raise ValueError(f"levels.{without[0]}.{key} is missing: {others} has it; give it to all or to none")
 
 
 def shape_config(model: str) -> Config | None:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt, Le, Lt, MinLen
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt
@@ -20,6 +20,8 @@ from .workers import Backend
 Text = Annotated[str, MinLen(1)]
 Seconds = Annotated[float, Gt(0), Le(1e6)]  # no timer takes more
 Kind = Literal["weights", "tokenizer", "code"]
+Many = Annotated[int, Ge(1), Le(10_000)]  # of every sample, all of which are listed
+Level = dict[str, float]
 TorchSeed = Annotated[int, Ge(0), Lt(2**63)]
 
 
@@ -54,10 +56,10 @@ class Evaluation(Section):
     workers: Backend
     logger: Logger
     data_dir: Text | None
-    levels: dict[str, dict[str, Any]] | None
+    levels: dict[str, Level] | None
     difficulty: str
     num_samples: PositiveInt | None
-    num_draws: PositiveInt
+    num_draws: Many
     num_problems: PositiveInt | None = None
     seed: int
     max_tokens: PositiveInt

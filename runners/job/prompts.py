@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import chain
 from typing import cast
 
@@ -37,12 +38,10 @@ class Prompts:
 
     def _templated(self, sample: Sample, tokenizer: Tokenizer) -> Sequence[int]:
         """The prompt; a tokenizer that cannot write this task is refused."""
-        message = [{"role": "user", "content": self.task.prompt(sample)}]
-        text = cast(str, tokenizer.apply_chat_template(message, add_generation_prompt=True, tokenize=False))
-        ids, unknown = tokenizer(text, add_special_tokens=False).input_ids, tokenizer.unk_token_id
+        content = self.task.prompt(sample)
+        ids, unknown = templated(tokenizer, content), tokenizer.unk_token_id
         if unknown is not None and unknown in ids:
-            words = message[0]["content"].split()
-            word = next((word for word in words if unknown in tokenizer(word).input_ids), "its chat template")
+            word = next((word for word in content.split() if unknown in tokenizer(word).input_ids), "its chat template")
             raise ValueError(
                 f"model {self.checkpoint.name} cannot read task {self.task.name}: its tokenizer has no token for "
                 f"{word!r}; use another model or task"
@@ -61,3 +60,11 @@ class Prompts:
                 f"model {self.checkpoint.name}: its tokenizer gives token {highest}, but the model has {vocab_size}; "
                 f"put the tokenizer it was trained with in {self.checkpoint.source}"
             )
+
+
+@lru_cache(maxsize=2**13)
+def templated(tokenizer: Tokenizer, content: str) -> Sequence[int]:
+    """What a user says as token ids, for all runs of a sweep."""
+    message = [{"role": "user", "content": content}]
+    text = cast(str, tokenizer.apply_chat_template(message, add_generation_prompt=True, tokenize=False))
+    return tokenizer(text, add_special_tokens=False).input_ids

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from functools import lru_cache, partial
 from pkgutil import resolve_name
+from types import NoneType
 from typing import Annotated, Any, Literal, cast, get_args, get_origin, get_type_hints
 
 from omegaconf import Container, DictConfig, OmegaConf
@@ -45,11 +46,11 @@ def check_plain(section: type[Section], config: DictConfig) -> None:
     _refuse_others("", cast(dict, OmegaConf.to_container(config)), hints, _required(section))
     for name, hint in hints.items():
         try:
-            value = config.get(name)
-            value = OmegaConf.to_container(value, resolve=True) if isinstance(value, Container) else value
+            value, is_built = config.get(name), _is_built(hint)
+            value = OmegaConf.to_container(value, resolve=not is_built) if isinstance(value, Container) else value
         except OmegaConfBaseException:
             continue
-        if not _is_built(hint):
+        if not is_built:
             _key(name, value, hint)
         elif not (isinstance(value, dict) and TARGET in value):
             raise refusal(name, value, hint)
@@ -68,6 +69,9 @@ def _key(key: str, value: Any, hint: Any) -> Any:
     if sections:
         names = ", ".join(f"{key}.{name}" for name in _hints(sections[0]))
         raise ValueError(f"{key}={shown(value)}: use its keys, {names}")
+    parts = [kind for kind in kinds(hint) if get_origin(kind) is dict]
+    if parts and isinstance(value, dict):
+        return {name: _key(f"{key}.{name}", each, get_args(parts[0])[1]) for name, each in value.items()}
     return _walk(key, value, hint) if _is_built(hint) else fit(key, value, hint)
 
 
@@ -75,10 +79,20 @@ def _walk(key: str, value: Any, hint: Any) -> Any:
     if isinstance(value, dict) and TARGET in value:
         return _node(key, value, hint)
     if _holds_target(value):
+        inner = _inner(key, value, hint)
         if isinstance(value, dict):
-            return {name: _walk(f"{key}.{name}", each, Any) for name, each in value.items()}
-        return [_walk(f"{key}[{place}]", each, Any) for place, each in enumerate(value)]
+            return {name: _walk(f"{key}.{name}", each, inner) for name, each in value.items()}
+        return [_walk(f"{key}[{place}]", each, inner) for place, each in enumerate(value)]
     return fit(key, value, hint)
+
+
+def _inner(key: str, value: dict | list, hint: Any) -> Any:
+    """The annotation of what a list or mapping holds, where one is wanted."""
+    for kind in kinds(hint):
+        plain = get_args(kind)[0] if get_origin(kind) is Annotated else kind
+        if plain is Any or (isinstance(get_origin(plain) or plain, type) and offers(type(value), plain)):
+            return (get_args(plain) or (Any,))[-1]
+    raise refusal(key, value, hint)
 
 
 def _node(key: str, value: dict[str, Any], hint: Any) -> dict[str, Any]:
@@ -125,15 +139,17 @@ def _located(key: str, path: str) -> Any:
 
 
 def _gives(made: Any, is_partial: bool, kind: Any) -> bool:
-    """Whether calling it, or leaving that to a later caller, gives what an annotation wants, as far as it says."""
-    if kind is Any:
-        return True
+    """Whether calling it, or leaving that to a later caller, gives what an annotation wants; a function has to say."""
+    if kind is Any or kind is NoneType:
+        return kind is Any
     origin = get_args(kind)[0] if get_origin(kind) is Annotated else get_origin(kind) or kind
     if is_partial and origin is partial:
         return _gives(made, False, get_args(kind)[0])
     if is_partial:
         return origin is Callable or offers(partial, origin)
-    given = made if isinstance(made, type) else _arguments(made)[1].get("return")
+    if not isinstance(made, type) and "return" not in _arguments(made)[1]:
+        return False
+    given = made if isinstance(made, type) else _arguments(made)[1]["return"]
     return not isinstance(given, type) or not isinstance(origin, type) or offers(given, origin)
 
 

@@ -21,6 +21,7 @@ from ..record import append_line
 from .errors import one_line_errors
 from .keys import Evaluation
 from .schema import check_plain
+from .sweep_configs import compose_once
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +51,7 @@ class Summary(Callback):
         with one_line_errors():  # what is wrong for all combinations, before a file is written
             check_plain(Evaluation, OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"]))
         atexit.register(self.show)
+        compose_once()
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
         if config.hydra.mode == RunMode.MULTIRUN and isinstance(job_return.return_value, Outcome):

@@ -2,12 +2,15 @@
 
 import re
 from collections.abc import Collection, Mapping
+from copy import deepcopy
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from annotated_types import MinLen
 from safetensors import SafetensorError, safe_open
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 from transformers import PretrainedConfig as Config
@@ -21,18 +24,20 @@ from .quiet import quiet
 
 HUB_ID = re.compile(r"[\w][\w.-]*(/[\w.-]+)?")
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+SMALL = (".json", ".jinja", ".model", ".txt", ".tiktoken")  # files of configs and tokenizers
 SHOWN = 3  # tensors that a refusal names
 LONGEST = 300  # characters of what transformers says of files that it cannot read
+NotEmpty = Annotated[str, MinLen(1)]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint:
     """A model on disk or on the hub; `path` null: the one that ships as kvarena/models/<name>."""
 
-    name: str
-    path: str | None = None
+    name: NotEmpty
+    path: NotEmpty | None = None
     dtype: str = "bfloat16"
-    revision: str | None = None  # of the hub
+    revision: NotEmpty | None = None  # of the hub
 
     def __post_init__(self) -> None:
         if self.dtype not in DTYPES:
@@ -49,10 +54,10 @@ class Checkpoint:
 
     def config(self) -> Config:
         """Read before the weights, so that a wrong path costs nothing."""
-        return self._read(AutoConfig)
+        return deepcopy(read_once(self, AutoConfig, self._stamp()))
 
     def tokenizer(self) -> Tokenizer:
-        tokenizer = self._read(AutoTokenizer)
+        tokenizer = read_once(self, AutoTokenizer, self._stamp())
         if set(tokenizer.get_vocab()) <= set(tokenizer.all_special_tokens):  # a class without its files has no words
             raise ValueError(
                 f"model.path={self.source}: no tokenizer there, put the files of the model's own beside it"
@@ -79,6 +84,11 @@ class Checkpoint:
             raise ValueError(f"model.path={self.source}: the weights are not those of its config.json, {wrong}")
         return model.to(device).eval()
 
+    def _stamp(self) -> frozenset[tuple[str, int, int]]:
+        """What tells small files from those that lay in the same place before; nothing is read."""
+        status = {path.name: path.stat() for path in Path(self.source).glob("*") if path.suffix in SMALL}
+        return frozenset((name, each.st_size, each.st_mtime_ns) for name, each in status.items())
+
     def _read(self, auto: type, **options: Any) -> Any:
         if not HUB_ID.fullmatch(self.source) and not Path(self.source).is_dir():
             raise ValueError(f"model.path={self.source}: no such folder")
@@ -103,6 +113,12 @@ def why_unread(error: Exception) -> str:
     if not said or isinstance(error, LookupError | ArithmeticError):  # which say a key or less
         said = f"{type(error).__name__} {said}".strip()
     return said if len(said) <= LONGEST else f"{said[:LONGEST]}..."
+
+
+@lru_cache(maxsize=8)
+def read_once(checkpoint: Checkpoint, auto: type, stamp: frozenset[tuple[str, int, int]]) -> Any:
+    """For all runs of a sweep, as long as the files stay as they are."""
+    return checkpoint._read(auto)
 
 
 def torn(folder: Path) -> str | None:

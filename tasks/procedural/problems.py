@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Protocol, overload
 
 from ..task import Sample
@@ -28,6 +29,14 @@ class Generator(Protocol):
     def name(self) -> str: ...
 
     def problem(self, seed: int) -> Problem: ...
+
+    def __hash__(self) -> int: ...
+
+
+@lru_cache(maxsize=2**13)
+def drawn(generator: Generator, seed: int) -> Problem:
+    """A problem is drawn once for all the runs of a sweep."""
+    return generator.problem(seed)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +69,7 @@ class Problems(Sequence[Sample]):
         return self._sample(self.first_seed + places)
 
     def _sample(self, seed: int) -> Sample:
-        problem = self.generator.problem(seed)
+        problem = drawn(self.generator, seed)
         return Sample(
             id=f"{self.generator.name}-{seed}", question=problem.question, target=problem.answer, meta=problem.meta
         )
