@@ -51,5 +51,8 @@ class Allocation(Eviction):
     def keep(self, view: LayerView) -> Tensor:
         return self.of.keep(view)
 
+    def remember(self, view: LayerView) -> Tensor:
+        return self.of.remember(view)
+
     def survivor_order(self, view: LayerView, score: Tensor) -> Tensor:
         return self.of.survivor_order(view, score)

@@ -16,6 +16,8 @@ from ..kernels.noise import Noise
 from .budget import Budget
 from .settings import check_types
 
+UNSEEN = -1  # of a slot that no round has said anything of
+
 
 @dataclass(frozen=True, kw_only=True)
 class Needs:
@@ -26,6 +28,7 @@ class Needs:
     decay: float = 1.0  # what is left of the mass of before at every step; 1: all of it
     page: int = 0  # key bounds per page of so many tokens
     rank: bool = False  # place in the last survivor order, new tokens after
+    remembered: bool = False  # a number per slot that the method itself says at every round
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +53,8 @@ class LayerView:
     page_max: Tensor
     noise: Noise
     scaling: float | None = None  # as the model calls it; None: 1/sqrt(D)
+    # [B, H, N] float32: what `remember` said at the last round, UNSEEN for slots since; empty unless needed
+    remembered: Tensor = field(default_factory=lambda: torch.empty(0))
 
     @property
     def scale(self) -> float:
@@ -148,6 +153,13 @@ class Eviction(Policy, ABC):
 
     def keep(self, view: LayerView) -> Tensor:
         return view.live & ~evict.lowest(self.score(view), view.positions, view.evictable, view.excess)
+
+    def remember(self, view: LayerView) -> Tensor:
+        """[B, H, N] float32, 0 or more: what a round leaves with its slots; asked where `needs.remembered`.
+
+        UNSEEN stands for nothing yet.
+        """
+        raise NotImplementedError
 
     def survivor_order(self, view: LayerView, score: Tensor) -> Tensor:
         """[B, H, N] int32: the survivor order that a round by these scores leaves; asked where `needs.rank`.

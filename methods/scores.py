@@ -27,6 +27,14 @@ def mean_softmax(view: LayerView, support: Tensor) -> Tensor:
     return score.mean_softmax(view.queries, view.keys, support, view.scale)
 
 
+def seen_by_window(view: LayerView) -> Tensor:
+    """[B, H, W, N] bool: the live slots that each query of the window attended to, its own token included."""
+    width = view.queries.shape[3]
+    ago = torch.arange(width - 1, -1, -1, device=view.positions.device)
+    asked_at = view.positions.amax(-1)[..., None, None] - ago[:, None]  # [B, H, W, 1]
+    return view.live[:, :, None] & (view.positions[:, :, None] <= asked_at)
+
+
 def mean_over_heads(score: Tensor, view: LayerView) -> Tensor:
     """[B, H, N]: mean over the KV heads, which hold the same positions, but not in the same slots."""
     mean = score.gather(-1, view.by_position).mean(1, keepdim=True).expand_as(score)

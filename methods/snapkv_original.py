@@ -5,25 +5,18 @@ included; the candidates' shares are averaged over queries and smoothed with an 
 dropped during decoding (`interval` 0): the cache grows by the completion. Deviations: a KV head keeps one set by the
 mean of its group (the authors: one set a query head, so G times the memory); means replace sums over queries, which
 changes no order.
-
-B rows, H KV heads, N slots, W window.
 """
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from .policy import LayerView
-from .scores import mean_softmax, smooth
+from .scores import mean_softmax, seen_by_window, smooth
 from .snapkv import SnapKV
 
 
 @dataclass(frozen=True, kw_only=True)
 class SnapKVOriginal(SnapKV):
     def importance(self, view: LayerView) -> Tensor:
-        width = view.queries.shape[3]
-        ago = torch.arange(width - 1, -1, -1, device=view.positions.device)
-        asked_at = view.positions.amax(-1)[..., None, None] - ago[:, None]  # [B, H, W, 1]
-        support = view.live[:, :, None] & (view.positions[:, :, None] <= asked_at)
-        return smooth(mean_softmax(view, support), view, self.neighbours.order(view), self.smooth)
+        return smooth(mean_softmax(view, seen_by_window(view)), view, self.neighbours.order(view), self.smooth)

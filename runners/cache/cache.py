@@ -168,14 +168,18 @@ class KVCache:
             # a policy with a rule of its own scores for itself
             score = policy.score(view) if policy.by_score or policy.needs.rank else torch.empty(0)
             keep = torch.empty(0) if policy.by_score else policy.keep(view)
+            due = view.excess[:, None, None] > 0
             if policy.needs.rank:
-                due = view.excess[:, None, None] > 0
                 layer.rank[facts.at] = torch.where(due, policy.survivor_order(view, score), view.rank)
+            if policy.needs.remembered:
+                layer.remembered[facts.at] = torch.where(due, policy.remember(view), view.remembered)
             if policy.by_score:  # its rule and the moves are one kernel
                 seen = dict(positions=view.positions, evictable=view.evictable, excess=view.excess)
                 evict.drop(layer.columns, layer.lengths, at, score=score, **seen)
             else:
                 evict.compact(layer.columns, layer.lengths, at, keep)
+            if policy.needs.remembered:
+                layer.forget(facts.at)
 
     def pack(self, rows: Sequence[int]) -> Tensor:
         """`RoundFacts` of these rows, on the host."""

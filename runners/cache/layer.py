@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ...kernels import attend, pages
-from ...methods.policy import Needs
+from ...methods.policy import UNSEEN, Needs
 
 
 class Shape(NamedTuple):
@@ -62,6 +62,10 @@ class Layer:
     positions: Annotated[Tensor, Column(lambda room: (room.slots,), torch.int32, empty=-1)]  # [B, H, N]
     mass: Annotated[Tensor, Column(lambda room: (room.slots * room.needs.mass,), torch.float32)]  # [B, H, N]
     rank: Annotated[Tensor, Column(lambda room: (room.slots * room.needs.rank,), torch.int32)]  # [B, H, N]
+    # [B, H, N], UNSEEN wherever no slot is live: a token that is appended finds it there
+    remembered: Annotated[
+        Tensor, Column(lambda room: (room.slots * room.needs.remembered,), torch.float32, empty=UNSEEN)
+    ]
     # [B, H, G, W, D], the query of position p at p mod W
     queries: Annotated[
         Tensor, Column(lambda room: (room.shape.groups, room.needs.queries, room.shape.dim), by_slot=False)
@@ -90,15 +94,16 @@ class Layer:
         queries: Tensor,
         mass: Tensor | float = 0.0,
         rank: Tensor | None = None,
+        remembered: Tensor | float = UNSEEN,
     ) -> None:
         """Write a row anew, nothing of what it held is left; `position` is that of its next token.
 
         keys, values [H, n, D]; positions [n] or [H, n], -1 at the end of a head that has fewer; queries [H, G, m, D] of
-        the newest m tokens, oldest first; mass, rank [H, n], the default of rank by position.
+        the newest m tokens, oldest first; mass, rank, remembered [H, n], the default of rank by position.
         """
         slots, page, window = keys.shape[1], self.room.needs.page, self.room.needs.queries
         rank = positions if rank is None else rank
-        columns = dict(keys=keys, values=values, positions=positions, mass=mass, rank=rank)
+        columns = dict(keys=keys, values=values, positions=positions, mass=mass, rank=rank, remembered=remembered)
         for name, new in columns.items():
             self._write(name, row, slots, new)
         self.lengths[row] = (positions >= 0).sum(-1)
@@ -144,6 +149,10 @@ class Layer:
     def live(self, lengths: Tensor) -> Tensor:
         """[B, H, N] bool: the first `lengths` [B, H] slots of each head."""
         return torch.arange(self.room.slots, device=lengths.device) < lengths[..., None]
+
+    def forget(self, at: slice | Tensor) -> None:
+        """What is remembered of slots of rows `at` that are not live any more."""
+        self.remembered[at] = self.remembered[at].masked_fill(~self.live(self.lengths[at]), UNSEEN)
 
     def newest_queries(self, at: slice | Tensor, position: Tensor) -> Tensor:
         """[B, H, G, W, D] of rows `at`, oldest first; position [B] is that of the next token."""

@@ -5,7 +5,7 @@ H KV heads, G query heads per KV head, N slots, W window, D head dim.
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -39,6 +39,7 @@ class State:
     kept: Tensor  # [H, K] positions that the traced method kept, sorted, -1 first where heads differ
     later: Tensor  # [H, G, W, D]: `queries` before the next round; empty if there was none
     decay: float = 1.0  # of the mass
+    remembered: Tensor = field(default_factory=lambda: torch.empty(0))  # [H, N]; empty unless the traced method asked
 
     @property
     def next(self) -> int:

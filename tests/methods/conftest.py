@@ -32,6 +32,7 @@ def view_of() -> Callable:
         layer: int = 0,
         mass=None,  # [N] or [B, H, N]
         rank=None,  # likewise; the positions
+        remembered=None,  # likewise; unseen
         excess: int | None = None,  # live slots over the budget
         seed: int = 0,
     ) -> LayerView:
@@ -60,6 +61,7 @@ def view_of() -> Callable:
             queries=keys.new_empty(B, H, 1, 0, D) if queries is None else as_heads(queries, 5).expand(B, H, -1, -1, -1),
             mass=keys.new_empty(B, H, 0) if mass is None else as_heads(mass, 3).expand(B, H, N),
             rank=positions if rank is None else torch.as_tensor(rank, dtype=torch.int32).expand(B, H, N),
+            remembered=torch.full((B, H, N), -1.0) if remembered is None else as_heads(remembered, 3).expand(B, H, N),
             constants=policy.constants(keys, values),
             page_min=bounds[0],
             page_max=bounds[1],

@@ -30,6 +30,7 @@ OWN = {
     "rkv": ("method.budget.prefill=false",),
     "tova": ("method.budget.prefill=false",),
     "longflow": ("method.budget.prefill=false",),
+    "gkv": ("method.budget.prefill=false",),
     "snapkv_original": ("method.budget.prefill=false", "method.budget.interval=8"),
 }
 
@@ -208,7 +209,18 @@ def test_slot_order_does_not_change_what_is_kept(watched, rng):
             index = order.view(*order.shape, *(1,) * (column.dim() - 3)).expand_as(column)
             return column.gather(2, index)
 
-        names = ("keys", "values", "positions", "live", "candidates", "evictable", "mass", "rank", "constants")
+        names = (
+            "keys",
+            "values",
+            "positions",
+            "live",
+            "candidates",
+            "evictable",
+            "mass",
+            "rank",
+            "remembered",
+            "constants",
+        )
         keep = watched.policy.keep(view)
         keep_turned = watched.policy.keep(replace(view, **{name: turned(getattr(view, name)) for name in names}))
         assert torch.equal(keep_turned, turned(keep))

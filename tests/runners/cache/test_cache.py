@@ -3,6 +3,7 @@ import torch
 from kvarena.methods.budget import Budget
 from kvarena.methods.evict_large import EvictLarge
 from kvarena.methods.full import Full
+from kvarena.methods.gkv import GKV
 from kvarena.methods.h2o import H2O
 from kvarena.methods.quest import Quest
 from kvarena.methods.snapkv import SnapKV
@@ -264,3 +265,28 @@ def test_selection_reads_the_pages_it_chose(feed, scale):
         torch.testing.assert_close(
             rows.outputs[0][1, head], weights @ values[1, head // 2, slots], rtol=1e-4, atol=1e-5
         )
+
+
+def test_what_a_round_says_of_a_slot_stays_with_it(feed):
+    """Recent slots, slots since the round, and those that are not live hold nothing; the others the round's score."""
+    policy = GKV(budget=Budget(tokens=10, recent=3, sinks=0, interval=4), window=3)
+    rows = feed(policy)
+    rows.admit(0, 8)
+    rows.admit(1, 3)
+    said = {}
+    for _ in range(18):
+        rows.step()
+        if due := rows.cache.due():
+            view = rows.cache.view(1, rows.cache.facts(due))
+            for at, row in enumerate(due):
+                says = zip(view.positions[at, 0].tolist(), policy.remember(view)[at, 0].tolist(), strict=True)
+                said[row] = {position: score for position, score in says if position >= 0}
+            rows.evict(due)
+        layer = rows.cache.layers[1]
+        for row in (0, 1):
+            length = layer.lengths[row, 0]
+            positions, scores = layer.positions[row, 0, :length].tolist(), layer.remembered[row, 0]
+            assert scores[:length].tolist() == [said.get(row, {}).get(position, -1) for position in positions]
+            assert (scores[length:] == -1).all()
+    assert [clock.round for clock in rows.cache.clocks] == [4, 2]
+    assert min(sum(score >= 0 for score in scores.values()) for scores in said.values()) == 11
