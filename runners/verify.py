@@ -11,10 +11,10 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from ..tasks.task import Sample, Task
-from .fingerprint import changes, listed
 from .generate import Request
 from .job import provenance
 from .job.errors import USER_ERRORS, one_line
+from .job.fingerprint import changes, listed
 from .job.identity import identity
 from .job.made_of import made_of, weights
 from .job.prompts import Prompts

@@ -31,10 +31,9 @@ ROOMS = {
     "generate": {"attention", "cache", "model", "sampler"},
     "graphs": {"cache", "generate", "model"},
     "speed": {"cache", "generate", "model", "sampler"},
-    "fingerprint": set(),
-    "job": {"attention", "fingerprint", "generate", "model", "record", "sampler"},
+    "job": {"attention", "generate", "model", "record", "sampler"},
     "fidelity": {"generate", "model", "record", "sampler"},
-    "weights": {"model"},
+    "weights": {"job", "model"},
     "workers": {"cache", "fidelity", "generate", "job", "loops", "model", "record"},
 }
 RUNNERS = [path for path in FILES if path.is_relative_to(ROOT / "runners")]

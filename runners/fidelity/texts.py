@@ -1,7 +1,6 @@
 """The texts that are forced: the completions of a run, or those of a file."""
 
 import json
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -100,13 +99,13 @@ def dense_run(path: str) -> tuple[Mapping[str, Any], Mapping[tuple[str, int], li
     header = folder.run()
     if not (labels := Labels.read(header, folder.run_file)).is_dense:
         raise ValueError(f"reference={path} is a run of method={labels.method}: fidelity is measured against {DENSE}")
-    extent = [header.get(name) for name in ("num_samples", "num_draws")]
-    if not (isinstance(header.get("config"), dict) and all(type(number) is int for number in extent)):
+    samples, draws = header.get("num_samples"), header.get("num_draws")
+    if not (isinstance(header.get("config"), dict) and type(samples) is int and type(draws) is int):
         raise ValueError(f"{folder.run_file} lacks config, num_samples or num_draws: run dense anew")
     if header["config"].get("reference") or header["config"].get("texts"):
         raise ValueError(f"reference={path} was forced itself: give the run of kvarena whose completions these are")
     said = {record.key: record.token_ids for record in folder.records()}
-    if len(said) < (planned := math.prod(extent)):
+    if len(said) < (planned := samples * draws):
         raise ValueError(f"reference={path} is not finished ({len(said)} of {planned}): run the same again first")
     if silent := [sample for (sample, _), tokens in said.items() if not tokens]:
         raise ValueError(f"reference={path} has nothing said to {silent[0]}: there is nothing to compare")

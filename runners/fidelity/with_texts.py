@@ -1,7 +1,7 @@
 """A config as kvarena-fidelity takes it, completed by the task whose texts are forced."""
 
 import statistics
-from typing import Annotated, Any
+from typing import Annotated, Any, Optional
 
 from annotated_types import MinLen
 from omegaconf import DictConfig, open_dict
@@ -15,7 +15,7 @@ HERE = "kvarena.runners.fidelity.texts"
 def with_texts(config: DictConfig) -> DictConfig:
     """The config with the task whose texts are forced; ValueError where there are none."""
     for key in ("reference", "texts"):
-        fit(key, config[key], Annotated[str, MinLen(1)] | None)
+        fit(key, config[key], Optional[Annotated[str, MinLen(1)]])  # noqa: UP045
     if (config.reference is None) == (config.texts is None):
         raise ValueError("give reference=RUN, the folder of a run of method=full, or texts=FILE.jsonl")
     config = config.copy()

@@ -7,8 +7,8 @@ from typing import Any
 
 from huggingface_hub import snapshot_download
 
-from ..fingerprint import TOKENIZER, background, code, fingerprint, weight_files
 from ..model import Checkpoint
+from .fingerprint import TOKENIZER, background, code, fingerprint, weight_files
 
 FORCING = "kvarena.runners.fidelity"  # compares what a method says with dense, where texts are forced
 

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from ...tasks.task import Sample
-from ..fingerprint import changes, listed
-from ..fingerprint.changes import Fingerprints
 from ..generate import Request
 from ..record import RunFolder
 from . import provenance
+from .fingerprint import changes, listed
+from .fingerprint.changes import Fingerprints
 
 MODEL = ("weights", "tokenizer")
 

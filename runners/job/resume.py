@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from ...tasks.task import Sample
-from ..fingerprint import changes, listed
 from ..generate import Request
 from ..record import Record, RunFolder
 from . import provenance
+from .fingerprint import changes, listed
 from .identity import differences, identity
 
 KINDS = ("weights", "tokenizer", "code")

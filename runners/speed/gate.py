@@ -19,9 +19,9 @@ class Witness(Decoder):
 
     logits: Tensor  # [B, V] of the last choice
 
-    def choose(self, logits: Tensor, noise: Noise, rows: Tensor, num_chosen: Tensor) -> Tensor:
-        self.logits = logits.float()
-        return super().choose(logits, noise, rows, num_chosen)
+    def choose(self, seen: Tensor, noise: Noise, rows: Tensor, num_chosen: Tensor) -> Tensor:
+        self.logits = seen.float()
+        return super().choose(seen, noise, rows, num_chosen)
 
 
 def compare_engines(

@@ -14,8 +14,8 @@ from omegaconf import DictConfig
 from ..generate import Request
 from ..job import build
 from ..record import Record
-from .local import Worker
 from .request_queue import RequestQueue
+from .worker import Worker
 
 LOCAL = {"_target_": "kvarena.runners.workers.local.Local"}
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
-from .job.errors import USER_ERRORS, one_line
-from .model import DTYPES
+from ..job.errors import USER_ERRORS, one_line
+from ..model import DTYPES
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -22,7 +22,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if find_spec("gguf") is None:
             raise ValueError("needs the gguf package: pip install 'kvarena[gguf]'")
-        from .weights.importer import import_gguf  # of an extra that may be absent
+        from .importer import import_gguf  # of an extra that may be absent
 
         dtype = DTYPES[arguments.dtype]
         origin = import_gguf(arguments.gguf, arguments.output_dir, dtype=dtype, sha256=arguments.sha256)

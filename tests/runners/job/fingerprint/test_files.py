@@ -4,8 +4,8 @@ import hashlib
 import os
 
 import pytest
-from kvarena.runners.fingerprint import TOKENIZER, background, changes, fingerprint, listed, weight_files
-from kvarena.runners.fingerprint import files as module
+from kvarena.runners.job.fingerprint import TOKENIZER, background, changes, fingerprint, listed, weight_files
+from kvarena.runners.job.fingerprint import files as module
 
 
 @pytest.fixture

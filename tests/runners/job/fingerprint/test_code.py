@@ -5,8 +5,8 @@ import importlib
 import sys
 
 import pytest
-from kvarena.runners.fingerprint import code
-from kvarena.runners.fingerprint.code import plain
+from kvarena.runners.job.fingerprint import code
+from kvarena.runners.job.fingerprint.code import plain
 
 METHOD = """
 from kvarena.methods.snapkv import SnapKV

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from gguf import GGUFWriter, RopeScalingType
-from kvarena.runners.import_gguf import main
 from kvarena.runners.weights import hugging_face, shards
+from kvarena.runners.weights.command import main
 from kvarena.runners.weights.gguf_file import REQUIRED
 
 Usage = namedtuple("Usage", "total used free")
