@@ -1,5 +1,6 @@
 """A wheel is whole: built and installed beside the packages that are here, it holds and runs all that the tree does."""
 
+import ast
 import json
 import os
 import subprocess
@@ -68,3 +69,31 @@ def test_the_package_says_its_version_and_is_light():
     heavy = "import sys, kvarena; print({'torch', 'numpy', 'hydra'} & sys.modules.keys())"
     command = [sys.executable, "-c", heavy]
     assert subprocess.run(command, check=True, capture_output=True, text=True).stdout == "set()\n"
+
+
+def test_what_is_used_from_python_is_there_when_it_is_asked_for():
+    from kvarena.analysis.load import load
+    from kvarena.runners.fidelity import fidelity
+    from kvarena.runners.generate import generate
+
+    assert (kvarena.load, kvarena.fidelity, kvarena.generate) == (load, fidelity, generate)
+    assert {"__version__", "fidelity", "generate", "load"} <= set(dir(kvarena))
+    with pytest.raises(AttributeError, match="module 'kvarena' has no attribute 'generat'"):
+        kvarena.generat  # noqa: B018
+
+
+def test_type_checkers_are_told_where_it_is():
+    (told,) = (
+        node for node in ast.parse((ROOT / "src/kvarena/__init__.py").read_text()).body if isinstance(node, ast.If)
+    )
+    assert ast.unparse(told.test) == "TYPE_CHECKING"
+    assert {line.names[0].name: line.module for line in told.body} == {
+        "load": "analysis.load",
+        "fidelity": "runners.fidelity",
+        "generate": "runners.generate",
+    }
+    assert {name: getattr(kvarena, name).__module__ for name in ("fidelity", "load", "generate")} == {
+        "fidelity": "kvarena.runners.fidelity.measure",
+        "load": "kvarena.analysis.load",
+        "generate": "kvarena.runners.generate.from_python",
+    }

@@ -25,13 +25,13 @@ TRACED = ("queries", *SLOT_COLUMNS)  # before a round, of a view's columns
 
 @dataclass(kw_only=True)
 class Trace:
-    output_dir: Path | None
+    folder: Path | None  # where the files go
     num_rows: int  # the first so many that are admitted
     _tensors: dict[int, dict[str, Tensor]] = field(default_factory=dict)  # by row of the cache
     _names: dict[int, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.num_rows and self.output_dir is None:
+        if self.num_rows and self.folder is None:
             raise ValueError(f"trace={self.num_rows} needs an output_dir")
 
     def admitted(self, cache: KVCache, row: int, name: str) -> None:
@@ -61,10 +61,9 @@ class Trace:
 
     def released(self, row: int) -> None:
         if row in self._tensors:
-            assert self.output_dir
-            folder = self.output_dir / "trace"
-            folder.mkdir(parents=True, exist_ok=True)
-            save_file(self._tensors.pop(row), folder / f"{file_name(self._names.pop(row))}.safetensors")
+            assert self.folder
+            self.folder.mkdir(parents=True, exist_ok=True)
+            save_file(self._tensors.pop(row), self.folder / f"{file_name(self._names.pop(row))}.safetensors")
 
     def _add(self, row: int, round: int, layer: int, tensors: dict[str, Tensor]) -> None:
         for name, tensor in tensors.items():

@@ -11,6 +11,7 @@ from torch import Tensor
 from ...kernels.noise import Noise
 from ..model import forward, last_states
 from ..sampler import History, Sampler
+from .logprobs import Logprobs, MostProbable
 from .request import Request
 from .teacher import Sees, Teacher
 
@@ -20,6 +21,7 @@ class Chooser:
     sampler: Sampler
     history: History | None  # None: nothing is penalised; nor is what a teacher says
     teacher: Teacher | None  # None: the sampler chooses
+    probable: MostProbable | None = None  # None: how probable the tokens were is not asked
 
     @property
     def sees(self) -> Sees:
@@ -44,8 +46,14 @@ class Chooser:
         token = token.masked_fill(~seen.amax(-1).isfinite(), -1)
         if self.history:
             self.history.add(rows, token)
+        if self.probable:
+            self.probable.add(seen, token, rows, num_chosen)
         return token
 
     def ended(self, row: int, length: int) -> Any:
         """What a teacher saw of a text of so many tokens."""
         return self.teacher.released(row, length) if self.teacher else None
+
+    def logprobs(self, row: int, length: int) -> list[Logprobs] | None:
+        """Of each of so many tokens of a row, where they are asked for."""
+        return self.probable.of(row, length) if self.probable else None

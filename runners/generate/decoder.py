@@ -5,7 +5,7 @@ does not depend on its neighbours. A request waits until a row is idle, then run
 """
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from ..cache import Trace
 from ..model import own_attention
 from .engine import Engine
 from .request import Generation, Request, RunningSequence
+from .watcher import Watcher
 
 
 @dataclass(kw_only=True)
@@ -26,12 +27,14 @@ class Decoder(Engine):
     seed: int = 0
     trace: NonNegativeInt = 0  # write the cache of the first so many rows, below output_dir
     output_dir: Path | None = None
+    watch: Callable[[Request], Watcher] | None = None  # follows a sequence, and may end it at a look
     steps: int = field(init=False, default=0)
     running: list[RunningSequence | None] = field(init=False)  # [B]; None: the row is idle
     tracing: Trace = field(init=False)
 
     def __post_init__(self) -> None:
-        self.tracing = Trace(output_dir=self.output_dir, num_rows=self.trace)
+        folder = self.output_dir and self.output_dir / "trace"
+        self.tracing = Trace(folder=folder, num_rows=self.trace)
         super().__post_init__()
         self.running = [None] * self.batch_size
 
@@ -75,7 +78,9 @@ class Decoder(Engine):
         self.buffer.first(row, token[0])
         now = time.perf_counter()
         self.tracing.admitted(self.cache, row, f"{request.sample}-{request.draw}")
-        sequence = self.running[row] = RunningSequence(request=request, prefill_s=now - start, started=now)
+        watcher = self.watch(request) if self.watch else None
+        sequence = RunningSequence(request=request, prefill_s=now - start, started=now, watcher=watcher)
+        self.running[row] = sequence
         sequence.take([int(token)], self.ends, self.max_tokens)
         if sequence.stop is None and row in self.cache.due():
             self.evict([row])
@@ -129,6 +134,7 @@ class Decoder(Engine):
             if sequence and sequence.stop:
                 self.running[row] = None
                 self.tracing.released(row)
-                seen = self.chooser.ended(row, len(sequence.token_ids))
-                ended.append(sequence.ended(self.cache.release(row), seen))
+                length = len(sequence.token_ids)
+                seen, logprobs = self.chooser.ended(row, length), self.chooser.logprobs(row, length)
+                ended.append(sequence.ended(self.cache.release(row), seen, logprobs))
         return ended

@@ -20,6 +20,7 @@ from ..cache import KVCache, Shape
 from ..model import Model, eos_ids, forward, shape_of
 from ..sampler import Sampler
 from .chooser import Chooser
+from .logprobs import MostProbable
 from .prefill import Prompt
 from .probe import Probe
 from .teacher import Sees, Teacher
@@ -39,6 +40,7 @@ class Engine:
     attention: Attention = field(default_factory=Own)
     look: PositiveInt = 1  # steps at most between two looks at what was chosen
     teacher: Teacher | None = None  # forces the completions of the requests; None: the sampler chooses
+    logprobs: PositiveInt | None = None  # log probabilities of so many tokens at each choice; a teacher makes none
     device: torch.device = field(init=False)
     cache: KVCache = field(init=False)
     prompt: Prompt = field(init=False)  # the last that was read
@@ -69,8 +71,12 @@ class Engine:
         self.buffer = TokenBuffer(self.batch_size, self.look, self.device)
         num_tokens = self.model.config.get_text_config().vocab_size
         free = self.teacher is None
+        assert free or self.logprobs is None
         history = self.sampler.history(self.batch_size, longest, num_tokens, self.device) if free else None
-        self.chooser = Chooser(sampler=self.sampler, history=history, teacher=self.teacher)
+        probable = None
+        if self.logprobs is not None:
+            probable = MostProbable(self.logprobs, self.batch_size, self.max_tokens, num_tokens, self.device)
+        self.chooser = Chooser(sampler=self.sampler, history=history, teacher=self.teacher, probable=probable)
         self.all_rows = torch.arange(self.batch_size, device=self.device)
         self.cache = KVCache(
             policy=self.policy,

@@ -6,8 +6,10 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 from ..cache import Usage
+from .logprobs import Logprobs
+from .watcher import Watcher
 
-Stop = Literal["eos", "length", "error"]
+Stop = Literal["eos", "length", "string", "error"]
 
 
 class Request(NamedTuple):
@@ -35,13 +37,15 @@ class Request(NamedTuple):
 class Generation(NamedTuple):
     sample: str
     draw: int
-    token_ids: list[int]  # without the prompt; the eos token, where there is one, included
+    token_ids: list[int]  # without the prompt; the eos token, or those of a stop string, included
     stop: Stop
     prompt_tokens: int
     usage: Usage
     prefill_s: float
     decode_s: float  # from the prefill to the end, neighbours' work included
     seen: Any = None  # what a teacher saw of it
+    logprobs: Sequence[Logprobs] | None = None  # one a token; None: not asked for
+    text: str | None = None  # up to a stop string, without special tokens; None: nobody spelt it
 
 
 @dataclass(kw_only=True)
@@ -51,6 +55,7 @@ class RunningSequence:
     request: Request
     prefill_s: float
     started: float
+    watcher: Watcher | None = None
     token_ids: list[int] = field(default_factory=list)
     stop: Stop | None = None
 
@@ -72,9 +77,11 @@ class RunningSequence:
                 self.stop = "eos"
             elif not self.left(max_tokens):
                 self.stop = "length"
+            if self.watcher and self.watcher(token, last=self.stop is not None):
+                self.stop = "string"
         return taken
 
-    def ended(self, usage: Usage, seen: Any = None) -> Generation:
+    def ended(self, usage: Usage, seen: Any = None, logprobs: Sequence[Logprobs] | None = None) -> Generation:
         assert self.stop
         return Generation(
             sample=self.request.sample,
@@ -86,4 +93,6 @@ class RunningSequence:
             prefill_s=self.prefill_s,
             decode_s=time.perf_counter() - self.started,
             seen=seen,
+            logprobs=logprobs,
+            text=self.watcher.text if self.watcher else None,
         )

@@ -18,6 +18,7 @@ from kvarena.methods.vase_attnv import VaSEAttnV
 from kvarena.methods.vase_dkv import VaSEDKV
 from kvarena.runners.cache import Shape
 from kvarena.runners.generate import Decoder, Request
+from kvarena.runners.generate.speech import Speech
 from kvarena.runners.graphs import GraphDecoder
 from kvarena.runners.graphs.decoder import capturing
 from kvarena.runners.graphs.fused import fuse
@@ -150,3 +151,30 @@ def test_a_dense_layer_that_grows_is_captured_anew(requests, monkeypatch):
         decoder = engine(model=model, policy=Full(), sampler=Greedy(), max_tokens=240, longest_prompt=100, batch_size=4)
         done.append({generation.sample: generation.token_ids for generation in decoder.run(requests[:4])})
     assert done[0] == done[1]
+
+
+@gpu
+def test_logprobs_and_stop_strings_are_those_of_the_eager_engine(requests):
+    """A dense cache: near-equal slots tip nothing. What is taken down is captured with the step."""
+    done = []
+    for engine in Decoder, GraphDecoder:
+        model, tokenizer = model_on_gpu()
+        decoder = engine(
+            model=model,
+            policy=Full(),
+            sampler=Greedy(),
+            max_tokens=120,
+            longest_prompt=100,
+            batch_size=5,
+            logprobs=3,
+            watch=partial(Speech, tokenizer=tokenizer, stop=["found"], on_token=None),
+        )
+        done.append({each.sample: each for each in decoder.run(requests[:8])})
+    eager, graphs = done
+    assert {each.stop for each in eager.values()} >= {"string"}
+    for sample, each in eager.items():
+        other = graphs[sample]
+        assert (other.token_ids, other.text, other.stop) == (each.token_ids, each.text, each.stop)
+        for mine, its in zip(each.logprobs, other.logprobs, strict=True):
+            assert list(its.top.values()) == pytest.approx(list(mine.top.values()), abs=1e-3)
+            assert its.chosen == max(its.top.values())
