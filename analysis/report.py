@@ -2,14 +2,14 @@
 
 import os
 import sys
-from argparse import ArgumentParser, Namespace
+from argparse import Namespace
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 
 import pandas as pd
 
-from ..runners.record import replace_file
+from ..runners.record import LineParser, replace_file
 from . import drift_page, fidelity, html, wide
 from . import narrow as layout
 from .archive import pack
@@ -34,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (ValueError, OSError) as error:
-        print(f"kvarena-report: {error}", file=sys.stderr)
+        print(f"kvarena-report: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     return status
 
@@ -56,7 +56,7 @@ def command(arguments: Namespace) -> int:
 
 
 def parse_arguments(argv: Sequence[str] | None) -> Namespace:
-    parser = ArgumentParser(prog="kvarena-report", description="Report on all runs below a folder, or compare two.")
+    parser = LineParser(prog="kvarena-report", description="Report on all runs below a folder, or compare two.")
     parser.add_argument("runs_dir", nargs="?", type=Path, metavar="RUNS_DIR", help="runs are found at any depth below")
     parser.add_argument("--output", type=Path, metavar="DIR", help="where the files go (default: RUNS_DIR/report)")
     parser.add_argument("--archive", type=Path, metavar="FILE.tar.xz", help="pack all runs, without their tokens")

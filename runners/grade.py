@@ -3,7 +3,6 @@
 `grader=exact` names one of conf/grader, or the task whose grader it is; `grader._target_=mine.MyGrader` any other.
 """
 
-import argparse
 import os
 import sys
 from collections import Counter
@@ -24,7 +23,7 @@ from ..tasks.task import Task
 from ..tasks.thought import CLOSE, OPEN
 from .job.errors import USER_ERRORS, one_line
 from .model import Checkpoint
-from .record import Record, RunFolder, append_line, locked, run_folders
+from .record import LineParser, Record, RunFolder, append_line, locked, positive, run_folders
 from .workers import opens_thought
 
 VERDICT = ("score", "answer", "note")
@@ -42,11 +41,7 @@ def grade(folder: RunFolder, pool: Executor, ungraded: bool = False, grader: Dic
     due = {record.key for record in before if record.score is None or not ungraded}
     if not due:
         return "all graded"
-    config = OmegaConf.create(run["config"]["task"])
-    own = config.grader
-    if grader is not None:
-        config.grader = grader if "_target_" in grader else OmegaConf.merge(own, grader)
-    task: Task = instantiate(config)
+    task, asked = task_of(folder, run, grader)
     samples = {sample.id: sample for sample in task.samples[: run["num_samples"]]}
     for record in before:
         if record.sample not in samples:
@@ -59,9 +54,23 @@ def grade(folder: RunFolder, pool: Executor, ungraded: bool = False, grader: Dic
     opened = prompts_open_thought(run, before)
     judged = list(pool.map(partial(regrade, task=task, samples=samples, due=due, opened=opened), before))
     after = [verdict.record for verdict in judged]
-    remember(folder, before, after, OmegaConf.to_container(config.grader))
+    remember(folder, before, after, OmegaConf.to_container(asked))
     folder.rewrite(after)
     return "\n".join([verdict_changes(before, after), *kept(judged)])
+
+
+def task_of(folder: RunFolder, run: Mapping[str, Any], grader: DictConfig | None) -> tuple[Task, DictConfig]:
+    """The task of a run, with another grader where one is given; and the config of its grader."""
+    try:
+        config: Any = OmegaConf.create(run["config"]["task"])
+        if grader is not None:
+            config.grader = grader if "_target_" in grader else OmegaConf.merge(config.grader, grader)
+        task = instantiate(config)
+        if not (isinstance(task, Task) and callable(task.grader) and type(run["num_samples"]) is int):
+            raise TypeError("task and num_samples are not those of a run")
+    except (*USER_ERRORS, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{folder.run_file}: its task cannot be built anew: {one_line(error)}") from error
+    return task, config.grader
 
 
 def regrade(
@@ -72,7 +81,10 @@ def regrade(
         return Judged(record)
     if not record.completion and len(record.token_ids) < record.num_tokens:
         return Judged(record, "its text was left out when it was packed")
-    grade = task.grade(record.completion, samples[record.sample], opened)
+    try:
+        grade = task.grade(record.completion, samples[record.sample], opened)
+    except Exception as error:  # code of another grader
+        return Judged(record, f"the grader ended in {type(error).__name__}: {one_line(error)}")
     if grade.score is None and record.score is not None:
         return Judged(record, grade.note)
     names = (*VERDICT, "second_opinion", "score_unfinished")
@@ -158,17 +170,17 @@ def named(name: str) -> DictConfig:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="kvarena-grade", description="Judge the completions of finished runs anew.")
+    parser = LineParser(prog="kvarena-grade", description="Judge the completions of finished runs anew.")
     parser.add_argument("runs_dir", type=Path, help="a run folder, or any folder above some")
     parser.add_argument("overrides", nargs="*", metavar="grader=", help="another grader: grader=NAME, grader.KEY=VALUE")
-    parser.add_argument("--num-workers", type=int, default=os.cpu_count(), help="completions judged at a time")
+    parser.add_argument("--num-workers", type=positive, default=os.cpu_count(), help="completions judged at a time")
     parser.add_argument("--ungraded", action="store_true", help="leave the verdicts that are there")
     arguments = parser.parse_intermixed_args(argv)
     try:
         folders = [RunFolder(path=path) for path in run_folders(arguments.runs_dir)]
         grader = grader_of(arguments.overrides)
         if not folders:
-            raise ValueError("no run.json below that folder")
+            raise ValueError(f"RUNS_DIR={arguments.runs_dir}: no run.json below it, give a run's folder, or one above")
         with ThreadPoolExecutor(arguments.num_workers) as pool:
             for folder in folders:
                 with locked(folder.path):

@@ -33,7 +33,7 @@ ROOMS = {
     "speed": {"cache", "generate", "model", "sampler"},
     "job": {"attention", "generate", "model", "record", "sampler"},
     "fidelity": {"generate", "model", "record", "sampler"},
-    "weights": {"job", "model"},
+    "weights": {"job", "model", "record"},
     "workers": {"cache", "fidelity", "generate", "job", "loops", "model", "record"},
 }
 RUNNERS = [path for path in FILES if path.is_relative_to(ROOT / "runners")]

@@ -1,5 +1,9 @@
-"""What a run leaves on disk: run.json, a `Record` a line, and a lock while it goes on. No torch."""
+"""What a run leaves on disk: run.json, a `Record` a line, and a lock while it goes on.
 
+And how the commands that read it take arguments. No torch.
+"""
+
+from .arguments import LineParser, positive
 from .checked import check
 from .file_name import file_name
 from .files import append_line, replace_file
@@ -11,6 +15,7 @@ from .record import Record, RunFolder, Session
 __all__ = [
     "DENSE",
     "Labels",
+    "LineParser",
     "Locked",
     "Record",
     "RunFolder",
@@ -19,6 +24,7 @@ __all__ = [
     "check",
     "file_name",
     "locked",
+    "positive",
     "replace_file",
     "run_folders",
 ]

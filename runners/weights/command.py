@@ -1,6 +1,5 @@
 """kvarena-import: a GGUF, whole or in parts, becomes a folder in Hugging Face format that model.path takes."""
 
-import argparse
 import sys
 import time
 from collections.abc import Sequence
@@ -9,10 +8,11 @@ from pathlib import Path
 
 from ..job.errors import USER_ERRORS, one_line
 from ..model import DTYPES
+from ..record import LineParser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="kvarena-import", description=__doc__)
+    parser = LineParser(prog="kvarena-import", description=__doc__)
     parser.add_argument("gguf", type=Path, nargs="+", help="a GGUF, or the parts that it was cut into, in order")
     parser.add_argument("output_dir", type=Path, help="the folder to write")
     parser.add_argument("--dtype", choices=["bfloat16", "float32"], default="bfloat16", help="of the weights written")

@@ -229,7 +229,7 @@ def test_other_data_than_those_of_the_run_are_refused(math_run, tmp_path, capsys
     assert "sample 7 has another target than when it was run" in capsys.readouterr().err
     (tmp_path / "mine.jsonl").unlink()
     assert grade.main([str(math_run.path)]) == 2
-    assert capsys.readouterr().err == f"kvarena-grade: task.path={tmp_path}/mine.jsonl: no such file\n"
+    assert capsys.readouterr().err.endswith(f": task.path={tmp_path}/mine.jsonl: no such file\n")
     assert math_run.records_file.read_bytes() == before
 
 
@@ -243,4 +243,51 @@ def test_records_from_before_the_second_opinion_are_read(math_run):
 
 def test_nothing_to_grade_is_said_in_one_line(tmp_path, capsys):
     assert grade.main([str(tmp_path)]) == 2
-    assert capsys.readouterr().err == "kvarena-grade: no run.json below that folder\n"
+    assert capsys.readouterr().err == (
+        f"kvarena-grade: RUNS_DIR={tmp_path}: no run.json below it, give a run's folder, or one above\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["runs", "--num-workers", "0"], "argument --num-workers: '0' is no whole number of at least 1"),
+        (["runs", "--num-workers", "two"], "argument --num-workers: 'two' is no whole number of at least 1"),
+        (["runs", "--fast"], "unrecognized arguments: --fast"),
+    ],
+    ids=["none", "no number", "unknown"],
+)
+def test_mistakes_of_a_command_line_are_one_line(capsys, arguments, said):
+    with pytest.raises(SystemExit, match="2"):
+        grade.main(arguments)
+    assert capsys.readouterr().err == f"kvarena-grade: {said}; see kvarena-grade --help\n"
+
+
+@pytest.mark.parametrize(
+    "config",
+    [None, 3, [], {}, {"task": None}, {"task": {"_target_": "builtins.dict"}}, {"task": {"name": "x"}}],
+    ids=str,
+)
+def test_a_run_whose_task_cannot_be_built_is_named(math_run, capsys, config):
+    run = math_run.run() | {"config": config}
+    math_run.run_file.write_text(json.dumps(run))
+    before = math_run.records_file.read_bytes()
+    assert grade.main([str(math_run.path)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"kvarena-grade: {math_run.run_file}: its task cannot be built anew: ")
+    assert math_run.records_file.read_bytes() == before
+
+
+class Broken:
+    def __call__(self, completion, target, meta):
+        raise RuntimeError("out of\nluck")
+
+
+def test_a_grader_that_breaks_replaces_nothing(math_run, capsys, monkeypatch):
+    monkeypatch.setattr("kvarena.tasks.graders.exact.Broken", Broken, raising=False)
+    before = [record.score for record in math_run.records()]
+    assert grade.main([str(math_run.path), "grader._target_=kvarena.tasks.graders.exact.Broken"]) == 0
+    assert (
+        "kept, since it cannot be judged now (the grader ended in RuntimeError: out of luck)" in capsys.readouterr().out
+    )
+    assert [record.score for record in math_run.records()] == before
