@@ -83,6 +83,7 @@ def test_equal_answers(target, answer):
         ("10", r"10 \text{ or } 12"),
         ("7", "((((((("),
         ("7", "}{"),
+        ("7", "(10^9)!"),
     ],
 )
 def test_different_answers(target, answer):
@@ -111,7 +112,7 @@ def test_no_answer_is_wrong(completion, note):
     assert (grade.score, grade.note, grade.second_opinion) == (0.0, note, 0.0)
 
 
-@pytest.mark.parametrize("answer", ["9^{9^{9^{9}}}", "(10^9)!", "(" * 900 + "3" + ")" * 900])
+@pytest.mark.parametrize("answer", ["9^{9^{9^{9}}}", "(" * 900 + "3" + ")" * 900])
 def test_what_takes_too_long_is_ungraded_in_time(answer):
     start = time.perf_counter()
     grade = MathGrader(seconds=0.5)(f"\\boxed{{{answer}}}", "7")
