@@ -59,10 +59,10 @@ def grade(folder: RunFolder, pool: Executor, ungraded: bool = False, grader: Dic
     return "\n".join([verdict_changes(before, after), *kept(judged)])
 
 
-def task_of(folder: RunFolder, run: Mapping[str, Any], grader: DictConfig | None) -> tuple[Task, DictConfig]:
+def task_of(folder: RunFolder, run: Mapping[str, Any], grader: DictConfig | None) -> tuple[Task, Any]:
     """The task of a run, with another grader where one is given; and the config of its grader."""
     try:
-        config: Any = OmegaConf.create(run["config"]["task"])
+        config = OmegaConf.create(run["config"]["task"])
         if grader is not None:
             config.grader = grader if "_target_" in grader else OmegaConf.merge(config.grader, grader)
         task = instantiate(config)

@@ -27,6 +27,7 @@ def judge(
 ) -> Record:
     """Decode and grade a completion, never the prompt, which may have `opened` a thought; what takes longer stays
     ungraded."""
+    assert generation.stop != "string"  # runs stop at none
     completion = text(generation.token_ids, tokenizer)
     drift: Drift | None = generation.seen
     grade = verdict(task, sample, generation, completion, seconds, opened)
