@@ -28,6 +28,7 @@ from .job.progress import Progress, Tally
 from .job.reference import check_reference, refuse_other_model
 from .job.sweep import Outcome, in_share
 from .job.workers import Workers
+from .listing import answer
 from .model import Tokenizer, left_out, shape_of
 from .record import Locked, RunFolder, append_line, locked
 from .weights import read_origin
@@ -189,6 +190,11 @@ def fidelity_application(config: DictConfig) -> Outcome | None:
 
 
 def main() -> None:
+    with one_line_errors():
+        said = answer(sys.argv[1:])
+    if said is not None:
+        print(said)
+        return
     run_command(application)  # type: ignore[arg-type]
 
 

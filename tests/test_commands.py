@@ -166,7 +166,8 @@ class Shell:
         programs[name](arguments)
 
     def kvarena(self, arguments: list[str]) -> None:
-        self.main(evaluate.main, shortened(arguments, self.standin), "kvarena")
+        words = arguments if arguments[0] in ("list", "--version") else shortened(arguments, self.standin)
+        self.main(evaluate.main, words, "kvarena")
 
     def fidelity(self, arguments: list[str]) -> None:
         self.main(evaluate.main_fidelity, shortened(arguments, self.standin), "kvarena-fidelity")

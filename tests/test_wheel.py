@@ -60,7 +60,7 @@ def test_it_runs_away_from_the_repository(installed, tmp_path):
     assert {str(Path(file).relative_to(installed)) for file in found["modules"].values()} == modules
     assert found["helps"].keys() == PROJECT["project"]["scripts"].keys()
     assert found["helps"]["kvarena-grade"].startswith("usage: kvarena-grade ")
-    assert found["helps"]["kvarena"] == "evaluate is powered by Hydra."
+    assert found["helps"]["kvarena"].startswith("kvarena: one method, model, task and budget, ")
     assert found["composed"] > 50
 
 

@@ -1,0 +1,72 @@
+import os
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+from kvarena.runners import evaluate
+from kvarena.runners.listing import answer
+
+CONF = Path(__file__).parents[2] / "conf"
+
+
+@pytest.mark.parametrize(
+    ("what", "group", "lines"),
+    [
+        (
+            "methods",
+            "method",
+            [
+                "full  Full: the dense cache, the reference of every comparison",
+                "curdkv  CurDKV: keep tokens of large key and value leverage (as its authors published it)",
+            ],
+        ),
+        (
+            "tasks",
+            "task",
+            ["gsm8k  GSM8K, the 1,319 test problems; at ratio 4 the budget is the 512 tokens of VaSE's pilot study"],
+        ),
+        ("models", "model", ["qwen3_4b  Qwen/Qwen3-4B", "reasoner  the small Qwen3 that ships with kvarena"]),
+    ],
+)
+def test_a_line_for_each(what, group, lines):
+    said = ["  ".join(line.split(maxsplit=1)) for line in answer(["list", what]).split("\n")]
+    assert [line.split()[0] for line in said] == sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+    assert set(lines) <= set(said)
+
+
+def test_other_words_are_those_of_hydra():
+    assert answer([]) is None
+    assert answer(["method=full", "--version"]) is None
+    assert answer(["--version"]) == f"kvarena {version('kvarena')}"
+
+
+def kvarena(monkeypatch, *words):
+    monkeypatch.setattr(sys, "argv", ["kvarena", *words])
+    evaluate.main()
+
+
+@pytest.mark.parametrize("words", [("list",), ("list", "graders"), ("list", "tasks", "methods")], ids=" ".join)
+def test_what_is_not_listed_is_refused_in_a_line(monkeypatch, capsys, words):
+    with pytest.raises(SystemExit) as stop:
+        kvarena(monkeypatch, *words)
+    assert stop.value.code == 2
+    assert capsys.readouterr().err == f"kvarena: kvarena {' '.join(words)}: use kvarena list methods|tasks|models\n"
+
+
+def test_help_names_both(monkeypatch, capsys):
+    with pytest.raises(SystemExit):
+        kvarena(monkeypatch, "--help")
+    said = capsys.readouterr().out
+    assert "kvarena list methods|tasks|models" in said
+    assert "kvarena --version" in said
+    kvarena(monkeypatch, "--version")
+    assert capsys.readouterr().out == f"kvarena {version('kvarena')}\n"
+
+
+def test_a_shell_completes_a_method(monkeypatch, capsys):
+    line = "kvarena method=vase_d"
+    for name, value in {"COMP_LINE": line, "COMP_POINT": str(len(line)), "COMP_WORDBREAKS": ""}.items():
+        monkeypatch.setitem(os.environ, name, value)
+    kvarena(monkeypatch, "--shell-completion", "query=bash")
+    assert capsys.readouterr().out.split() == ["method=vase_dkv"]
