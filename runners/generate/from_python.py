@@ -35,7 +35,7 @@ def generate(
     on_token: OnToken | None = None,
     trace: str | Path | None = None,
 ) -> list[Generation]:
-    """Continue each prompt under a policy, `n` times; in order, the draws of a prompt together.
+    """Continue each prompt under a policy, `n` times; in order, the draws of a prompt together (docs/python.md).
 
     A string is taken as it is, a chat goes through the tokenizer's template. `stop`: strings that end a completion.
     `logprobs`: of so many most probable tokens at each choice. `trace`: a new folder for the caches of all.
