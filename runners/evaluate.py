@@ -21,6 +21,7 @@ from .job.errors import USER_ERRORS, one_line, one_line_errors, run_command
 from .job.halvings import Batches
 from .job.identity import VERSION
 from .job.interrupt import Stop
+from .job.listing import answer
 from .job.made_of import made_of, weights, weights_beside
 from .job.order import expected_lengths, longest_first, remember_lengths
 from .job.plan import outline, plan, typical
@@ -28,7 +29,6 @@ from .job.progress import Progress, Tally
 from .job.reference import check_reference, refuse_other_model
 from .job.sweep import Outcome, in_share
 from .job.workers import Workers
-from .listing import answer
 from .model import Tokenizer, left_out, shape_of
 from .record import Locked, RunFolder, append_line, locked
 from .weights import read_origin

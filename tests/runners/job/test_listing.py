@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 from kvarena.runners import evaluate
-from kvarena.runners.listing import answer
+from kvarena.runners.job.listing import answer
 
-CONF = Path(__file__).parents[2] / "conf"
+CONF = Path(__file__).parents[3] / "conf"
 
 
 @pytest.mark.parametrize(
