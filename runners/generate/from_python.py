@@ -98,7 +98,7 @@ def new_folder(trace: str | Path) -> Path:
 
 
 def spelt(generation: Generation, tokenizer: Tokenizer) -> Generation:
-    """With its text, where nobody has watched it."""
-    if generation.text is not None:
+    """With its text, where nobody has watched it and the tokenizer spells at all."""
+    if generation.text is not None or not hasattr(tokenizer, "decode"):
         return generation
     return generation._replace(text=text_of(generation.token_ids, tokenizer))

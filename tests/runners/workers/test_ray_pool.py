@@ -43,6 +43,7 @@ def address(ray_environment):
         process.stdin.close()
 
 
+@pytest.mark.slow
 def test_a_worker_is_killed_and_the_records_are_those_of_one_process(start, until, lines, tmp_path):
     """On a cluster of its own."""
     run = start(*SMALL, "workers=ray", "num_workers=2", "output_dir=run")
@@ -59,6 +60,7 @@ def test_a_worker_is_killed_and_the_records_are_those_of_one_process(start, unti
     assert (header["num_workers"], session["num_workers"], session["records"]) == (2, 2, 32)
 
 
+@pytest.mark.slow
 def test_on_a_cluster_that_is_there(start, tmp_path, address):
     few = ["num_samples=2", "max_tokens=8", f"ray.address={address}", "workers=ray"]
     run = start(*SMALL, *few, "output_dir=run")
