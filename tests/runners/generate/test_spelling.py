@@ -1,7 +1,7 @@
 """Text that comes a token at a time is the text of all tokens."""
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from kvarena.runners.generate.spelling import Spelling, text_of
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
@@ -41,11 +41,14 @@ def pieces_of(token_ids, tokenizer):
 
 @pytest.mark.parametrize("name", ["bytes", "llama_2"])
 @given(text=st.text())
+@example(text="  a")
 def test_pieces_are_the_text(name, text):
     tokenizer = TOKENIZERS[name]
     ids = [token + 7 * (name == "llama_2") for token in text.encode()]
     if name == "bytes":
         ids = tokenizer(text, add_special_tokens=False).input_ids
+    if name == "llama_2":
+        text = text.removeprefix(" ")  # its decoder takes one from the front, whoever put it there
     assert "".join(pieces_of(ids, tokenizer)) == text_of(ids, tokenizer) == text
 
 
