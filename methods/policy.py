@@ -29,6 +29,7 @@ class Needs:
     page: int = 0  # key bounds per page of so many tokens
     rank: bool = False  # place in the last survivor order, new tokens after
     remembered: bool = False  # a number per slot that the method itself says at every round
+    used: float = 0.0  # probability from which a query uses a slot: when, and after how long, is recorded; 0: not
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +56,11 @@ class LayerView:
     scaling: float | None = None  # as the model calls it; None: 1/sqrt(D)
     # [B, H, N] float32: what `remember` said at the last round, UNSEEN for slots since; empty unless needed
     remembered: Tensor = field(default_factory=lambda: torch.empty(0))
+    # [B, H, N] int32, empty unless needed: position of the query that used a slot last, any of its group, and the most
+    # positions between two that did; the one before its first: for a token of the prompt the prompt's last, for others
+    # the token before
+    last_used: Tensor = field(default_factory=lambda: torch.empty(0))
+    longest_gap: Tensor = field(default_factory=lambda: torch.empty(0))
 
     @property
     def scale(self) -> float:

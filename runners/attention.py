@@ -52,7 +52,7 @@ class FlashAttention:
 
     def check(self, policy: Policy, dtype: torch.dtype, device: torch.device) -> None:
         method, instead = type(policy).__name__, "use attention=own"
-        if policy.needs.mass:
+        if policy.needs.mass or policy.needs.used:
             raise ValueError(f"attention=flash_attn gives no probabilities, and {method} needs them: {instead}")
         if policy.selects:
             raise ValueError(f"attention=flash_attn reads all slots, and {method} chooses among them: {instead}")

@@ -14,7 +14,7 @@ from torch import Tensor
 from . import reference
 from .reference import BLOCK
 
-__all__ = ["BLOCK", "Attended", "add_mass", "add_reads", "attend", "check_head_dim"]
+__all__ = ["BLOCK", "Attended", "add_mass", "add_reads", "attend", "check_head_dim", "note_uses"]
 
 
 class Attended(NamedTuple):
@@ -69,6 +69,31 @@ def add_mass(
         if decay != 1:
             mass *= decay
         mass += reference.mass(query, keys, lengths, lse, scale)
+
+
+def note_uses(
+    last_used: Tensor,
+    longest_gap: Tensor,
+    query: Tensor,
+    keys: Tensor,
+    lengths: Tensor,
+    lse: Tensor,
+    position: Tensor,
+    *,
+    scale: float,
+    least: float,
+) -> None:
+    """Record which slots the queries of `position` [B] use: those that any of a group gives `least` of probability.
+
+    last_used, longest_gap [B, H, N] int32, in place. The newest slot, at the end, counts as used a position ago.
+    """
+    record = last_used, longest_gap, query, keys, lengths, lse, position, scale, least
+    if query.is_cuda:
+        from . import kernel
+
+        kernel.note_uses(*record)
+    else:
+        reference.note_uses(*record)
 
 
 def add_reads(

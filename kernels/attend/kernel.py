@@ -124,6 +124,43 @@ def add_mass(
     )
 
 
+def note_uses(
+    last_used: Tensor,
+    longest_gap: Tensor,
+    query: Tensor,
+    keys: Tensor,
+    lengths: Tensor,
+    lse: Tensor,
+    position: Tensor,
+    scale: float,
+    least: float,
+) -> None:
+    rows, heads, groups, dim = query.shape
+    check_head_dim(dim)
+    assert keys.stride()[2:] == (dim, 1)
+    assert last_used.is_contiguous()
+    assert longest_gap.is_contiguous()
+    mark_used[triton.cdiv(keys.shape[2], BLOCK), heads, rows](
+        last_used,
+        longest_gap,
+        query.contiguous(),
+        keys,
+        lengths.contiguous(),
+        lse.contiguous(),
+        position,
+        keys.stride(0),
+        keys.stride(1),
+        keys.shape[2],
+        GROUPS=groups,
+        SCALE=scale,
+        LEAST=least,
+        DIM=dim,
+        TILE=max(16, triton.next_power_of_2(groups)),
+        BLOCK=BLOCK,
+        num_warps=4,
+    )
+
+
 def add_reads(total: Tensor, lengths: Tensor, active: Tensor, pages: Tensor, page: int, num_slots: int) -> None:
     """Adds the live slots that a row's lists name to total [B] int64, each once a KV head."""
     rows, heads = lengths.shape
@@ -283,6 +320,47 @@ def add_probabilities(
         if DECAY != 1.0:
             before *= DECAY
         tl.store(at, before + tl.sum(probability, 0) / GROUPS, mask=live)
+
+
+@triton.jit
+def mark_used(
+    last_used,
+    longest_gap,
+    query,
+    keys,
+    lengths,
+    lse,
+    position,
+    row_stride,
+    head_stride,
+    num_slots,
+    GROUPS: tl.constexpr,
+    SCALE: tl.constexpr,
+    LEAST: tl.constexpr,
+    DIM: tl.constexpr,
+    TILE: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
+    """One block of slots of one KV head."""
+    block, head, row = tl.program_id(0), tl.program_id(1), tl.program_id(2).to(tl.int64)
+    pair = row * tl.num_programs(1) + head
+    length = tl.load(lengths + pair)
+    if block * BLOCK < length:
+        lane, channel, slot = tl.arange(0, TILE), tl.arange(0, DIM), block * BLOCK + tl.arange(0, BLOCK)
+        there, live = lane < GROUPS, slot < length
+        own = tl.load(query + (pair * GROUPS + lane)[:, None] * DIM + channel, mask=there[:, None], other=0.0)
+        total = tl.load(lse + pair * GROUPS + lane, mask=there, other=0.0)
+        where = row * row_stride + head * head_stride + slot.to(tl.int64) * DIM
+        key = tl.load(keys + where[None, :] + channel[:, None], mask=live[None, :], other=0.0)
+        logits = tl.dot(own, key, input_precision="ieee") * SCALE - total[:, None]
+        most = tl.max(tl.where(there[:, None], tl.exp(logits), 0.0), 0)
+        place, newest = tl.load(position + row).to(tl.int32), slot == length - 1
+        at = pair * num_slots + slot
+        before = tl.where(newest, place - 1, tl.load(last_used + at, mask=live, other=0))
+        gap = tl.where(newest, 0, tl.load(longest_gap + at, mask=live, other=0))
+        used = most >= LEAST
+        tl.store(last_used + at, tl.where(used, place, before), mask=live)
+        tl.store(longest_gap + at, tl.where(used, tl.maximum(gap, place - before), gap), mask=live)
 
 
 @triton.jit

@@ -6,6 +6,8 @@ the result of a row does not depend on how long its neighbours are, which one ca
 B rows, H KV heads, G query heads per KV head, N slots (a multiple of BLOCK), D head dim, P pages.
 """
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 
@@ -43,10 +45,37 @@ def attend(
 
 def mass(query: Tensor, keys: Tensor, lengths: Tensor, lse: Tensor, scale: float) -> Tensor:
     """[B, H, N] float32: probability of each slot, mean over the group; 0 where not live. By blocks of slots."""
-    scaled, norm = query.float() * scale, lse[..., None]
-    blocks = [((scaled @ block.float().mT) - norm).exp_().mean(2) for block in keys.split(BLOCK, 2)]
+    blocks = [block.mean(2) for block in probabilities(query, keys, lse, scale)]
     live = torch.arange(keys.shape[2], device=keys.device) < lengths[..., None]
     return torch.cat(blocks, -1).masked_fill_(~live, 0)
+
+
+def note_uses(
+    last_used: Tensor,
+    longest_gap: Tensor,
+    query: Tensor,
+    keys: Tensor,
+    lengths: Tensor,
+    lse: Tensor,
+    position: Tensor,
+    scale: float,
+    least: float,
+) -> None:
+    place, slots = position[:, None, None].to(torch.int32), torch.arange(keys.shape[2], device=keys.device)
+    newest = slots == lengths[..., None] - 1
+    last_used.copy_(torch.where(newest, place - 1, last_used))
+    longest_gap.masked_fill_(newest, 0)
+    most = torch.cat([block.amax(2) for block in probabilities(query, keys, lse, scale)], -1)
+    used = (most >= least) & (slots < lengths[..., None])
+    longest_gap.copy_(torch.where(used, torch.maximum(longest_gap, place - last_used), longest_gap))
+    last_used.copy_(torch.where(used, place, last_used))
+
+
+def probabilities(query: Tensor, keys: Tensor, lse: Tensor, scale: float) -> Iterator[Tensor]:
+    """[B, H, G, BLOCK] float32, of one block of slots after the other."""
+    scaled, norm = query.float() * scale, lse[..., None]
+    for block in keys.split(BLOCK, 2):
+        yield ((scaled @ block.float().mT) - norm).exp_()
 
 
 def slots_of_pages(pages: Tensor, page: int, num_slots: int) -> Tensor:

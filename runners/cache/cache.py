@@ -117,6 +117,10 @@ class KVCache:
         if layer.mass.numel():
             decay = layer.room.needs.decay
             attend.add_mass(layer.mass, grouped, layer.keys, lengths, lse, scale=scale, decay=decay)
+        if layer.last_used.numel():
+            uses = layer.last_used, layer.longest_gap
+            least = layer.room.needs.used
+            attend.note_uses(*uses, grouped, layer.keys, lengths, lse, self.positions, scale=scale, least=least)
         if self.policy.selects:
             slots = layer.room.slots
             attend.add_reads(self._read, lengths, self.active, pages=chosen, page=page, num_slots=slots)

@@ -66,6 +66,8 @@ class Layer:
     remembered: Annotated[
         Tensor, Column(lambda room: (room.slots * room.needs.remembered,), torch.float32, empty=UNSEEN)
     ]
+    last_used: Annotated[Tensor, Column(lambda room: (room.slots * (room.needs.used > 0),), torch.int32)]  # [B, H, N]
+    longest_gap: Annotated[Tensor, Column(lambda room: (room.slots * (room.needs.used > 0),), torch.int32)]
     # [B, H, G, W, D], the query of position p at p mod W
     queries: Annotated[
         Tensor, Column(lambda room: (room.shape.groups, room.needs.queries, room.shape.dim), by_slot=False)
@@ -95,15 +97,18 @@ class Layer:
         mass: Tensor | float = 0.0,
         rank: Tensor | None = None,
         remembered: Tensor | float = UNSEEN,
+        last_used: Tensor | None = None,
+        longest_gap: Tensor | int = 0,
     ) -> None:
         """Write a row anew, nothing of what it held is left; `position` is that of its next token.
 
         keys, values [H, n, D]; positions [n] or [H, n], -1 at the end of a head that has fewer; queries [H, G, m, D] of
-        the newest m tokens, oldest first; mass, rank, remembered [H, n], the default of rank by position.
+        the newest m tokens, oldest first; the others [H, n], by default as of a prompt that ends here.
         """
         slots, page, window = keys.shape[1], self.room.needs.page, self.room.needs.queries
         rank = positions if rank is None else rank
         columns = dict(keys=keys, values=values, positions=positions, mass=mass, rank=rank, remembered=remembered)
+        columns |= dict(last_used=position - 1 if last_used is None else last_used, longest_gap=longest_gap)
         for name, new in columns.items():
             self._write(name, row, slots, new)
         self.lengths[row] = (positions >= 0).sum(-1)

@@ -39,7 +39,10 @@ class State:
     kept: Tensor  # [H, K] positions that the traced method kept, sorted, -1 first where heads differ
     later: Tensor  # [H, G, W, D]: `queries` before the next round; empty if there was none
     decay: float = 1.0  # of the mass
-    remembered: Tensor = field(default_factory=lambda: torch.empty(0))  # [H, N]; empty unless the traced method asked
+    # [H, N]; empty unless the traced method asked
+    remembered: Tensor = field(default_factory=lambda: torch.empty(0))
+    last_used: Tensor = field(default_factory=lambda: torch.empty(0))
+    longest_gap: Tensor = field(default_factory=lambda: torch.empty(0))
 
     @property
     def next(self) -> int:

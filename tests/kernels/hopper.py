@@ -79,6 +79,8 @@ def step() -> None:
     for listed in None, chosen:
         _, lse = attend.attend(query, keys, keys, lengths, D**-0.5, listed, PAGE)
     attend.add_mass(memory.mass, query, keys, lengths, lse, D**-0.5)
+    uses = of(B, H, N, **int32)
+    attend.note_uses(uses, uses, query, keys, lengths, lse, of(B, dtype=torch.int64), D**-0.5, 1e-4)
     attend.add_reads(of(B, dtype=torch.int64), lengths, active, chosen, PAGE, N)
 
 

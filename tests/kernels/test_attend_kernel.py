@@ -122,6 +122,26 @@ def test_a_mass_that_does_not_decay_is_that_of_before(make, rng, device):
     assert torch.equal(*masses)
 
 
+@pytest.mark.parametrize(("groups", "dim"), [(1, 64), (5, 128)])
+def test_uses_equal_the_reference(make, rng, device, groups, dim, dtype):
+    query, keys, values, lengths = make([[1, 63], [64, 130]], groups, dim, dtype)
+    lse = twin(query, keys, values, lengths)[1]
+    size, position = keys.shape[:3], torch.tensor([70, 140], device=device)
+    uses = [torch.randint(low, high, size, generator=rng).to(device, torch.int32) for low, high in ((0, 70), (0, 9))]
+    twins = [column.clone() for column in uses]
+    # between two probabilities of a group's most, so that rounding decides nothing
+    shares = torch.cat([b.amax(2) for b in reference.probabilities(query, keys.nan_to_num(), lse, SCALE)], -1)
+    live = torch.arange(size[2], device=device) < lengths[..., None]
+    ordered = shares[live].sort().values
+    middle = len(ordered) // 2 + int((ordered.diff()[len(ordered) // 2 : len(ordered) // 2 + 20]).argmax())
+    least = ordered[middle : middle + 2].mean().item()
+    kernel.note_uses(*uses, query, keys, lengths, lse, position, SCALE, least)
+    reference.note_uses(*twins, query, keys.nan_to_num(), lengths, lse, position, SCALE, least)
+    for ours, expected in zip(uses, twins, strict=True):
+        assert torch.equal(ours[live], expected[live])
+    assert (uses[0][live] == position[:, None, None].expand(size)[live]).float().mean() > 0.3
+
+
 @pytest.mark.parametrize("page", [1, 16, 20])
 @pytest.mark.parametrize("per_query_head", [False, True], ids=["kv_head", "query_head"])
 def test_slots_read_equal_the_reference(rng, device, page, per_query_head):

@@ -33,6 +33,8 @@ def view_of() -> Callable:
         mass=None,  # [N] or [B, H, N]
         rank=None,  # likewise; the positions
         remembered=None,  # likewise; unseen
+        last_used=None,  # likewise; the positions
+        longest_gap=None,  # likewise; 0
         excess: int | None = None,  # live slots over the budget
         seed: int = 0,
     ) -> LayerView:
@@ -62,6 +64,8 @@ def view_of() -> Callable:
             mass=keys.new_empty(B, H, 0) if mass is None else as_heads(mass, 3).expand(B, H, N),
             rank=positions if rank is None else torch.as_tensor(rank, dtype=torch.int32).expand(B, H, N),
             remembered=torch.full((B, H, N), -1.0) if remembered is None else as_heads(remembered, 3).expand(B, H, N),
+            last_used=positions if last_used is None else torch.as_tensor(last_used, dtype=torch.int32).expand(B, H, N),
+            longest_gap=torch.as_tensor(0 if longest_gap is None else longest_gap, dtype=torch.int32).expand(B, H, N),
             constants=policy.constants(keys, values),
             page_min=bounds[0],
             page_max=bounds[1],

@@ -219,6 +219,8 @@ def test_slot_order_does_not_change_what_is_kept(watched, rng):
             "mass",
             "rank",
             "remembered",
+            "last_used",
+            "longest_gap",
             "constants",
         )
         keep = watched.policy.keep(view)

@@ -5,6 +5,7 @@ from kvarena.methods.evict_large import EvictLarge
 from kvarena.methods.full import Full
 from kvarena.methods.gkv import GKV
 from kvarena.methods.h2o import H2O
+from kvarena.methods.lazy_eviction import LazyEviction
 from kvarena.methods.quest import Quest
 from kvarena.methods.snapkv import SnapKV
 from kvarena.methods.streaming import StreamingLLM
@@ -144,6 +145,33 @@ def test_mass_is_summed_over_the_steps_and_moves_with_the_slot(feed, scale):
             at = view.positions[0, head][live].long()
             torch.testing.assert_close(view.mass[0, head][live], expected[head, at], rtol=1e-4, atol=1e-5)
     assert rows.cache.clocks[0].round == 3
+
+
+def test_uses_of_a_slot_are_recorded_and_move_with_it(feed, scale):
+    """Against a history by position: when it was used last, and the longest gap; by either query head of its group."""
+    rows = feed(LazyEviction(budget=Budget(tokens=10, recent=3, sinks=0, interval=4), used=0.1), batch_size=1)
+    rows.admit(0, 9)
+    last, longest = {position: 8 for position in range(9)}, {}
+    for step in range(13):
+        rows.step()
+        queries, keys, _ = rows.tape[0]
+        newest = 9 + step
+        last[newest] = newest - 1
+        there = [position for position in rows.positions(0, 0, 0) if position < newest] + [newest]
+        logits = queries[0, :2, -1] @ keys[0, 0, there].mT * scale
+        for position, share in zip(there, logits.softmax(-1).amax(0).tolist(), strict=True):
+            if share >= 0.1:
+                longest[position] = max(longest.get(position, 0), newest - last[position])
+                last[position] = newest
+        if rows.cache.due():
+            rows.evict([0])
+        view = rows.cache.view(0, rows.cache.facts())
+        live = view.live[0, 0]
+        held = view.positions[0, 0][live].tolist()
+        assert view.last_used[0, 0][live].tolist() == [last[position] for position in held]
+        assert view.longest_gap[0, 0][live].tolist() == [longest.get(position, 0) for position in held]
+    assert rows.cache.clocks[0].round == 3
+    assert len(set(longest.values())) > 2
 
 
 def test_page_bounds_of_a_refilled_row_are_its_own(feed):
