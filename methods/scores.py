@@ -43,18 +43,20 @@ def mean_over_heads(score: Tensor, view: LayerView) -> Tensor:
 
 def smooth(score: Tensor, view: LayerView, order: Tensor, width: int) -> Tensor:
     """Average each candidate with its neighbours among the candidates sorted by `order`, padding counted as zeros."""
-    return _in_line(score, view, order, lambda line: avg_pool1d(line, width, stride=1, padding=width // 2))
+    return _in_line(score, view, order, width, avg_pool1d)
 
 
 def highest_neighbour(score: Tensor, view: LayerView, order: Tensor, width: int) -> Tensor:
     """The greatest score, none below 0, among each candidate and its neighbours by `order`."""
-    return _in_line(score, view, order, lambda line: max_pool1d(line, width, stride=1, padding=width // 2))
+    return _in_line(score, view, order, width, max_pool1d)
 
 
-def _in_line(score: Tensor, view: LayerView, order: Tensor, pool: Callable[[Tensor], Tensor]) -> Tensor:
+def _in_line(score: Tensor, view: LayerView, order: Tensor, width: int, pool: Callable[..., Tensor]) -> Tensor:
     """Pool the candidates [B, H, N], lined up by `order` and followed by zeros; 0 for all others."""
+    if width == 1:  # no neighbours, so nobody asks for an order: there may be none
+        return score.masked_fill(~view.candidates, 0)
     line = order.masked_fill(~view.candidates, torch.iinfo(torch.int32).max).argsort(dim=-1, stable=True)
-    pooled = pool(score.masked_fill(~view.candidates, 0).gather(-1, line))
+    pooled = pool(score.masked_fill(~view.candidates, 0).gather(-1, line), width, stride=1, padding=width // 2)
     return torch.zeros_like(score).scatter_(-1, line, pooled).masked_fill_(~view.candidates, 0)
 
 

@@ -289,6 +289,15 @@ def test_smoothing_by_rank_is_a_config(decode, baseline, name):
     assert tokens_of(decode(policy, ALL)) != tokens_of(baseline(name))
 
 
+@pytest.mark.parametrize("name", ["snapkv", "rkv_vase", "vase_attnv", "attn_random"])
+def test_without_smoothing_the_order_of_neighbours_says_nothing(decode, name):
+    by_position, by_rank = (
+        policy_of(name, "method.smooth=1", f"method.neighbours._target_=kvarena.methods.neighbours.{order}")
+        for order in ("ByPosition", "ByRank")
+    )
+    assert tokens_of(decode(by_position, ALL[:1])) == tokens_of(decode(by_rank, ALL[:1]))
+
+
 @pytest.fixture(scope="module")
 def dense(model):
     """Greedy tokens of transformers."""
