@@ -1,6 +1,5 @@
 """`kvarena-report RUNS_DIR`: tables, figures and a page of all runs below a folder; `--compare A B`: two of them."""
 
-import os
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
@@ -9,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ..runners.record import LineParser, replace_file
+from ..runners.record import LineParser, readable, replace_file
 from . import drift_page, fidelity, html, wide
 from . import narrow as layout
 from .archive import pack
@@ -28,11 +27,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """The exit status: 0, 1 where --verify found a mismatch, or 2 for what the caller can put right."""
     arguments = parse_arguments(argv)
     try:
-        status = command(arguments)
-        sys.stdout.flush()
-    except BrokenPipeError:  # whoever reads has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        status = 0
+        with readable():
+            status = command(arguments)
     except (ValueError, OSError) as error:
         print(f"kvarena-report: {' '.join(str(error).split())}", file=sys.stderr)
         return 2

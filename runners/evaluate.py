@@ -21,7 +21,6 @@ from .job.errors import USER_ERRORS, one_line, one_line_errors, run_command
 from .job.halvings import Batches
 from .job.identity import VERSION
 from .job.interrupt import Stop
-from .job.listing import answer
 from .job.made_of import made_of, weights, weights_beside
 from .job.order import expected_lengths, longest_first, remember_lengths
 from .job.plan import outline, plan, typical
@@ -30,7 +29,7 @@ from .job.reference import check_reference, refuse_other_model
 from .job.sweep import Outcome, in_share
 from .job.workers import Workers
 from .model import Tokenizer, left_out, shape_of
-from .record import Locked, RunFolder, append_line, locked
+from .record import Locked, RunFolder, append_line, end_unread, locked
 from .weights import read_origin
 from .workers import opens_thought
 
@@ -171,6 +170,8 @@ def run(config: DictConfig, prepare: Callable[[DictConfig], DictConfig]) -> Outc
         return evaluate(build(prepare(config), method))
     except Locked as error:
         return Outcome(status="skipped", name=name, reason=str(error))
+    except BrokenPipeError:
+        end_unread()
     except Exception as error:  # whatever it is, the other combinations do not share it
         if not isinstance(error, USER_ERRORS):
             traceback.print_exc()
@@ -190,11 +191,6 @@ def fidelity_application(config: DictConfig) -> Outcome | None:
 
 
 def main() -> None:
-    with one_line_errors():
-        said = answer(sys.argv[1:])
-    if said is not None:
-        print(said)
-        return
     run_command(application)  # type: ignore[arg-type]
 
 

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from hydra.errors import HydraException, InstantiationException
 from omegaconf.errors import OmegaConfBaseException
 
+from ..record import end_unread, readable
+
 USER_ERRORS = (HydraException, OmegaConfBaseException, ValueError, OSError, MemoryError, ImportError)
 
 LONGEST_MESSAGE = 1000  # characters of a message: what was given may be longer
@@ -27,9 +29,11 @@ def one_line(error: BaseException) -> str:
 
 @contextmanager
 def one_line_errors() -> Iterator[None]:
-    """Exit status 2."""
+    """Exit status 2; 141 where nobody reads any more."""
     try:
         yield
+    except BrokenPipeError:
+        end_unread()
     except USER_ERRORS as error:
         print(f"kvarena: {one_line(error)}", file=sys.stderr)
         sys.exit(2)
@@ -38,5 +42,5 @@ def one_line_errors() -> Iterator[None]:
 def run_command(application: Callable[[], object]) -> None:
     """Run one that Hydra has decorated."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # hydra would print lines of its own and exit with 1
-    with one_line_errors():
+    with one_line_errors(), readable():
         application()

@@ -8,14 +8,16 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 from hydra.core.utils import JobReturn
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, flag_override
 
 from ..record import append_line
 from .errors import one_line_errors
@@ -46,10 +48,17 @@ class Summary(Callback):
 
     def __init__(self, file: str) -> None:
         self.file = Path(file)
+        self.made: list[Path] = []  # folders that a dry run takes away again, the deepest first
+        self.nowhere: TemporaryDirectory[str] | None = None  # where it puts multirun.yaml
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         with one_line_errors():  # what is wrong for all combinations, before a file is written
             check_plain(Evaluation, OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"]))
+        if config.dry_run:
+            self.made = [folder for folder in (self.file.parent, *self.file.parent.parents) if not folder.exists()]
+            self.nowhere = TemporaryDirectory()
+            with flag_override(config, "readonly", False):
+                config.hydra.sweep.dir = self.nowhere.name
         atexit.register(self.show)
         compose_once()
 
@@ -61,8 +70,6 @@ class Summary(Callback):
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         atexit.unregister(self.show)
         outcomes = self.show()
-        if config.dry_run:
-            self.file.unlink(missing_ok=True)
         if any(outcome.status == "failed" for outcome in outcomes):
             sys.exit(1)
 
@@ -70,6 +77,12 @@ class Summary(Callback):
         lines = self.file.read_text().splitlines() if self.file.exists() else []
         outcomes = [Outcome(**json.loads(line)) for line in lines]
         print(summary(outcomes), flush=True)
+        if self.nowhere:
+            self.nowhere.cleanup()
+            self.file.unlink(missing_ok=True)
+            for folder in self.made:
+                with suppress(OSError):  # not made yet, or another process has put something there
+                    folder.rmdir()
         return outcomes
 
 

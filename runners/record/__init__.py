@@ -1,6 +1,6 @@
 """What a run leaves on disk: run.json, a `Record` a line, and a lock while it goes on.
 
-And how the commands that read it take arguments. No torch.
+And how the commands that read it take arguments and are read. No torch.
 """
 
 from .arguments import LineParser, positive
@@ -10,6 +10,7 @@ from .files import append_line, replace_file
 from .find import run_folders
 from .labels import DENSE, Labels
 from .lock import Locked, locked
+from .readable import end_unread, readable
 from .record import Record, RunFolder, Session
 
 __all__ = [
@@ -22,9 +23,11 @@ __all__ = [
     "Session",
     "append_line",
     "check",
+    "end_unread",
     "file_name",
     "locked",
     "positive",
+    "readable",
     "replace_file",
     "run_folders",
 ]

@@ -81,6 +81,17 @@ def test_a_dry_run_lists_what_is_to_do_and_what_it_takes(sweep, tmp_path):
     assert total.endswith(" GPU-hours in all")
 
 
+def test_a_dry_run_leaves_nothing_and_touches_nothing(sweep, tmp_path):
+    assert sweep("method=full,snapkv", "dry_run=true", "runs_dir=deep/runs")[0] == 0
+    assert list(tmp_path.iterdir()) == []
+    sweep_file = tmp_path / "runs/multirun.yaml"
+    sweep_file.parent.mkdir()
+    sweep_file.write_text("that of another sweep")
+    assert sweep("method=full,snapkv", "dry_run=true")[0] == 0
+    assert [*tmp_path.rglob("*")] == [sweep_file.parent, sweep_file]
+    assert sweep_file.read_text() == "that of another sweep"
+
+
 def test_hours_are_summed_by_device():
     tokens, hours = 3000, [1.0, 2.0, 40.0, None]
     assert cost(tokens, hours, 10**6, ["", "", "H100", ""]) == (

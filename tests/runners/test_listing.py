@@ -1,13 +1,14 @@
 import os
+import subprocess
 import sys
 from importlib.metadata import version
 from pathlib import Path
 
 import pytest
-from kvarena.runners import evaluate
-from kvarena.runners.job.listing import answer
+from kvarena.runners import start
+from kvarena.runners.listing import answer
 
-CONF = Path(__file__).parents[3] / "conf"
+CONF = Path(__file__).parents[2] / "conf"
 
 
 @pytest.mark.parametrize(
@@ -43,7 +44,7 @@ def test_other_words_are_those_of_hydra():
 
 def kvarena(monkeypatch, *words):
     monkeypatch.setattr(sys, "argv", ["kvarena", *words])
-    evaluate.main()
+    start.main()
 
 
 @pytest.mark.parametrize("words", [("list",), ("list", "graders"), ("list", "tasks", "methods")], ids=" ".join)
@@ -62,6 +63,41 @@ def test_help_names_both(monkeypatch, capsys):
     assert "kvarena --version" in said
     kvarena(monkeypatch, "--version")
     assert capsys.readouterr().out == f"kvarena {version('kvarena')}\n"
+
+
+def unread(monkeypatch, *words):
+    """Call it with a stdout that whoever read it has closed."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    with open(writing, "w") as pipe, monkeypatch.context() as within:
+        within.setattr(sys, "stdout", pipe)
+        try:
+            kvarena(within, *words)
+            return 0
+        except SystemExit as stop:
+            return stop.code or 0
+        finally:
+            pipe.write("what is left")
+
+
+@pytest.mark.parametrize("words", [("list", "methods"), ("--help",), ("--cfg", "job")], ids=" ".join)
+def test_what_nobody_reads_ends_without_a_word(monkeypatch, capfd, words):
+    assert unread(monkeypatch, *words) == 0
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_run_that_nobody_reads_ends_as_a_signal_would_end_it(monkeypatch, capfd, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    assert unread(monkeypatch, "dry_run=true", "device=cpu") == 141
+    assert capfd.readouterr() == ("", "")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_there_is_said_without_torch():
+    said = "import sys; from kvarena.runners import start; sys.argv = ['kvarena', 'list', 'methods']; start.main()"
+    heavy = f"{said}; sys.exit(str({{'torch', 'numpy', 'hydra'}} & sys.modules.keys()))"
+    run = subprocess.run([sys.executable, "-c", heavy], capture_output=True, text=True)
+    assert run.stderr == "set()\n"
 
 
 def test_a_shell_completes_a_method(monkeypatch, capsys):
