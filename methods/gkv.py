@@ -15,6 +15,7 @@ B rows, H KV heads, N slots.
 """
 
 from dataclasses import dataclass, field, replace
+from functools import reduce
 
 import torch
 from torch import Tensor
@@ -23,7 +24,7 @@ from .gathering import Gathering, Peak
 from .neighbours import ByPosition, Neighbours
 from .policy import UNSEEN, LayerView, Needs
 from .rkv import RKV
-from .scores import highest_neighbour, seen_by_window
+from .scores import highest_neighbour, query_shares, seen_by_window
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,12 +45,8 @@ class GKV(RKV):
 
     def remember(self, view: LayerView) -> Tensor:
         """[B, H, N]: the gathered scores of the candidates, before redundancy."""
-        keys, support = view.keys.float().mT, seen_by_window(view)
-        shares = torch.zeros_like(support, dtype=torch.float32)
-        for queries in view.queries.unbind(2):  # one by one: no [Hq, W, N] tensor
-            logits = (queries.float() * view.scale @ keys).masked_fill_(~support, -torch.inf)
-            shares = torch.maximum(shares, logits.softmax(-1))
-        now = of_greatest(shares.mean(2), view)
+        shares = reduce(torch.maximum, query_shares(view, seen_by_window(view)))
+        now = of_greatest(self.aggregate.floor(self.aggregate.over(shares), view), view)
         return self.gathering(view.remembered, now, self.alpha).masked_fill(~view.candidates, UNSEEN)
 
     def importance(self, view: LayerView) -> Tensor:

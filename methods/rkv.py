@@ -71,8 +71,9 @@ class RKV(RKVVaSE):
         keys = view.keys.float().mT
         # a group's query heads one by one: no [Hq, W, N] tensor
         logits = reduce(torch.maximum, (queries.float() * view.scale @ keys for queries in view.queries.unbind(2)))
-        attention = logits.masked_fill(~view.candidates[:, :, None], -torch.inf).softmax(-1).mean(2)
-        return highest_neighbour(attention, view, self.neighbours.order(view), self.smooth)
+        attention = self.aggregate.over(logits.masked_fill(~view.candidates[:, :, None], -torch.inf).softmax(-1))
+        pooled = highest_neighbour(attention, view, self.neighbours.order(view), self.smooth)
+        return self.aggregate.floor(pooled, view)
 
     def redundancy(self, view: LayerView) -> Tensor:
         """[B, H, N]: sums to 1 over the live slots, the recent ones included."""

@@ -4,7 +4,7 @@ B rows, H KV heads, G query heads per KV head, N slots, W window, D head dim, R 
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
@@ -27,6 +27,13 @@ def mean_softmax(view: LayerView, support: Tensor) -> Tensor:
     return score.mean_softmax(view.queries, view.keys, support, view.scale)
 
 
+def query_shares(view: LayerView, support: Tensor) -> Iterator[Tensor]:
+    """[B, H, W, N] float32: softmax of the kept queries over `support`, one query head of a group after the other."""
+    keys = view.keys.float().mT
+    for queries in view.queries.unbind(2):  # no [Hq, W, N] tensor
+        yield (queries.float() * view.scale @ keys).masked_fill_(~support, -torch.inf).softmax(-1)
+
+
 def seen_by_window(view: LayerView) -> Tensor:
     """[B, H, W, N] bool: the live slots that each query of the window attended to, its own token included."""
     width = view.queries.shape[3]
@@ -42,7 +49,10 @@ def mean_over_heads(score: Tensor, view: LayerView) -> Tensor:
 
 
 def smooth(score: Tensor, view: LayerView, order: Tensor, width: int) -> Tensor:
-    """Average each candidate with its neighbours among the candidates sorted by `order`, padding counted as zeros."""
+    """Average each candidate with its neighbours among the candidates sorted by `order`, padding counted as zeros.
+
+    score [B, H, N], or [B, H, W, N].
+    """
     return _in_line(score, view, order, width, avg_pool1d)
 
 
@@ -52,12 +62,16 @@ def highest_neighbour(score: Tensor, view: LayerView, order: Tensor, width: int)
 
 
 def _in_line(score: Tensor, view: LayerView, order: Tensor, width: int, pool: Callable[..., Tensor]) -> Tensor:
-    """Pool the candidates [B, H, N], lined up by `order` and followed by zeros; 0 for all others."""
+    """Pool the candidates [B, H, (W,) N], lined up by `order` and followed by zeros; 0 for all others."""
+    candidates = view.candidates[:, :, None] if score.dim() == 4 else view.candidates
     if width == 1:  # no neighbours, so nobody asks for an order: there may be none
-        return score.masked_fill(~view.candidates, 0)
+        return score.masked_fill(~candidates, 0)
     line = order.masked_fill(~view.candidates, torch.iinfo(torch.int32).max).argsort(dim=-1, stable=True)
-    pooled = pool(score.masked_fill(~view.candidates, 0).gather(-1, line), width, stride=1, padding=width // 2)
-    return torch.zeros_like(score).scatter_(-1, line, pooled).masked_fill_(~view.candidates, 0)
+    if score.dim() == 4:
+        line = line[:, :, None].expand_as(score)
+    lined = score.masked_fill(~candidates, 0).gather(-1, line).flatten(0, -3)
+    pooled = pool(lined, width, stride=1, padding=width // 2).view_as(score)
+    return torch.zeros_like(score).scatter_(-1, line, pooled).masked_fill_(~candidates, 0)
 
 
 def mean_cosine(view: LayerView) -> Tensor:

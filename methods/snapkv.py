@@ -10,15 +10,16 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
+from .aggregate import Aggregate, Mean
 from .neighbours import ByPosition, Neighbours
 from .policy import Eviction, LayerView, Needs
-from .scores import smooth, window_attention
 
 
 @dataclass(frozen=True, kw_only=True)
 class SnapKV(Eviction):
     smooth: int = 5  # width of the pool over neighbours, odd; 1: none
     neighbours: Neighbours = field(default_factory=ByPosition)
+    aggregate: Aggregate = field(default_factory=Mean)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -30,8 +31,8 @@ class SnapKV(Eviction):
         return Needs(queries=self.budget.recent, rank=self.neighbours.rank and self.smooth > 1)
 
     def importance(self, view: LayerView) -> Tensor:
-        """[B, H, N]: smoothed attention of the window, mean over the group."""
-        return smooth(window_attention(view), view, self.neighbours.order(view), self.smooth)
+        """[B, H, N]: smoothed attention of the window and the group, their mean unless `aggregate` says otherwise."""
+        return self.aggregate(view, view.candidates[:, :, None], self.neighbours.order(view), self.smooth)
 
     def score(self, view: LayerView) -> Tensor:
         return self.importance(view)

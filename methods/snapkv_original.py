@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from .policy import LayerView
-from .scores import mean_softmax, seen_by_window, smooth
+from .scores import seen_by_window
 from .snapkv import SnapKV
 
 
 @dataclass(frozen=True, kw_only=True)
 class SnapKVOriginal(SnapKV):
     def importance(self, view: LayerView) -> Tensor:
-        return smooth(mean_softmax(view, seen_by_window(view)), view, self.neighbours.order(view), self.smooth)
+        return self.aggregate(view, seen_by_window(view), self.neighbours.order(view), self.smooth)

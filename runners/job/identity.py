@@ -17,12 +17,14 @@ VOLATILE = (
 )
 # what a run may have more or less of; by the first rule these were of its identity
 GROWING = ("num_samples", "num_draws", "engine.batch_size", "engine.look")
+METHODS = ("method", "method.of", "method.of.of")  # where a method's settings stand, in a wrapper or two
 # keys that came after runs had been made without them, with the value that means what was done then
 ADDED: dict[str, Any] = {
     "sampler.repetition_penalty": 1.0,
     "sampler.no_repeat_ngram_size": 0,
     "sampler.suppress_tokens": [],
     "engine.capture_prompts": False,
+    **{f"{method}.aggregate": {"_target_": "kvarena.methods.aggregate.Mean"} for method in METHODS},
 }
 
 
