@@ -11,7 +11,6 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,6 +22,7 @@ from ..tasks.task import Task
 from ..tasks.thought import CLOSE, OPEN
 from .job.errors import USER_ERRORS, one_line
 from .model import Checkpoint
+from .plugins import config_folders
 from .record import LineParser, Record, RunFolder, append_line, locked, positive, run_folders
 from .workers import opens_thought
 
@@ -159,13 +159,15 @@ def grader_of(overrides: Sequence[str]) -> DictConfig | None:
 
 def named(name: str) -> DictConfig:
     """A grader of conf/grader, or that of a task."""
-    conf = files("kvarena.conf")
-    file, task = conf / f"grader/{name}.yaml", conf / f"task/{name}.yaml"
-    if file.is_file():
-        return OmegaConf.load(str(file))  # type: ignore[return-value]
-    if task.is_file():
-        return OmegaConf.load(str(task)).task.grader
-    names = sorted(path.name.removesuffix(".yaml") for path in (conf / "grader").iterdir())
+    folders = config_folders()
+    for file in (folder / f"grader/{name}.yaml" for folder in folders):
+        if file.is_file():
+            return OmegaConf.create(file.read_text())  # type: ignore[return-value]
+    for task in (folder / f"task/{name}.yaml" for folder in folders):
+        if task.is_file():
+            return OmegaConf.create(task.read_text()).task.grader
+    there = [folder / "grader" for folder in folders if (folder / "grader").is_dir()]
+    names = sorted(path.name.removesuffix(".yaml") for folder in there for path in folder.iterdir())
     raise ValueError(f"grader={name}: use {', '.join(names)}, the name of a task, or grader._target_=CLASS")
 
 

@@ -52,7 +52,7 @@ class Hub(Sequence[Sample]):
 
     def _file_rows(self, name: str) -> tuple[str, Iterator[Row]]:
         paths = [hf_hub_download(name, file, repo_type="dataset", revision=self.revision) for file in self.files]
-        rows = (row for path in paths for row in read_lines(path, f"{name}/{Path(path).name}"))
+        rows = (row for path in paths for row in read_lines(Path(path), f"{name}/{Path(path).name}"))
         return Path(paths[0]).parent.name, rows  # snapshots/<commit>/<file>
 
     def _table_rows(self, name: str) -> tuple[str, Iterator[Row]]:

@@ -1,12 +1,19 @@
-"""Samples from rows, and rows from a local file: a JSON object a line."""
+"""Samples from rows, and rows from a local file: a JSON object a line.
+
+`pkg://PACKAGE/FILE` is a file that an installed package brings.
+"""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from importlib.resources import files
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 from .rows import PLAIN, Reader
 from .sample import Sample
+
+IN_PACKAGE = "pkg://"
 
 
 class Row(NamedTuple):
@@ -15,9 +22,19 @@ class Row(NamedTuple):
 
 
 def read_jsonl(path: str, reader: Reader = PLAIN) -> list[Sample]:
-    if not Path(path).is_file():
+    file = Path(path) if not path.startswith(IN_PACKAGE) else in_package(path.removeprefix(IN_PACKAGE))
+    if not file.is_file():
         raise ValueError(f"task.path={path}: no such file")
-    return read_rows(read_lines(path, path), reader, f"task.path={path}")
+    return read_rows(read_lines(file, path), reader, f"task.path={path}")
+
+
+def in_package(path: str) -> Traversable:
+    """A file that an installed package brings: of pkg://PACKAGE/FILE what comes after pkg://."""
+    package, _, name = path.partition("/")
+    try:
+        return files(package) / name
+    except (ImportError, TypeError, ValueError) as error:
+        raise ValueError(f"task.path={IN_PACKAGE}{path}: there is no package {package!r} ({error})") from error
 
 
 def read_rows(rows: Iterable[Row], reader: Reader, source: str) -> list[Sample]:
@@ -56,9 +73,9 @@ def _check(sample: Sample, place: str) -> None:
         raise ValueError(f"{place}: half of a surrogate pair, which is no text ({error})") from error
 
 
-def read_lines(path: str, name: str) -> Iterator[Row]:
-    with open(path, "rb") as file:
-        for number, line in enumerate(file, 1):
+def read_lines(file: Traversable, name: str) -> Iterator[Row]:
+    with file.open("rb") as lines:
+        for number, line in enumerate(lines, 1):
             if line.strip():
                 yield _parse(line, f"{name}:{number}")
 

@@ -22,8 +22,9 @@ MAY_IMPORT = {
 FILES = sorted(path for folder in MAY_IMPORT for path in (ROOT / folder).rglob("*.py"))
 # inside runners, of runners; what has no entry here is an entry point and may import all that has
 ROOMS = {
-    "listing": set(),
+    "listing": {"plugins"},
     "loops": set(),
+    "plugins": set(),
     "record": set(),
     "attention": set(),
     "sampler": set(),
@@ -32,7 +33,7 @@ ROOMS = {
     "generate": {"attention", "cache", "model", "sampler"},
     "graphs": {"cache", "generate", "model"},
     "speed": {"cache", "generate", "model", "sampler"},
-    "job": {"attention", "generate", "model", "record", "sampler"},
+    "job": {"attention", "generate", "model", "plugins", "record", "sampler"},
     "fidelity": {"generate", "model", "record", "sampler"},
     "weights": {"job", "model", "record"},
     "workers": {"cache", "fidelity", "generate", "job", "loops", "model", "record"},

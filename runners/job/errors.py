@@ -9,6 +9,7 @@ from hydra.errors import HydraException, InstantiationException
 from omegaconf.errors import OmegaConfBaseException
 
 from ..record import end_unread, readable
+from .search_path import find_plugins
 
 USER_ERRORS = (HydraException, OmegaConfBaseException, ValueError, OSError, MemoryError, ImportError)
 
@@ -42,5 +43,6 @@ def one_line_errors() -> Iterator[None]:
 def run_command(application: Callable[[], object]) -> None:
     """Run one that Hydra has decorated."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # hydra would print lines of its own and exit with 1
+    find_plugins()
     with one_line_errors(), readable():
         application()
