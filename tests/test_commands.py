@@ -35,7 +35,7 @@ BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 # kvarena: one row of four tokens; a sweep still takes all its combinations
 SHORT = {"num_samples": "1", "num_draws": "1", "max_tokens": "4", "engine.batch_size": "1", "device": "cpu"}
 SHORT["data_dir"] = "problems"
-NUM_VALUES = 2  # of each key that an experiment sweeps over, but for the quickstart
+NUM_VALUES = 2  # of each key that an experiment sweeps over
 NUM_JOBS = 2  # of scripts/reproduce.sh
 TRACED = {"difficulty": "easy", "num_samples": "1", "max_tokens": "64"}  # long enough for a round that is traced
 SHORT_BENCHMARK = {
@@ -98,7 +98,7 @@ def shortened(words: Sequence[str], standin: Path) -> list[str]:
     """The arguments of a kvarena command as they are run here."""
     given = dict(word.split("=", 1) for word in words if "=" in word)
     changes = dict(SHORT)
-    if given.get("experiment", "quickstart") != "quickstart":
+    if "experiment" in given:
         swept = experiment(given["experiment"])["hydra"]["sweeper"]["params"]
         changes |= {key: ",".join(str(values).split(",")[:NUM_VALUES]) for key, values in swept.items()}
     if "engine.trace" in given:

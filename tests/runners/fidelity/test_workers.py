@@ -49,6 +49,7 @@ def here(tmp_path, texts):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_over_ray_the_records_are_those_of_one_process(start, here, whole):
     run = start(*COMMAND, "workers=ray", "num_workers=2", "output_dir=run")
     assert run.wait() == 0, run.text

@@ -8,7 +8,7 @@ from kvarena.runners.generate import Request
 from kvarena.runners.job.order import KNOWN, expected_lengths, longest_first, mean_lengths, remember_lengths
 from kvarena.runners.record import RunFolder
 
-SMALL = ["difficulty=easy", "engine.batch_size=2", "device=cpu", "num_samples=5", "max_tokens=300", "method=full"]
+SMALL = ["difficulty=easy", "engine.batch_size=2", "device=cpu", "num_samples=4", "max_tokens=200", "method=full"]
 
 
 @pytest.fixture(autouse=True)

@@ -123,6 +123,7 @@ def test_a_share_of_a_sweep_is_all_that_runs(sweep, tmp_path):
     assert "sweep of 2: 2 skipped" in out
 
 
+@pytest.mark.slow
 def test_a_sweep_through_submitit(sweep, tmp_path):
     """Each job in a process of its own, as on a cluster."""
     status, out = sweep("method=snapkv", "compression.ratio=100,2", "hydra/launcher=submitit_local")
