@@ -2,8 +2,7 @@
 
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,10 +25,11 @@ from .job.order import expected_lengths, longest_first, remember_lengths
 from .job.plan import outline, plan, typical
 from .job.progress import Progress, Tally
 from .job.reference import check_reference, refuse_other_model
+from .job.session import hardware, session
 from .job.sweep import Outcome, in_share
 from .job.workers import Workers
 from .model import Tokenizer, left_out, shape_of
-from .record import Locked, RunFolder, append_line, end_unread, locked
+from .record import Locked, RunFolder, end_unread, locked
 from .weights import read_origin
 from .workers import opens_thought
 
@@ -100,32 +100,6 @@ def work(job: Job, folder: RunFolder, workers: Workers, missing: Sequence[Reques
     job.logger.end(tally.numbers() | {"tokens_per_s": progress.rate()}, folder.records())
 
 
-@contextmanager
-def session(folder: RunFolder, workers: Workers, progress: Progress) -> Iterator[None]:
-    """One line of the sessions file says what this process took, and with what; also when it is stopped."""
-    started, rows, tokens = datetime.now(UTC), progress.tally.rows, progress.tally.tokens
-    commit, dirty = provenance.commit()
-    try:
-        yield
-    finally:
-        line = {
-            "started": started.isoformat(timespec="seconds"),
-            "wall_s": round(progress.seconds, 3),
-            "tokens": progress.tally.tokens - tokens,
-            "records": progress.tally.rows - rows,
-            "steps": workers.steps,
-            "batch_sizes": list(workers.batch_sizes),
-            "commit": commit,
-            "dirty": dirty,
-        }
-        if not isinstance(sys.exc_info()[1], OSError):  # a full disk takes no more
-            append_line(folder.sessions_file, line | hardware(workers))
-
-
-def hardware(workers: Workers) -> dict[str, Any]:
-    return {"device": ", ".join(sorted(set(workers.devices))), "num_workers": len(workers.devices)}
-
-
 def header(job: Job, requests: Sequence[Request], tokenizer: Tokenizer) -> dict[str, Any]:
     """run.json, but for the devices."""
     commit, dirty = provenance.commit()
@@ -156,18 +130,19 @@ def header(job: Job, requests: Sequence[Request], tokenizer: Tokenizer) -> dict[
     }
 
 
-def run(config: DictConfig, prepare: Callable[[DictConfig], DictConfig]) -> Outcome | None:
+def run(config: DictConfig, prepare: Callable[[DictConfig, Sequence[str]], DictConfig]) -> Outcome | None:
     """One combination as Hydra composed it, alone or as a job of a sweep; `prepare` completes its config."""
     context = HydraConfig.get()
+    overrides = list(context.overrides.task)
     method = context.runtime.choices["method"]
     if context.mode != RunMode.MULTIRUN:
         with one_line_errors():
-            return evaluate(build(prepare(config), method))
+            return evaluate(build(prepare(config, overrides), method))
     if not in_share(context.job.num, **config.share):
         return None
-    name = " ".join(context.overrides.task)
+    name = " ".join(overrides)
     try:
-        return evaluate(build(prepare(config), method))
+        return evaluate(build(prepare(config, overrides), method))
     except Locked as error:
         return Outcome(status="skipped", name=name, reason=str(error))
     except BrokenPipeError:
@@ -181,7 +156,7 @@ def run(config: DictConfig, prepare: Callable[[DictConfig], DictConfig]) -> Outc
 
 @hydra.main(version_base="1.3", config_path="pkg://kvarena.conf", config_name="evaluate")
 def application(config: DictConfig) -> Outcome | None:
-    return run(config, lambda config: config)
+    return run(config, lambda config, overrides: config)
 
 
 @hydra.main(version_base="1.3", config_path="pkg://kvarena.conf", config_name="fidelity")

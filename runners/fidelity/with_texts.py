@@ -1,27 +1,49 @@
 """A config as kvarena-fidelity takes it, completed by the task whose texts are forced."""
 
 import statistics
-from typing import Annotated, Any, Optional
+from collections.abc import Sequence
+from typing import Annotated, Any, Optional, cast
 
 from annotated_types import MinLen
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 from ...methods.settings import fit
 from .texts import Completions, TextFile, dense_run
 
 HERE = "kvarena.runners.fidelity.texts"
+# what texts that are there leave no choice of
+OF_THE_RUN = ("levels", "difficulty", "sampler", "num_draws", "max_tokens", "data_dir")
+OF_THE_FILE = ("levels", "difficulty", "num_draws", "max_tokens")
 
 
-def with_texts(config: DictConfig) -> DictConfig:
-    """The config with the task whose texts are forced; ValueError where there are none."""
+def with_texts(config: DictConfig, overrides: Sequence[str] = ()) -> DictConfig:
+    """The config with the task whose texts are forced; ValueError where there are none.
+
+    `overrides` as they were typed, key=value: what the texts decide is refused among them where it says otherwise.
+    """
     for key in ("reference", "texts"):
         fit(key, config[key], Optional[Annotated[str, MinLen(1)]])  # noqa: UP045
     if (config.reference is None) == (config.texts is None):
         raise ValueError("give reference=RUN, the folder of a run of method=full, or texts=FILE.jsonl")
+    if config.reference:
+        then = dense_run(config.reference)[0]["config"]
+        refuse_choices(overrides, config, f"reference={config.reference}", {key: then.get(key) for key in OF_THE_RUN})
+    else:
+        refuse_choices(overrides, config, f"texts={config.texts}", dict.fromkeys(OF_THE_FILE))
     config = config.copy()
     with open_dict(config):
         config.update(of_run(config) if config.reference else of_file(config))
     return config
+
+
+def refuse_choices(overrides: Sequence[str], config: DictConfig, texts: str, decided: dict[str, Any]) -> None:
+    """ValueError for an override of what the texts have decided, unless it says the same."""
+    now = cast(dict[str, Any], OmegaConf.to_container(config))
+    for override in overrides:
+        name = override.partition("=")[0].lstrip("+~")
+        key = name.partition(".")[0]
+        if key in decided and now.get(key) != decided[key]:
+            raise ValueError(f"{override} beside {texts}: its texts are forced as they are, leave {name} out")
 
 
 def of_run(config: DictConfig) -> dict[str, Any]:

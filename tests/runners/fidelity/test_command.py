@@ -81,6 +81,14 @@ def test_references_that_are_none(call, tmp_path):
             ["reference=dense", "task=graph_search", "model=qwen3_4b"],
             "reference=dense is of model reasoner, not qwen3_4b: give model=reasoner",
         ),
+        *(
+            (
+                ["reference=dense", "task=graph_search", choice],
+                f"{choice} beside reference=dense: its texts are forced as they are, leave {choice.split('=')[0]} out",
+            )
+            for choice in ("difficulty=medium", "num_draws=2", "max_tokens=3", "sampler=sampling")
+        ),
+        (["texts=mine.jsonl", "num_draws=2"], "num_draws=2 beside texts=mine.jsonl: its texts are forced as they are"),
     ):
         code, error = call(evaluate.main_fidelity, *overrides, *SMALL)
         assert (code, error.count("\n"), message in error) == (2, 1, True), error
