@@ -49,7 +49,7 @@ class GKV(RKV):
         now = of_greatest(self.aggregate.floor(self.aggregate.over(shares), view), view)
         return self.gathering(view.remembered, now, self.alpha).masked_fill(~view.candidates, UNSEEN)
 
-    def importance(self, view: LayerView) -> Tensor:
+    def attention(self, view: LayerView) -> Tensor:
         return highest_neighbour(self.remember(view), view, self.neighbours.order(view), self.smooth)
 
     def score(self, view: LayerView) -> Tensor:

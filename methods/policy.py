@@ -1,7 +1,8 @@
 """What a method is: which slots survive an eviction, and which slots a query reads.
 
 B rows, L layers, H KV heads, G query heads per KV head, N slots, W window, P pages, S pages read, C constants, D head
-dim. A slot is a place in the compact cache, a position the absolute index of a token; they differ after an eviction.
+dim, E hidden size. A slot is a place in the compact cache, a position the absolute index of a token; they differ after
+an eviction.
 """
 
 from abc import ABC, abstractmethod
@@ -29,6 +30,7 @@ class Needs:
     page: int = 0  # key bounds per page of so many tokens
     rank: bool = False  # place in the last survivor order, new tokens after
     remembered: bool = False  # a number per slot that the method itself says at every round
+    output: bool = False  # each layer's output projection, of the model
     used: float = 0.0  # probability from which a query uses a slot: when, and after how long, is recorded; 0: not
 
 
@@ -61,6 +63,8 @@ class LayerView:
     # the token before
     last_used: Tensor = field(default_factory=lambda: torch.empty(0))
     longest_gap: Tensor = field(default_factory=lambda: torch.empty(0))
+    # [H, G, D, E], empty unless needed: what a query head's output adds to the hidden state of size E, by channel
+    output_weight: Tensor = field(default_factory=lambda: torch.empty(0))
 
     @property
     def scale(self) -> float:

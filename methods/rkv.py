@@ -65,9 +65,9 @@ class RKV(RKVVaSE):
 
     @property
     def needs(self) -> Needs:
-        return Needs(queries=self.window, rank=self.neighbours.rank)
+        return Needs(queries=self.window, rank=self.neighbours.rank, output=self.weight.output)
 
-    def importance(self, view: LayerView) -> Tensor:
+    def attention(self, view: LayerView) -> Tensor:
         keys = view.keys.float().mT
         # a group's query heads one by one: no [Hq, W, N] tensor
         logits = reduce(torch.maximum, (queries.float() * view.scale @ keys for queries in view.queries.unbind(2)))

@@ -13,6 +13,7 @@ from torch import Tensor
 from .aggregate import Aggregate, Mean
 from .neighbours import ByPosition, Neighbours
 from .policy import Eviction, LayerView, Needs
+from .weight import Unweighted, Weight
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,6 +21,7 @@ class SnapKV(Eviction):
     smooth: int = 5  # width of the pool over neighbours, odd; 1: none
     neighbours: Neighbours = field(default_factory=ByPosition)
     aggregate: Aggregate = field(default_factory=Mean)
+    weight: Weight = field(default_factory=Unweighted)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -28,11 +30,16 @@ class SnapKV(Eviction):
 
     @property
     def needs(self) -> Needs:
-        return Needs(queries=self.budget.recent, rank=self.neighbours.rank and self.smooth > 1)
+        rank = self.neighbours.rank and self.smooth > 1
+        return Needs(queries=self.budget.recent, rank=rank, output=self.weight.output)
 
-    def importance(self, view: LayerView) -> Tensor:
+    def attention(self, view: LayerView) -> Tensor:
         """[B, H, N]: smoothed attention of the window and the group, their mean unless `aggregate` says otherwise."""
         return self.aggregate(view, view.candidates[:, :, None], self.neighbours.order(view), self.smooth)
+
+    def importance(self, view: LayerView) -> Tensor:
+        """[B, H, N]: attention, and what `weight` makes of it."""
+        return self.weight(self.attention(view), view)
 
     def score(self, view: LayerView) -> Tensor:
         return self.importance(view)

@@ -18,5 +18,5 @@ from .snapkv import SnapKV
 
 @dataclass(frozen=True, kw_only=True)
 class SnapKVOriginal(SnapKV):
-    def importance(self, view: LayerView) -> Tensor:
+    def attention(self, view: LayerView) -> Tensor:
         return self.aggregate(view, seen_by_window(view), self.neighbours.order(view), self.smooth)

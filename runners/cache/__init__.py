@@ -8,9 +8,22 @@ again. Nothing here knows of prompts, tokens or requests.
 from . import memory
 from .cache import KVCache
 from .clock import Clock, Usage
+from .from_model import FromModel
 from .layer import Layer, Room, Shape
 from .round_facts import RoundFacts
 from .trace import Trace
 from .views import view_of
 
-__all__ = ["Clock", "KVCache", "Layer", "Room", "RoundFacts", "Shape", "Trace", "Usage", "memory", "view_of"]
+__all__ = [
+    "Clock",
+    "FromModel",
+    "KVCache",
+    "Layer",
+    "Room",
+    "RoundFacts",
+    "Shape",
+    "Trace",
+    "Usage",
+    "memory",
+    "view_of",
+]

@@ -19,6 +19,7 @@ from ...kernels.noise import Noise
 from ...methods.policy import Eviction, LayerView, Policy
 from ..attention import Attention, Own
 from .clock import Clock, Usage
+from .from_model import FromModel
 from .layer import Layer, Room, Shape
 from .round_facts import RoundFacts
 from .views import Reading, view_of
@@ -42,7 +43,7 @@ class KVCache:
     dtype: torch.dtype
     device: torch.device
     attention: Attention = field(default_factory=Own)
-    scales: Sequence[float] | None = None  # [L] of the model's logits; None: 1/sqrt(D)
+    known: Sequence[FromModel] = ()  # [L]; none: as if the model were not known
     layers: list[Layer] = field(init=False)
     clocks: list[Clock | None] = field(init=False)  # None: idle
     ahead: int = field(init=False, default=1)  # steps that may be taken before the clocks follow
@@ -57,8 +58,8 @@ class KVCache:
             Room.of(self.shape, self.policy.needs, self._slots(layer, first)) for layer in range(self.shape.layers)
         ]
         self.layers = [Layer.empty(room, self.batch_size, self.dtype, self.device) for room in rooms]
-        for layer, scale in zip(self.layers, self.scales or [], strict=False):
-            layer.scaling = scale
+        for layer, known in zip(self.layers, self.known, strict=False):
+            layer.known = known
         self.clocks = [None] * self.batch_size
         self.positions = torch.zeros(self.batch_size, dtype=torch.int64, device=self.device)
         self.active = torch.zeros(self.batch_size, dtype=torch.int32, device=self.device)

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ...kernels import attend, pages
 from ...methods.policy import UNSEEN, Needs
+from .from_model import FromModel
 
 
 class Shape(NamedTuple):
@@ -74,7 +75,7 @@ class Layer:
     ]
     page_min: Annotated[Tensor, Column(lambda room: (room.pages, room.shape.dim), by_slot=False)]  # [B, H, P, D]
     page_max: Annotated[Tensor, Column(lambda room: (room.pages, room.shape.dim), by_slot=False)]  # [B, H, P, D]
-    scaling: float | None = field(init=False, default=None)  # of the model's logits; None: 1/sqrt(D)
+    known: FromModel = field(init=False, default_factory=FromModel)
 
     @classmethod
     def empty(cls, room: Room, batch_size: int, dtype: torch.dtype, device: torch.device) -> "Layer":

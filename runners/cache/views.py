@@ -36,7 +36,7 @@ def view_of(layer: Layer, index: int, policy: Policy, facts: RoundFacts) -> Laye
         queries=layer.newest_queries(at, facts.position),
         constants=policy.constants(columns["keys"], columns["values"]),
         noise=facts.noise,
-        scaling=layer.scaling,
+        **vars(layer.known),
         **columns,
     )
 
@@ -65,8 +65,8 @@ class Reading(LayerView):
         position: Tensor,
         noise: Noise,
     ) -> None:
-        own = dict(memory=memory, scaling=memory.scaling, policy=policy, lengths=lengths, position=position)
-        columns = {name: getattr(memory, name) for name in IN_PLACE}
+        own = dict(memory=memory, policy=policy, lengths=lengths, position=position)
+        columns = vars(memory.known) | {name: getattr(memory, name) for name in IN_PLACE}
         vars(self).update(own, layer=layer, num_layers=num_layers, noise=noise, **columns)
 
     @property

@@ -5,7 +5,7 @@ B rows, R rows whose token is chosen, V tokens of the vocabulary.
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from pydantic import PositiveInt
@@ -20,6 +20,7 @@ from ..cache import KVCache, Shape
 from ..model import Model, eos_ids, forward, shape_of
 from ..sampler import Sampler
 from .chooser import Chooser
+from .known import known_of
 from .logprobs import MostProbable
 from .prefill import Prompt
 from .probe import Probe
@@ -65,6 +66,7 @@ class Engine:
         probe = Probe(
             model=self.model, shape=shape, batch_size=self.batch_size, longest=longest, attention=self.attention
         )
+        known = known_of(self.model, shape, self.policy)
         self.fit_layers()
         self.ends = eos_ids(self.model)
         self.eos = torch.tensor(sorted(self.ends), device=self.device)
@@ -78,6 +80,7 @@ class Engine:
             probable = MostProbable(self.logprobs, self.batch_size, self.max_tokens, num_tokens, self.device)
         self.chooser = Chooser(sampler=self.sampler, history=history, teacher=self.teacher, probable=probable)
         self.all_rows = torch.arange(self.batch_size, device=self.device)
+        scales = probe.scales(self.single_tokens, self.prompts)
         self.cache = KVCache(
             policy=self.policy,
             shape=shape,
@@ -87,7 +90,7 @@ class Engine:
             dtype=self.model.dtype,
             device=self.device,
             attention=self.attention,
-            scales=probe.scales(self.single_tokens, self.prompts),
+            known=[replace(known, scaling=scale) for known, scale in zip(known, scales, strict=True)],
         )
         self.prompt = self.prompts(self.cache, self.chooser.sees)
 

@@ -9,6 +9,7 @@ from .asked import left_out
 from .checkpoint import DTYPES, Checkpoint, Tokenizer
 from .configs import Config, eos_ids, positions_of, shape_of
 from .masks import MASKED
+from .output import output_weights
 from .seam import (
     ATTENTION,
     PLAIN_LAYERS,
@@ -45,6 +46,7 @@ __all__ = [
     "misplaced",
     "output_projection",
     "output_states",
+    "output_weights",
     "own_attention",
     "plain_tokens",
     "positions_of",

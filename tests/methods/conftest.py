@@ -35,6 +35,7 @@ def view_of() -> Callable:
         remembered=None,  # likewise; unseen
         last_used=None,  # likewise; the positions
         longest_gap=None,  # likewise; 0
+        output_weight=None,  # [H, G, D, E]; none
         excess: int | None = None,  # live slots over the budget
         seed: int = 0,
     ) -> LayerView:
@@ -66,6 +67,7 @@ def view_of() -> Callable:
             remembered=torch.full((B, H, N), -1.0) if remembered is None else as_heads(remembered, 3).expand(B, H, N),
             last_used=positions if last_used is None else torch.as_tensor(last_used, dtype=torch.int32).expand(B, H, N),
             longest_gap=torch.as_tensor(0 if longest_gap is None else longest_gap, dtype=torch.int32).expand(B, H, N),
+            output_weight=torch.empty(0) if output_weight is None else torch.as_tensor(output_weight),
             constants=policy.constants(keys, values),
             page_min=bounds[0],
             page_max=bounds[1],

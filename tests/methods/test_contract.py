@@ -289,6 +289,15 @@ def test_smoothing_by_rank_is_a_config(decode, baseline, name):
     assert tokens_of(decode(policy, ALL)) != tokens_of(baseline(name))
 
 
+@pytest.mark.parametrize("name", ["snapkv", "snapkv_original", "rkv", "gkv", "vase_attnv"])
+@pytest.mark.parametrize(
+    "setting",
+    ["aggregate._target_=kvarena.methods.aggregate.Defensive", "weight._target_=kvarena.methods.weight.ByOutput"],
+)
+def test_aggregation_and_the_weight_of_values_are_configs(decode, baseline, name, setting):
+    assert tokens_of(decode(policy_of(name, f"method.{setting}"), ALL)) != tokens_of(baseline(name))
+
+
 @pytest.mark.parametrize("name", ["snapkv", "rkv_vase", "vase_attnv", "attn_random"])
 def test_without_smoothing_the_order_of_neighbours_says_nothing(decode, name):
     by_position, by_rank = (

@@ -31,8 +31,8 @@ def test_a_row_says_what_its_file_and_class_say(table):
     assert set(rows) == {path.stem for path in (ROOT / "conf/method").glob("*.yaml")}
     assert rows["rkv"] == (
         "| `rkv` | R-KV: importance minus redundancy, so that near-duplicates go first. *As its authors released it.* "
-        "| 8, 0, 128, `prefill` | `smooth` 7, `neighbours` ByRank, `aggregate` Mean, `lam` 0.1, `window` 8, "
-        "`threshold` 0.5 | [2505.24133](https://arxiv.org/abs/2505.24133) |"
+        "| 8, 0, 128, `prefill` | `smooth` 7, `neighbours` ByRank, `aggregate` Mean, `weight` Unweighted, "
+        "`lam` 0.1, `window` 8, `threshold` 0.5 | [2505.24133](https://arxiv.org/abs/2505.24133) |"
     )
     assert rows["full"] == "| `full` | Full: the dense cache, the reference of every comparison. | | | |"
 

@@ -13,6 +13,7 @@ from kvarena.methods.snapkv import SnapKV
 from kvarena.methods.vase_attnv import VaSEAttnV
 from kvarena.methods.vase_dkv import VaSEDKV
 from kvarena.methods.watched import Watched
+from kvarena.methods.weight import ByOutput
 from kvarena.runners.cache.replay import states
 from kvarena.runners.generate import Decoder, Request
 from kvarena.runners.sampler import Greedy
@@ -78,6 +79,7 @@ def test_what_a_trace_lacks_is_named(traced):
     state = traced(Random(budget=BUDGET))[0]
     assert state.lacks(Watched(budget=BUDGET, of=SNAPKV)) == ["queries", "mass"]
     assert state.lacks(H2O_) == ["mass"]
+    assert state.lacks(SnapKV(budget=BUDGET, weight=ByOutput())) == ["queries", "output projection"]
     assert state.lacks(SnapKV(budget=BUDGET, neighbours=ByRank())) == ["queries", "rank"]
     assert state.later.numel() == 0
     wide = SnapKV(budget=Budget(tokens=24, recent=9, sinks=0, interval=8))

@@ -7,6 +7,8 @@ import torch
 from kvarena.methods.budget import Budget
 from kvarena.methods.full import Full
 from kvarena.methods.oracle import Oracle
+from kvarena.methods.snapkv import SnapKV
+from kvarena.methods.weight import ByOutput
 from kvarena.runners.attention import Own
 from kvarena.runners.cache import Shape
 from kvarena.runners.generate import Decoder
@@ -59,7 +61,8 @@ def refused(model, **changes) -> str:
 @pytest.mark.parametrize("family", ["qwen3", "qwen2", "llama"])
 @pytest.mark.parametrize("batch_size", [1, 2, 5])
 def test_a_usual_model_scales_by_the_root_of_its_channels(tiny_model, family, batch_size):
-    assert [layer.scaling for layer in decoder(tiny_model(family), batch_size=batch_size).cache.layers] == [0.25] * 3
+    layers = decoder(tiny_model(family), batch_size=batch_size).cache.layers
+    assert [layer.known.scaling for layer in layers] == [0.25] * 3
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
@@ -69,9 +72,32 @@ def test_half_precision_is_taken(tiny_model, dtype):
 
 def test_scores_and_selections_use_the_scale_that_the_model_attends_with():
     run = decoder(random(GraniteConfig(**LLAMA, attention_multiplier=0.7)), Oracle(budget=Budget(tokens=30, recent=4)))
-    assert [layer.scaling for layer in run.cache.layers] == [0.7, 0.7]
+    assert [layer.known.scaling for layer in run.cache.layers] == [0.7, 0.7]
     assert run.cache.view(1, run.cache.facts()).scale == 0.7
     assert run.cache._reading(1, run.cache.layers[1].lengths).scale == 0.7
+
+
+WEIGHED = SnapKV(budget=Budget(tokens=30, recent=4), weight=ByOutput())
+
+
+@pytest.mark.parametrize("family", ["qwen3", "qwen2", "llama"])
+def test_a_view_shows_the_output_projection(tiny_model, family):
+    """Over heads, what each adds is what the layer makes of all of them."""
+    model = tiny_model(family)
+    run = decoder(model, WEIGHED)
+    weight = run.cache.view(1, run.cache.facts()).output_weight
+    output = torch.randn(2, 2, 16)  # of each query head
+    whole = torch.nn.functional.linear(output.flatten(), model.model.layers[1].self_attn.o_proj.weight)
+    torch.testing.assert_close(torch.einsum("hgd,hgde->e", output, weight), whole)
+    assert not decoder(model, SnapKV(budget=WEIGHED.budget)).cache.layers[1].known.output_weight.numel()
+
+
+def test_an_output_projection_that_is_not_there_is_asked_for_in_vain():
+    with pytest.raises(
+        ValueError, match="SnapKV weighs values by the output projection: no output projection"
+    ) as error:
+        decoder(random(FalconConfig(**SIZES)), WEIGHED)
+    assert str(error.value).endswith("in a model falcon; use method.weight._target_=kvarena.methods.weight.Unweighted")
 
 
 @pytest.mark.parametrize(
