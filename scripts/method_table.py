@@ -11,11 +11,13 @@ import inspect
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import hydra
 from hydra.utils import get_class
+from kvarena.methods.budget import Budget
 from omegaconf import DictConfig, OmegaConf
 
 ROOT = Path(__file__).parents[1]
@@ -25,6 +27,7 @@ HEAD = ("method", "what it does", "recent, sinks, interval", "other parameters",
 ARXIV = re.compile(r"arXiv (\d{4}\.\d{5})")
 PART = re.compile(r"\$\{part:.*,(\d+)\}")
 SWITCHES = ("protect_prompt", "prefill")
+DEFAULTS = {field.name: field.default for field in fields(Budget)}
 
 
 class TableRow(NamedTuple):
@@ -38,22 +41,24 @@ class TableRow(NamedTuple):
         return re.sub(r" +", " ", f"| {' | '.join(self)} |")
 
 
-def table_row(name: str, method: DictConfig) -> TableRow:
+def table_row(name: str, method: DictConfig, file: str) -> TableRow:
+    """Of a config as it was composed, and the text of its file; a key that it leaves out is as its class has it."""
     config, raw = (cast(dict, OmegaConf.to_container(method, resolve=resolve)) for resolve in (True, False))
     policy = get_class(config["_target_"])
     text = inspect.getdoc(sys.modules[policy.__module__]) or ""
-    notes = [line[2:] for line in (METHODS / f"{name}.yaml").read_text().splitlines() if line.startswith("# ")]
+    notes = [line[2:] for line in file.splitlines() if line.startswith("# ")]
     sources = dict.fromkeys(ARXIV.findall("\n".join([text, *notes])))
     return TableRow(
         f"`{name}`",
-        " ".join([text.splitlines()[0], *(f"*{note[0].upper()}{note[1:]}.*" for note in notes)]),
-        budget(config["budget"]) if policy.evicts else "",
+        " ".join([*text.splitlines()[:1], *(f"*{note[0].upper()}{note[1:]}.*" for note in notes)]),
+        budget(config.get("budget", {})) if policy.evicts else "",
         ", ".join(parameters(config, raw)),
         ", ".join(f"[{number}](https://arxiv.org/abs/{number})" for number in sources),
     )
 
 
 def budget(settings: Mapping[str, Any]) -> str:
+    settings = DEFAULTS | dict(settings)
     numbers = [str(settings[key]) for key in ("recent", "sinks", "interval")]
     return ", ".join([*numbers, *(f"`{key}`" for key in SWITCHES if settings[key])])
 
@@ -65,7 +70,7 @@ def parameters(config: Mapping[str, Any], raw: Mapping[str, Any]) -> Iterator[st
             yield "`method@method.of=snapkv`"
         elif part := PART.fullmatch(str(raw[key])):
             yield f"`{key}` budget / {part[1]}"
-        elif isinstance(value, Mapping) and key != "budget":
+        elif isinstance(value, Mapping) and "_target_" in value and key != "budget":
             yield f"`{key}` {value['_target_'].rpartition('.')[2]}"
         elif key not in ("_target_", "budget"):
             yield f"`{key}` {str(value).lower() if isinstance(value, bool) else 'null' if value is None else value}"
@@ -76,7 +81,8 @@ def methods_table() -> str:
     with hydra.initialize_config_module("kvarena.conf", version_base="1.3"):
         # a task that leaves each method its own recent slots and interval
         configs = [hydra.compose("evaluate", [f"method={name}", "task=aime25"]) for name in names]
-    rows = [table_row(name, config.method) for name, config in zip(names, configs, strict=True)]
+    texts = [(METHODS / f"{name}.yaml").read_text() for name in names]
+    rows = [table_row(name, config.method, text) for name, config, text in zip(names, configs, texts, strict=True)]
     rule = f"|{' --- |' * len(HEAD)}"
     return "\n".join([f"| {' | '.join(HEAD)} |", rule, *map(str, rows)]) + "\n"
 

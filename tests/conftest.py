@@ -11,18 +11,11 @@ import torch
 if not torch.cuda.is_available():
     os.environ["TRITON_INTERPRET"] = "1"  # read when triton is imported, which transformers does
 
+from kvarena.contract.tiny_model import build_tiny_model
 from kvarena.kernels.noise import Noise
-from transformers import LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM, Qwen3Config, Qwen3ForCausalLM
 
 torch.set_num_threads(1)  # of tensors this small a second thread makes nothing faster
 
-CONFIGS = {
-    "qwen3": (Qwen3Config, Qwen3ForCausalLM, {"head_dim": 16}),
-    "qwen2": (Qwen2Config, Qwen2ForCausalLM, {}),
-    "llama": (LlamaConfig, LlamaForCausalLM, {}),
-}
-VOCABULARY = 64
-NO_EOS = 1000  # a token id that no model here can choose
 # files whose tests take longest: they begin first, so that no process is left alone with one of them at the end
 LONG = (
     "test_rehearsal",
@@ -41,38 +34,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def tiny_model() -> Callable:
-    """tiny_model(family): 3 layers, 4 query and 2 KV heads of 16, random weights, large ones so that outputs vary."""
-
-    def build(family: str = "qwen3", **changes):
-        config, model, extra = CONFIGS[family]
-        torch.manual_seed(0)
-        built = model(
-            config(
-                vocab_size=VOCABULARY,
-                hidden_size=64,
-                num_hidden_layers=3,
-                num_attention_heads=4,
-                num_key_value_heads=2,
-                intermediate_size=96,
-                max_position_embeddings=512,
-                initializer_range=0.06,
-                tie_word_embeddings=False,
-                bos_token_id=None,
-                eos_token_id=None,
-                pad_token_id=None,
-                **(extra | changes),
-            )
-        ).eval()
-        built.generation_config.eos_token_id = NO_EOS
-        with torch.no_grad():
-            for name, parameter in built.named_parameters():
-                if parameter.dim() == 2 or "q_norm" in name:
-                    parameter.mul_(3)
-                if "k_norm" in name:  # or all keys would be of one length
-                    parameter.copy_(torch.linspace(0.5, 1.5, parameter.numel()))
-        return built
-
-    return build
+    """tiny_model(family)"""
+    return build_tiny_model
 
 
 @pytest.fixture(scope="session")

@@ -48,6 +48,7 @@ FILES = {
           tokens: ${{compression.tokens}}
           recent: 8
           interval: 4
+        strength: 1.0
     """,
     "{name}/conf/task/{name}.yaml": """
         # @package _global_

@@ -24,6 +24,7 @@ def installed(tmp_path_factory) -> Path:
     """The folder that the wheel was installed into. It is built apart: what a build leaves would be in the next one."""
     source, built = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("built")
     for name in ("src", "pyproject.toml", "README.md", "LICENSE", *FOLDERS.values()):
+        (source / name).parent.mkdir(parents=True, exist_ok=True)
         (source / name).symlink_to(ROOT / name)
     options = ("--no-deps", "--no-index")
     subprocess.run([*PIP, "wheel", *options, "--no-build-isolation", f"--wheel-dir={built}", source], check=True)

@@ -4,6 +4,7 @@ from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
 
 ROOT = Path(__file__).parents[2]
 
@@ -35,6 +36,17 @@ def test_a_row_says_what_its_file_and_class_say(table):
         "`lam` 0.1, `window` 8, `threshold` 0.5 | [2505.24133](https://arxiv.org/abs/2505.24133) |"
     )
     assert rows["full"] == "| `full` | Full: the dense cache, the reference of every comparison. | | | |"
+
+
+def test_a_config_may_say_little(script):
+    """What it leaves out is as its class has it; a parameter may be a list or a mapping of no class."""
+    config = {"_target_": "kvarena.methods.knorm.KNorm", "budget": {"tokens": 64}, "weights": {"a": 1}, "of": None}
+    row = script.table_row("short", OmegaConf.create(config), "")
+    assert (row.budget, row.source) == ("64, 4, 64", "[2406.11430](https://arxiv.org/abs/2406.11430)")
+    assert row.parameters == "`weights` {'a': 1}, `method@method.of=snapkv`"
+    bare = script.table_row("bare", OmegaConf.create({"_target_": "kvarena.methods.knorm.KNorm"}), "# as it is\n")
+    assert (bare.budget, bare.parameters) == ("64, 4, 64", "")
+    assert bare.purpose.endswith("*As it is.*")
 
 
 def test_what_stands_around_the_table_stays(script):

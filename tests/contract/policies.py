@@ -1,0 +1,62 @@
+"""The methods that are held to the contract, each made of its config, small enough for the sequences here."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any, cast
+
+import hydra
+from hydra.utils import get_class, instantiate
+from kvarena.methods.policy import Policy
+from kvarena.runners.job.search_path import find_plugins
+from kvarena.runners.plugins import config_folders
+from omegaconf import DictConfig, OmegaConf
+
+TOKENS, RECENT, INTERVAL = 24, 8, 8
+PAGE, DENSE_LAYERS = 4, 1
+
+
+def ours() -> list[str]:
+    """The methods that ship with kvarena."""
+    return sorted(file.name.removesuffix(".yaml") for file in (config_folders()[0] / "method").iterdir())
+
+
+@cache
+def policy_of(method: str, *overrides: str, tokens: int = TOKENS) -> Policy:
+    """The method, rounds of it as all others have them; `method` is what --method may be."""
+    of = tuple(word for word in overrides if "@" in word)  # a method inside of a method
+    config = composed(method, of)
+    values = [word for word in overrides if word not in of]
+    small = overrides_that_shrink("method", cast(dict, OmegaConf.to_container(config.method)))
+    changed = OmegaConf.merge(config, OmegaConf.from_dotlist([f"compression.tokens={tokens}", *small, *values]))
+    return instantiate(changed.method)
+
+
+@cache
+def composed(method: str, of: Sequence[str]) -> DictConfig:
+    """The config of a run with the method."""
+    name, *words = method.split()
+    if name.endswith(".yaml"):
+        folder = Path(name).resolve().parent
+        if folder.name != "method":
+            raise ValueError(f"--method={name}: a config of a method is in a folder called method")
+        name = Path(name).stem
+        words.append(f"hydra.searchpath=[file://{folder.parent}]")
+    compression = [f"compression.recent={RECENT}", f"compression.interval={INTERVAL}", f"compression.tokens={TOKENS}"]
+    find_plugins()
+    with hydra.initialize_config_module("kvarena.conf", version_base="1.3"):
+        config = hydra.compose("evaluate", [f"method={name}", *compression, *of, *words])
+    OmegaConf.set_struct(config, False)
+    return config
+
+
+def overrides_that_shrink(key: str, settings: Mapping[str, Any]) -> Iterator[str]:
+    kind = cast(type[Policy], get_class(settings["_target_"]))
+    if kind.selects:
+        small = {"page": PAGE, "dense_layers": DENSE_LAYERS}
+        yield from (f"{key}.{name}={value}" for name, value in small.items() if settings.get(name, 0) > value)
+    elif "budget" in settings:
+        small = {"recent": RECENT, "interval": INTERVAL, "prefill": "false"}
+        yield from (f"{key}.budget.{name}={value}" for name, value in small.items())
+    if isinstance(settings.get("of"), Mapping):
+        yield from overrides_that_shrink(f"{key}.of", settings["of"])
