@@ -34,8 +34,8 @@ def test_smoothing_by_rank_is_a_config(model, name):
     "setting",
     ["aggregate._target_=kvarena.methods.aggregate.Defensive", "weight._target_=kvarena.methods.weight.ByOutput"],
 )
-def test_aggregation_and_the_weight_of_values_are_configs(decode, baseline, name, setting):
-    assert tokens_of(decode(policy_of(name, f"method.{setting}"), ALL)) != tokens_of(baseline(name))
+def test_aggregation_and_the_weight_of_values_are_configs(model, name, setting):
+    assert tokens_of(decode(model, policy_of(name, f"method.{setting}"), ALL)) != tokens_of(baseline(model, name))
 
 
 @pytest.mark.parametrize("name", ["snapkv", "rkv_vase", "vase_attnv", "attn_random"])
