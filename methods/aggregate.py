@@ -1,8 +1,9 @@
 """How the attention of a window's queries, and of a group's, becomes one number a slot.
 
-`Max` and `Defensive` are DefensiveKV's (FFY0/DefensiveKV, c278cd0, its score before the values' weight): each query's
-shares are averaged with their neighbours', scaled to the mass that they had, and the worst case over group and window
-counts, none below the mean over the slots. Deviation: the softmax is that of the method, over its own support.
+`Max` and `Defensive` are DefensiveKV's (Feng et al., 2025, arXiv 2510.13334; FFY0/DefensiveKV, c278cd0, its score
+before the values' weight): each query's shares are averaged with their neighbours', scaled to the mass that they had,
+and the worst case over group and window counts, none below the mean over the slots (`Defensive`). Deviation: the
+softmax is that of the method, over its own support.
 
 B rows, H KV heads, N slots, W window.
 """

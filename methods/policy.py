@@ -24,13 +24,14 @@ UNSEEN = -1  # of a slot that no round has said anything of
 class Needs:
     """What a method asks the cache to maintain; its bytes are charged to the method."""
 
-    queries: int = 0  # newest queries per layer, at most `recent`
+    queries: int = 0  # newest queries per layer; at most `recent`, where scored by what they saw
     mass: bool = False  # attention mass per slot: group mean of true probabilities, summed over steps
     decay: float = 1.0  # what is left of the mass of before at every step; 1: all of it
     page: int = 0  # key bounds per page of so many tokens
     rank: bool = False  # place in the last survivor order, new tokens after
     remembered: bool = False  # a number per slot that the method itself says at every round
     output: bool = False  # each layer's output projection, of the model
+    rotation: bool = False  # how fast positions turn the channels of queries and keys
     used: float = 0.0  # probability from which a query uses a slot: when, and after how long, is recorded; 0: not
 
 
@@ -65,6 +66,8 @@ class LayerView:
     longest_gap: Tensor = field(default_factory=lambda: torch.empty(0))
     # [H, G, D, E], empty unless needed: what a query head's output adds to the hidden state of size E, by channel
     output_weight: Tensor = field(default_factory=lambda: torch.empty(0))
+    # [D / 2] float32, empty unless needed: angle by which each position turns channels i and i + D / 2
+    frequencies: Tensor = field(default_factory=lambda: torch.empty(0))
 
     @property
     def scale(self) -> float:

@@ -36,10 +36,20 @@ def query_shares(view: LayerView, support: Tensor) -> Iterator[Tensor]:
 
 def seen_by_window(view: LayerView) -> Tensor:
     """[B, H, W, N] bool: the live slots that each query of the window attended to, its own token included."""
+    return view.live[:, :, None] & (view.positions[:, :, None] <= asked_at(view)[..., None])
+
+
+def asked_at(view: LayerView) -> Tensor:
+    """[B, H, W]: position of each kept query; below 0 where the sequence is shorter than the window."""
     width = view.queries.shape[3]
     ago = torch.arange(width - 1, -1, -1, device=view.positions.device)
-    asked_at = view.positions.amax(-1)[..., None, None] - ago[:, None]  # [B, H, W, 1]
-    return view.live[:, :, None] & (view.positions[:, :, None] <= asked_at)
+    return view.positions.amax(-1)[..., None] - ago
+
+
+def turned(vectors: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Vectors [..., D], whose channels i and i + D / 2 are turned together, by angles of these [..., D / 2]."""
+    first, second = vectors.chunk(2, -1)
+    return torch.cat([first * cos - second * sin, second * cos + first * sin], -1)
 
 
 def mean_over_heads(score: Tensor, view: LayerView) -> Tensor:

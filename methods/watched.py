@@ -14,4 +14,5 @@ from .policy import Needs
 class Watched(Allocation):
     @property
     def needs(self) -> Needs:
-        return replace(self.of.needs, queries=self.budget.recent, mass=True)
+        needs = self.of.needs
+        return replace(needs, queries=max(needs.queries, self.budget.recent), mass=True)

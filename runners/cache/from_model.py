@@ -15,3 +15,4 @@ class FromModel:
 
     scaling: float | None = None  # of the logits; None: 1/sqrt(D)
     output_weight: Tensor = field(default_factory=lambda: torch.empty(0))  # [H, G, D, E]
+    frequencies: Tensor = field(default_factory=lambda: torch.empty(0))  # [D / 2], of its rotation

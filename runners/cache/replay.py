@@ -54,8 +54,8 @@ class State:
         room = self._room(policy)
         asked = {name: COLUMNS[name].size(room) for name in TRACED}
         lacking = [name for name, size in asked.items() if math.prod(size) and getattr(self, name).shape[1:] < size]
-        if policy.needs.output:
-            lacking.append("output projection")
+        from_model = {"output projection": policy.needs.output, "rotation": policy.needs.rotation}
+        lacking += [name for name, needed in from_model.items() if needed]
         if policy.needs.mass and policy.needs.decay != self.decay and "mass" not in lacking:
             lacking.append(f"mass of decay {policy.needs.decay}")
         return lacking

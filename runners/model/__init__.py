@@ -10,6 +10,7 @@ from .checkpoint import DTYPES, Checkpoint, Tokenizer
 from .configs import Config, eos_ids, positions_of, shape_of
 from .masks import MASKED
 from .output import output_weights
+from .rotation import inverse_frequencies
 from .seam import (
     ATTENTION,
     PLAIN_LAYERS,
@@ -41,6 +42,7 @@ __all__ = [
     "decoder_layers",
     "eos_ids",
     "forward",
+    "inverse_frequencies",
     "last_states",
     "left_out",
     "misplaced",

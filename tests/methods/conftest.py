@@ -36,6 +36,7 @@ def view_of() -> Callable:
         last_used=None,  # likewise; the positions
         longest_gap=None,  # likewise; 0
         output_weight=None,  # [H, G, D, E]; none
+        frequencies=None,  # [D / 2]; 10,000 ^ (-2 i / D)
         excess: int | None = None,  # live slots over the budget
         seed: int = 0,
     ) -> LayerView:
@@ -68,6 +69,9 @@ def view_of() -> Callable:
             last_used=positions if last_used is None else torch.as_tensor(last_used, dtype=torch.int32).expand(B, H, N),
             longest_gap=torch.as_tensor(0 if longest_gap is None else longest_gap, dtype=torch.int32).expand(B, H, N),
             output_weight=torch.empty(0) if output_weight is None else torch.as_tensor(output_weight),
+            frequencies=10_000.0 ** (-2 * torch.arange(D // 2) / D)
+            if frequencies is None
+            else torch.tensor(frequencies),
             constants=policy.constants(keys, values),
             page_min=bounds[0],
             page_max=bounds[1],

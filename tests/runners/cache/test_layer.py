@@ -1,6 +1,7 @@
 import pytest
 import torch
 from kvarena.methods.budget import Budget
+from kvarena.methods.expected_attention import ExpectedAttention
 from kvarena.methods.full import Full
 from kvarena.methods.gkv import GKV
 from kvarena.methods.h2o import H2O
@@ -27,12 +28,14 @@ BUDGET = Budget(tokens=32, recent=4, sinks=0)
         (VaSEAttnV(budget=BUDGET), 2 * (2 * 8 * 2 + 4), 2 * 3 * 4 * 8 * 2),
         # a score that stays with its slot, and 3 query heads of 4 queries
         (GKV(budget=BUDGET, window=4), 2 * (2 * 8 * 2 + 4 + 4), 2 * 3 * 4 * 8 * 2),
+        # 3 query heads of 16 queries
+        (ExpectedAttention(budget=BUDGET, window=16), 2 * (2 * 8 * 2 + 4), 2 * 3 * 16 * 8 * 2),
         (LazyEviction(budget=BUDGET), 2 * (2 * 8 * 2 + 4 + 8), 0),
         (SnapKV(budget=BUDGET, neighbours=ByRank()), 2 * (2 * 8 * 2 + 4 + 4), 2 * 3 * 4 * 8 * 2),
         # 128 slots are 8 pages of 16
         (Quest(budget=BUDGET, page=16), 2 * (2 * 8 * 2 + 4), 2 * 2 * 8 * 8 * 2),
     ],
-    ids=["full", "h2o", "snapkv", "vase", "gkv", "lazy_eviction", "snapkv_rank", "quest"],
+    ids=["full", "h2o", "snapkv", "vase", "gkv", "expected_attention", "lazy_eviction", "snapkv_rank", "quest"],
 )
 def test_bytes_of_what_a_method_asks_for(policy, slot_bytes, row_bytes):
     room = Room.of(Shape(layers=1, heads=2, groups=3, dim=8), policy.needs, 100)

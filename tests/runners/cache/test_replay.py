@@ -4,9 +4,11 @@ import pytest
 import torch
 from kvarena.methods.adakv import AdaKV
 from kvarena.methods.budget import Budget
+from kvarena.methods.expected_attention import ExpectedAttention
 from kvarena.methods.h2o import H2O
 from kvarena.methods.inertia import InertiaKV
 from kvarena.methods.neighbours import ByRank
+from kvarena.methods.policy import Needs
 from kvarena.methods.pyramid import Pyramid
 from kvarena.methods.random import Random
 from kvarena.methods.snapkv import SnapKV
@@ -78,6 +80,9 @@ def test_what_a_watched_method_leaves_serves_every_method(traced):
 def test_what_a_trace_lacks_is_named(traced):
     state = traced(Random(budget=BUDGET))[0]
     assert state.lacks(Watched(budget=BUDGET, of=SNAPKV)) == ["queries", "mass"]
+    wider = ExpectedAttention(budget=BUDGET, window=16)
+    assert Watched(budget=BUDGET, of=wider).needs == Needs(queries=16, mass=True, rotation=True)
+    assert state.lacks(wider) == ["queries", "rotation"]
     assert state.lacks(H2O_) == ["mass"]
     assert state.lacks(SnapKV(budget=BUDGET, weight=ByOutput())) == ["queries", "output projection"]
     assert state.lacks(SnapKV(budget=BUDGET, neighbours=ByRank())) == ["queries", "rank"]

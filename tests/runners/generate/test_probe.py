@@ -5,15 +5,18 @@ from contextlib import nullcontext
 import pytest
 import torch
 from kvarena.methods.budget import Budget
+from kvarena.methods.expected_attention import ExpectedAttention
 from kvarena.methods.full import Full
 from kvarena.methods.oracle import Oracle
+from kvarena.methods.scores import turned
 from kvarena.methods.snapkv import SnapKV
 from kvarena.methods.weight import ByOutput
 from kvarena.runners.attention import Own
 from kvarena.runners.cache import Shape
 from kvarena.runners.generate import Decoder
 from kvarena.runners.generate.probe import Probe
-from kvarena.runners.model import own_attention
+from kvarena.runners.generate.watched import Placed
+from kvarena.runners.model import forward, own_attention
 from kvarena.runners.sampler import Greedy
 from torch import nn
 from transformers import (
@@ -21,10 +24,12 @@ from transformers import (
     BartConfig,
     DeepseekV2Config,
     FalconConfig,
+    GlmConfig,
     GraniteConfig,
     LlamaConfig,
     PhimoeConfig,
     RobertaConfig,
+    StableLmConfig,
     VaultGemmaConfig,
 )
 
@@ -98,6 +103,46 @@ def test_an_output_projection_that_is_not_there_is_asked_for_in_vain():
     ) as error:
         decoder(random(FalconConfig(**SIZES)), WEIGHED)
     assert str(error.value).endswith("in a model falcon; use method.weight._target_=kvarena.methods.weight.Unweighted")
+
+
+EXPECTED = ExpectedAttention(budget=Budget(tokens=30, recent=4))
+
+
+@pytest.mark.parametrize(
+    "scaling", [None, {"rope_type": "linear", "factor": 4.0}, {"rope_type": "yarn", "factor": 4.0}], ids=str
+)
+@pytest.mark.parametrize("half", [False, True], ids=["float32", "bfloat16"])
+def test_a_view_shows_how_fast_positions_turn(scaling, half):
+    """Queries of the last layer at position 37, turned back, are those at 0."""
+    model = random(LlamaConfig(**LLAMA, rope_scaling=scaling))
+    model = model.to(torch.bfloat16) if half else model
+    run = decoder(model, EXPECTED)
+    angles = run.cache.view(1, run.cache.facts()).frequencies
+    assert angles.shape == (8,)
+    assert len(angles.unique()) == 8
+    seen = Placed()
+    with own_attention(model), torch.inference_mode():
+        forward(model, torch.tensor([[7], [7]]), torch.tensor([[0], [37]]), seen)
+    start, there = seen.tensors[2][:, :, 0].float()
+    tolerance = dict(rtol=0.03, atol=0.03) if half else dict(rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(turned(there, (37 * angles).cos(), -(37 * angles).sin()), start, **tolerance)
+
+
+@pytest.mark.parametrize(
+    ("config", "reason"),
+    [
+        (
+            GlmConfig(**LLAMA, head_dim=16, partial_rotary_factor=1.0),
+            "layer 0 of a model glm turns them otherwise than in",
+        ),
+        (StableLmConfig(**LLAMA), "no model.rotary_emb.inv_freq of 8 pairs in a model stablelm"),
+        (FalconConfig(**SIZES), "no model.rotary_emb.inv_freq of 8 pairs in a model falcon"),
+    ],
+    ids=lambda each: each.model_type if not isinstance(each, str) else "",
+)
+def test_a_rotation_of_another_kind_is_no_ground_for_expectations(config, reason):
+    with pytest.raises(ValueError, match=f"ExpectedAttention turns queries by their positions: {reason}"):
+        decoder(random(config), EXPECTED)
 
 
 @pytest.mark.parametrize(
