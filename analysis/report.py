@@ -1,4 +1,7 @@
-"""`kvarena-report RUNS_DIR`: tables, figures and a page of all runs below a folder; `--compare A B`: two of them."""
+"""`kvarena-report RUNS_DIR`: tables, figures and a page of all runs below a folder; `--compare A B`: two of them.
+
+`--leaderboard RUNS...`: methods ranked over the runs of several folders or archives.
+"""
 
 import sys
 from argparse import Namespace
@@ -14,12 +17,16 @@ from . import narrow as layout
 from .archive import pack
 from .compare import compare_runs
 from .figures import draw_all
+from .gathered import gathered
+from .leaderboard import leaderboard
+from .leaderboard_page import leaderboard_markdown
 from .load import Run, load
 from .pairs import pairs
 from .published import agreement_text, beside_published
 from .tables import results
 
 REPORT = "report"  # where the files go below RUNS_DIR
+LEADERBOARD = "leaderboard"  # where it goes without --output
 BENCHMARKS = "benchmarks"  # engine_*.csv is of kvarena-benchmark, one a version
 
 
@@ -37,7 +44,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def command(arguments: Namespace) -> int:
-    if arguments.compare:
+    if arguments.leaderboard:
+        write_leaderboard(arguments.leaderboard, arguments.output or Path(LEADERBOARD))
+    elif arguments.compare:
         print(compare_runs(*arguments.compare), end="")
     elif arguments.verify:
         # torch and transformers take seconds to import, and nothing else here needs them
@@ -55,16 +64,17 @@ def command(arguments: Namespace) -> int:
 def parse_arguments(argv: Sequence[str] | None) -> Namespace:
     parser = LineParser(prog="kvarena-report", description="Report on all runs below a folder, or compare two.")
     parser.add_argument("runs_dir", nargs="?", type=Path, metavar="RUNS_DIR", help="runs are found at any depth below")
-    parser.add_argument("--output", type=Path, metavar="DIR", help="where the files go (default: RUNS_DIR/report)")
+    parser.add_argument("--output", type=Path, metavar="DIR", help="where the files go (RUNS_DIR/report, leaderboard)")
     parser.add_argument("--archive", type=Path, metavar="FILE.tar.xz", help="pack all runs, without their tokens")
     parser.add_argument("--texts", action="store_true", help="with the completions in the archive")
     parser.add_argument("--verify", action="store_true", help="recompute hashes, say what does not match")
     parser.add_argument("--compare", nargs=2, type=Path, metavar=("A", "B"), help="the folders of two runs")
+    parser.add_argument("--leaderboard", nargs="+", type=Path, metavar="RUNS", help="rank folders and archives of runs")
     arguments = parser.parse_args(argv)
     if arguments.texts and arguments.archive is None:
         parser.error("--texts is for --archive")
-    if (arguments.runs_dir is None) == (arguments.compare is None):
-        parser.error("give RUNS_DIR, or --compare A B")
+    if [arguments.runs_dir, arguments.compare, arguments.leaderboard].count(None) != 2:
+        parser.error("give RUNS_DIR, --compare A B, or --leaderboard RUNS...")
     return arguments
 
 
@@ -112,6 +122,17 @@ def report_fidelity(runs: Sequence[Run], output: Path) -> None:
     page = drift_page.write_drift_page(runs, table, positions, output)
     print(texts["fidelity.md"])
     print(f"wrote {page}, and beside it {', '.join(texts)} and {drift_page.TEXTS}/")
+
+
+def write_leaderboard(sources: Sequence[Path], output: Path) -> None:
+    with gathered(sources) as runs:
+        table = leaderboard(fidelity.free_runs(runs))
+    output.mkdir(parents=True, exist_ok=True)
+    page = leaderboard_markdown(table, [str(source) for source in sources])
+    replace_file(output / "leaderboard.csv", table.to_csv(index=False))
+    replace_file(output / "leaderboard.md", page)
+    print(page)
+    print(f"wrote {output / 'leaderboard.md'}, and beside it leaderboard.csv")
 
 
 def benchmarks() -> pd.DataFrame:

@@ -25,7 +25,7 @@ import pytest
 import torch
 import yaml
 from kvarena.analysis import report
-from kvarena.runners import benchmark, evaluate, grade
+from kvarena.runners import benchmark, evaluate, grade, start
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -167,7 +167,7 @@ class Shell:
 
     def kvarena(self, arguments: list[str]) -> None:
         words = arguments if arguments[0] in ("list", "--version") else shortened(arguments, self.standin)
-        self.main(evaluate.main, words, "kvarena")
+        self.main(start.main, words, "kvarena")
 
     def fidelity(self, arguments: list[str]) -> None:
         self.main(evaluate.main_fidelity, shortened(arguments, self.standin), "kvarena-fidelity")

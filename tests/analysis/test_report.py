@@ -93,7 +93,7 @@ def test_an_output_that_is_a_file_is_status_2(runs_dir, tmp_path, capsys):
 def test_a_folder_or_two_runs(arguments, capsys):
     with pytest.raises(SystemExit, match="2"):
         main(arguments)
-    assert "give RUNS_DIR, or --compare A B" in capsys.readouterr().err
+    assert "give RUNS_DIR, --compare A B, or --leaderboard RUNS..." in capsys.readouterr().err
 
 
 def test_compare(runs_dir, capsys):
