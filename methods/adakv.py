@@ -46,7 +46,7 @@ class AdaKV(Allocation):
         return True
 
     def capacity(self, layer: int, num_layers: int, longest_prompt: int) -> int | None:
-        if self.ceiling is None or self.budget.interval == 0:
+        if self.ceiling is None or self.budget.interval == 0 or self.budget.share is not None:
             return None
         tokens = max(self.budget.tokens, self.tokens(layer, num_layers))  # a layer's share of a round lies between
         return max(math.floor(self.ceiling * tokens), longest_prompt) + self.budget.interval

@@ -39,8 +39,8 @@ class Allocation(Eviction):
     def tokens(self, layer: int, num_layers: int) -> int:
         return self.of.tokens(layer, num_layers)
 
-    def tokens_at(self, layer: int, num_layers: int, length: int) -> int | None:
-        return self.of.tokens_at(layer, num_layers, length)
+    def tokens_at(self, layer: int, num_layers: int, length: int, prompt: int = 0) -> int:
+        return self.of.tokens_at(layer, num_layers, length, prompt)
 
     def constants(self, keys: Tensor, values: Tensor) -> Tensor:
         return self.of.constants(keys, values)

@@ -1,5 +1,6 @@
 """How many tokens a method may keep or read, and which of them it may not touch."""
 
+import math
 from dataclasses import dataclass
 
 from .settings import check_types
@@ -13,6 +14,9 @@ class Budget:
     interval: int = 64  # decode steps of a row between two of its evictions; 0: none while it decodes
     protect_prompt: bool = False  # the oldest min(prompt, tokens - recent - 1) positions are never dropped
     prefill: bool = False  # evict right after the prompt too
+    # part that a round leaves of all tokens so far that may go; beside it the recent ones, and sinks or a protected
+    # prompt, whole. `tokens` is then a number to go by, of which settings are parts; None: `tokens` it is
+    share: float | None = None
 
     def __post_init__(self) -> None:
         check_types("budget", self)
@@ -29,6 +33,21 @@ class Budget:
                 f"budget of {self.tokens} tokens is not above recent + sinks = {self.recent} + {self.sinks}: "
                 "lower compression.ratio or compression.recent, or raise compression.tokens"
             )
+
+        if self.share is not None and not 0 < self.share < 1:
+            raise ValueError(f"budget.share={self.share}: use a part above 0 and below 1, or null")
+
+    def whole(self, prompt: int) -> int:
+        """Tokens of a long sequence that no round drops, for a prompt of so many, where a share says how many stay."""
+        return self.recent + max(self.sinks, prompt if self.protect_prompt else 0)
+
+    def at(self, length: int, prompt: int) -> int:
+        """Slots per KV head that a round leaves of a sequence of so many tokens, the prompt's among them."""
+        if self.share is None:
+            return self.tokens
+        whole = self.whole(prompt)
+        # .29 of 100 is 28.999999999999996
+        return whole + max(1, math.floor(round(self.share * (length - whole), 6)))
 
     def protected(self, prompt: int, tokens: int | None = None) -> int:
         """Positions below this are never dropped, for a prompt of so many tokens; `tokens`: of a layer, if others."""

@@ -116,8 +116,11 @@ class Policy:
         """Slots per KV head that a layer keeps (eviction) or reads (selection); None: no bound."""
         return None
 
-    def tokens_at(self, layer: int, num_layers: int, length: int) -> int | None:
-        """The same for a sequence of so many tokens so far: layers may lend each other what they cannot fill yet."""
+    def tokens_at(self, layer: int, num_layers: int, length: int, prompt: int = 0) -> int | None:
+        """The same for a sequence of so many tokens so far, its prompt's among them.
+
+        Layers may lend each other what they cannot fill yet, and a budget may grow with the sequence.
+        """
         return self.tokens(layer, num_layers)
 
     def capacity(self, layer: int, num_layers: int, longest_prompt: int) -> int | None:
@@ -148,8 +151,11 @@ class Eviction(Policy, ABC):
     def tokens(self, layer: int, num_layers: int) -> int:
         return self.budget.tokens
 
+    def tokens_at(self, layer: int, num_layers: int, length: int, prompt: int = 0) -> int:
+        return self.tokens(layer, num_layers) if self.budget.share is None else self.budget.at(length, prompt)
+
     def capacity(self, layer: int, num_layers: int, longest_prompt: int) -> int | None:
-        if self.budget.interval == 0:
+        if self.budget.interval == 0 or self.budget.share is not None:
             return None
         # a row is due by the budget itself, whatever the layer's part of it
         most = max(self.budget.tokens, self.tokens(layer, num_layers), longest_prompt)
@@ -197,6 +203,8 @@ class Selection(Policy):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.budget.share is not None:
+            raise ValueError(f"budget.share={self.budget.share}: a selection reads a number of tokens; use null")
         if self.page < 1:
             raise ValueError(f"method.page={self.page}: use 1 or more tokens a page")
         if self.budget.tokens < self.page:

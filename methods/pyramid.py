@@ -23,13 +23,15 @@ class Pyramid(Allocation):
         super().__post_init__()
         if self.beta < 1:
             raise ValueError(f"method.beta={self.beta}: use 1 (even layers) or more")
+        if self.budget.share is not None:
+            raise ValueError(f"budget.share={self.budget.share}: a pyramid is of a number of slots; use null")
         if self.of.uneven:
             raise ValueError(f"method.of={type(self.of).__name__}: let heads compete inside a pyramid, not around it")
 
     def tokens(self, layer: int, num_layers: int) -> int:
         return self._layer(layer, num_layers, self._first)
 
-    def tokens_at(self, layer: int, num_layers: int, length: int) -> int:
+    def tokens_at(self, layer: int, num_layers: int, length: int, prompt: int = 0) -> int:
         return self._layer(layer, num_layers, min(self._first, max(length, self.budget.tokens)))
 
     @property

@@ -3,9 +3,10 @@
 How many slots a round drops does not depend on which they are, so the host knows every length without asking the device
 anything, and the device runs steps and rounds without asking the host. There is no tensor here.
 
-A row is due where it holds more slots than the budget has `tokens`, by a multiple of `interval`, after a step. It is so
-for all layers together, by the budget's own number, whatever part of it a layer has. The prompt alone makes a row due
-only where the budget says `prefill`.
+A row is due where it holds more slots than the budget has `tokens`, by a multiple of `interval`, after a step; under a
+budget that is a share, where the tokens that may go, those gone among them, are a multiple of `interval` and too many
+are left. It is so for all layers together, by the budget's own number, whatever part of it a layer has. The prompt
+alone makes a row due only where the budget says `prefill`.
 
 L layers.
 """
@@ -64,15 +65,18 @@ class Clock:
 
     @property
     def steps_to_due(self) -> int | None:
-        """Steps from here until the row is due, 0: now; None: never."""
+        """Steps from here until the row is due, 0: now; None: never. Under a share, until it may be: ask again then."""
         budget = self._budget
         if budget is None:
             return None
-        over = self._counted - budget.tokens
+        over = self._counted - budget.at(self.position, self.prompt)
         if over > 0 and budget.prefill and not self.steps:
             return 0
         if budget.interval == 0:
             return None
+        if budget.share is not None:
+            left = -(self.position - budget.whole(self.prompt)) % budget.interval
+            return left if left or (self.steps and over > 0) else budget.interval
         left = -over % budget.interval if over > 0 else budget.interval - over
         return left if left or self.steps else budget.interval
 
@@ -95,7 +99,7 @@ class Clock:
         return budget.protected(self.prompt, self._tokens(layer)) if budget else 0
 
     def _tokens(self, layer: int) -> int | None:
-        return self.policy.tokens_at(layer, self.num_layers, self.position)
+        return self.policy.tokens_at(layer, self.num_layers, self.position, self.prompt)
 
     @property
     def recent(self) -> int:
@@ -105,7 +109,7 @@ class Clock:
     def evicted(self) -> None:
         """A round has been: every layer is back at its budget."""
         self.resident = [slots - self.excess(layer) for layer, slots in enumerate(self.resident)]
-        self._counted = self.policy.budget.tokens
+        self._counted = self.policy.budget.at(self.position, self.prompt)
         self.round += 1
         self.eviction_steps.append(self.steps + 1)
 

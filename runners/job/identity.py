@@ -24,6 +24,7 @@ ADDED: dict[str, Any] = {
     "sampler.no_repeat_ngram_size": 0,
     "sampler.suppress_tokens": [],
     "engine.capture_prompts": False,
+    "compression.share": None,
     **{f"{method}.aggregate": {"_target_": "kvarena.methods.aggregate.Mean"} for method in METHODS},
     **{f"{method}.weight": {"_target_": "kvarena.methods.weight.Unweighted"} for method in METHODS},
 }

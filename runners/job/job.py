@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import torch
 from hydra.utils import instantiate
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 from ...methods.policy import Policy
 from ...methods.settings import fit
@@ -91,6 +91,8 @@ class Job:
     def title(self) -> str:
         labels = self.labels
         budget = f", ratio {labels.ratio:g}, {labels.tokens} tokens" if labels.tokens else ""
+        if labels.tokens and (share := self.config["compression"].get("share")) is not None:
+            budget = f", a share of {share:g}"
         return f"{labels.method} on {labels.task}{budget}"
 
     @property
@@ -170,8 +172,16 @@ def resolve(config: DictConfig) -> DictConfig:
         raise ValueError(f"difficulty={config.difficulty}: task {config.task.name} has {', '.join(config.levels)}")
     refuse_uneven(config.levels or {})
     compression = config.compression
+    refuse_both(compression)
     if "budget" not in config.method:
         config.compression = {"ratio": 1.0, "tokens": None, "recent": None, "interval": None}
+    elif (share := compression.get("share")) is not None:
+        if not 0 < share < 1:
+            raise ValueError(f"compression.share={share:g}: use a part above 0 and below 1")
+        compression.ratio = 1 / share
+        compression.tokens = round(fit("task.dense_length", config.task.dense_length, int) * share)
+        with open_dict(config):
+            config.method.budget.share = share
     elif compression.tokens is not None:
         compression.ratio = None
     elif compression.ratio is None or compression.ratio < 1:
@@ -179,6 +189,13 @@ def resolve(config: DictConfig) -> DictConfig:
     else:
         compression.tokens = round(fit("task.dense_length", config.task.dense_length, int) / compression.ratio)
     return config
+
+
+def refuse_both(compression: Mapping[str, Any]) -> None:
+    """A budget is asked for in one way; the ratio has a value whenever none of them has."""
+    given = [f"compression.{key}={compression[key]}" for key in ("tokens", "share") if compression.get(key) is not None]
+    if len(given) > 1:
+        raise ValueError(f"{' and '.join(given)}: use one of them")
 
 
 def refuse_uneven(levels: Mapping[str, Mapping[str, Any]]) -> None:

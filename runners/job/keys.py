@@ -29,6 +29,7 @@ TorchSeed = Annotated[int, Ge(0), Lt(2**63)]
 class Compression(Section):
     ratio: float | None = None
     tokens: PositiveInt | None
+    share: float | None = None
     recent: int | None
     interval: int | None
 

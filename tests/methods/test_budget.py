@@ -36,5 +36,30 @@ def test_what_cannot_work_is_refused_by_name(changes, named):
         Budget(**({"tokens": 64, "recent": 8, "sinks": 4} | changes))
 
 
+@pytest.mark.parametrize(
+    ("changes", "length", "prompt", "slots"),
+    [
+        ({}, 500, 30, 64),
+        # 8 recent and 4 sinks beside a quarter of the other 488
+        ({"share": 0.25}, 500, 30, 12 + 122),
+        ({"share": 0.25, "sinks": 0}, 500, 30, 8 + 123),
+        ({"share": 0.25, "protect_prompt": True}, 500, 30, 38 + 115),
+        ({"share": 0.25, "protect_prompt": True}, 500, 2, 12 + 122),
+        # .29 of 100 is 28.999999999999996
+        ({"share": 0.29}, 112, 30, 12 + 29),
+        ({"share": 0.25}, 10, 9, 13),
+    ],
+    ids=["tokens", "share", "no_sinks", "prompt", "prompt_below_sinks", "rounding", "short"],
+)
+def test_slots_that_a_round_leaves(changes, length, prompt, slots):
+    assert Budget(tokens=64, recent=8, **changes).at(length, prompt) == slots
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0, -0.5])
+def test_a_share_is_a_part(share):
+    with pytest.raises(ValueError, match=f"budget.share={share}: use a part above 0 and below 1"):
+        Budget(tokens=64, recent=8, share=share)
+
+
 def test_one_slot_above_recent_and_sinks_is_enough():
     assert Budget(tokens=13, recent=8, sinks=4).tokens == 13

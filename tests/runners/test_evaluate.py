@@ -150,6 +150,25 @@ def test_a_dry_run_writes_nothing(kvarena, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_a_budget_that_grows_is_a_share(kvarena, tmp_path):
+    """A quarter of the dense length, 232, is the number of tokens that it goes by; three rounds in 48 steps."""
+    assert "snapkv on graph_search, a share of 0.25: 0 of 1 done" in kvarena(
+        "method=snapkv", "compression.share=0.25", "num_samples=1", "output_dir=run"
+    )
+    run = RunFolder(path=tmp_path / "run").run()
+    assert (run["labels"]["ratio"], run["labels"]["tokens"]) == (4, 58)
+    assert run["config"]["method"]["budget"]["share"] == 0.25
+    (record,) = RunFolder(path=tmp_path / "run").records()
+    assert record.num_evictions == 3
+
+
+def test_a_budget_is_asked_for_in_one_way(refused):
+    both = refused("method=snapkv", "compression.share=0.25", "compression.tokens=40")
+    assert "compression.tokens=40 and compression.share=0.25: use one of them" in both
+    quest = refused("method=quest", "compression.share=0.25")
+    assert "budget.share=0.25: a selection reads a number of tokens; use null" in quest
+
+
 def test_what_draws_nothing_has_one_draw(kvarena):
     plans = {
         "method=snapkv": "snapkv on graph_search, ratio 4, 58 tokens: 0 of 3 done",

@@ -1,4 +1,5 @@
 from dataclasses import dataclass
+from itertools import pairwise
 
 import pytest
 from kvarena.methods.budget import Budget
@@ -138,3 +139,45 @@ def test_several_steps_at_once_count_the_same():
 
 def test_dense_has_no_steps_to_due():
     assert Clock(policy=Full(), num_layers=1, prompt=5).steps_to_due is None
+
+
+@pytest.mark.parametrize(
+    ("prompt", "budget", "expected"),
+    [
+        # behind the prompt and 32 recent ones: a quarter of 128, 256 and 384, and the prompt and the recent beside it
+        (100, dict(recent=32, protect_prompt=True), [(160, 260, 96), (288, 292, 96), (416, 324, 96)]),
+        # the prompt's tokens are as all others: of 164 - 36 a quarter, and so on
+        (100, dict(recent=32, sinks=4), [(64, 164, 96), (192, 196, 96), (320, 228, 96)]),
+        (0, dict(recent=8, sinks=0), [(136, 136, 96), (264, 168, 96), (392, 200, 96)]),
+    ],
+    ids=["protected", "sinks", "no_prompt"],
+)
+def test_a_share_grows_with_the_sequence(prompt, budget, expected):
+    clock = clock_of(prompt, tokens=200, interval=128, share=0.25, **budget)
+    assert rounds(clock, 430) == expected
+
+
+def test_a_share_that_is_not_exceeded_waits_for_the_next_multiple():
+    """Two recent ones beside 3 of 4, 7 of 8 (which are there), 10 of 12, 14 of 16, 18 of 20 (likewise), 21 of 24."""
+    clock = clock_of(0, tokens=50, recent=2, sinks=0, interval=4, share=0.9)
+    assert rounds(clock, 29) == [(6, 6, 1), (14, 13, 1), (26, 24, 1)]
+
+
+def test_a_share_cuts_the_prompt_where_the_budget_says_so():
+    """Of 200 - 36 = 164 tokens 41; the next round is at 256, of which 64 stay."""
+    clock = clock_of(200, tokens=100, recent=32, sinks=4, interval=128, share=0.25, prefill=True)
+    assert (clock.due, clock.excess(0)) == (True, 123)
+    clock.evicted()
+    assert rounds(clock, 100) == [(92, 169, 69)]
+
+
+def test_a_share_foretells_its_rounds():
+    clock = clock_of(7, tokens=50, recent=3, sinks=1, interval=8, share=0.4)
+    left = []
+    for _ in range(60):
+        clock.step()
+        left.append(clock.steps_to_due)
+        if clock.due:
+            clock.evicted()
+    assert all(later in (steps - 1, 8) for steps, later in pairwise(left) if steps)
+    assert left.count(0) == clock.round == 7
