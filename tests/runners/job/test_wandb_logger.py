@@ -41,10 +41,20 @@ def test_an_offline_run_holds_config_numbers_and_results(start, tmp_path):
     found = list(entries(file))
     (begun,) = [entry.run for entry in found if entry.HasField("run")][:1]
     config = values(begun.config.update)
+    assert (begun.run_group, begun.job_type) == ("graph_search-easy, reasoner", "vase_dkv")
     assert begun.project == "kvarena"
     assert begun.display_name == "vase_dkv on graph_search, ratio 5.8, 40 tokens"
     assert config["labels"]["method"] == "vase_dkv"
     assert config["identity"].startswith(begun.run_id)
+    header = json.loads((tmp_path / "run/run.json").read_text())
+    assert config["config"]["sampler"] == header["config"]["sampler"]
+    assert config["num_samples"] == 3
+    assert not {"fingerprints", "prompts_sha256", "started"} & config.keys()  # of the artifact
+    assert not {"output_dir", "logger", "dry_run"} & config["config"].keys()
+    (artifact,) = [entry.artifact for entry in found if entry.HasField("artifact") and entry.artifact.type == "run"]
+    assert [entry.path for entry in artifact.manifest.contents] == ["run.json"]
+    (metric,) = [entry.metric for entry in found if entry.HasField("metric")]
+    assert (metric.glob_name, metric.step_metric) == ("*", "rows")
     history = [values(entry.history.item) for entry in found if entry.HasField("history")]
     numbers = [row for row in history if "accuracy" in row]
     assert [row["rows"] for row in numbers] == [1, 2, 3]
