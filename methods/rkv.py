@@ -4,7 +4,8 @@ Cai et al., 2025, arXiv 2505.24133. Two versions, because their numbers differ w
 
 `RKV` is the authors' release: the last 8 queries, the largest logit of a group before the softmax, a max-pool of 7;
 redundancy by column means of cosines over all resident keys, where every key is forgiven its newest near-duplicate,
-and keys without one forgive the first slot, a slip that is kept. Deviations: one set of victims every `interval`
+and keys without one forgive the first slot, a slip that is kept. Lambda is .1 in paper and README and .07 in the code
+(its class and `run_math`): `lam` is either, .1 by default. Deviations: one set of victims every `interval`
 steps counted from the budget (the authors: by the total length, a step late); float32; each row by its own keys (the
 authors: all rows by those of the first).
 

@@ -25,6 +25,7 @@ ADDED: dict[str, Any] = {
     "sampler.suppress_tokens": [],
     "engine.capture_prompts": False,
     "compression.share": None,
+    **dict.fromkeys((f"{method}.beside_recent" for method in METHODS), False),
     **{f"{method}.aggregate": {"_target_": "kvarena.methods.aggregate.Mean"} for method in METHODS},
     **{f"{method}.weight": {"_target_": "kvarena.methods.weight.Unweighted"} for method in METHODS},
 }

@@ -14,9 +14,9 @@ from kvarena.runners.sampler import Greedy
 def pyramid(budget):
     """pyramid(tokens, ...) of StreamingLLM."""
 
-    def build(tokens, *, beta=20, **changes):
+    def build(tokens, *, beta=20, beside_recent=False, **changes):
         of = StreamingLLM(budget=budget(tokens, **changes))
-        return Pyramid(budget=of.budget, of=of, beta=beta)
+        return Pyramid(budget=of.budget, of=of, beta=beta, beside_recent=beside_recent)
 
     return build
 
@@ -33,8 +33,24 @@ def pyramid(budget):
         # 30 // 20 = 1 is below 8 recent, 2 sinks and one more
         (30, 3, {"recent": 8, "sinks": 2}, [49, 30, 11]),
         (11, 3, {"recent": 8, "sinks": 2}, [11, 11, 11]),
+        # of the 100 beside 16 recent ones the last has 5 and the first 195
+        (116, 3, {"recent": 16}, [215, 116, 17]),
+        (116, 3, {"recent": 16, "beside_recent": True}, [211, 116, 21]),
+        # 22 // 20 = 1 is below 2 sinks and one more
+        (30, 3, {"recent": 8, "sinks": 2, "beside_recent": True}, [49, 30, 11]),
     ],
-    ids=["five", "two", "one", "beta_4", "beta_1", "raised", "nothing_to_spread"],
+    ids=[
+        "five",
+        "two",
+        "one",
+        "beta_4",
+        "beta_1",
+        "raised",
+        "nothing_to_spread",
+        "with_recent",
+        "beside_recent",
+        "raised_beside",
+    ],
 )
 def test_golden(pyramid, tokens, num_layers, changes, expected):
     policy = pyramid(tokens, **changes)
@@ -64,6 +80,28 @@ def test_it_is_as_steep_as_the_sequence_allows(pyramid, length, expected):
     """As the authors flatten it for a short prompt: what the first layer cannot fill the last layers hold."""
     assert [pyramid(100).tokens_at(layer, 5, length) for layer in range(5)] == expected
     assert sum(expected) == 500
+
+
+def budgets_of_the_authors(tokens: int, window: int, beta: int, length: int, num_layers: int) -> list[int]:
+    """`PyramidKVCluster.update_kv` of PyramidKV's release, the window it adds in every layer included."""
+    least = (tokens - window) // beta
+    most = (tokens - window) * 2 - least
+    if most >= length - window:
+        most = length - window
+        least = (tokens - window) * 2 - most
+    steps = (most - least) // (num_layers - 1)
+    return [most - layer * steps + window for layer in range(num_layers)]
+
+
+@pytest.mark.parametrize("length", [600, 1000, 5000])
+@pytest.mark.parametrize(("tokens", "num_layers"), [(512, 9), (351, 28), (2048, 36)])
+def test_beside_the_recent_it_is_the_authors_up_to_rounding(pyramid, tokens, num_layers, length):
+    policy = pyramid(tokens, recent=64, sinks=0, beside_recent=True)
+    ours = [policy.tokens_at(layer, num_layers, max(length, tokens)) for layer in range(num_layers)]
+    theirs = budgets_of_the_authors(tokens, 64, 20, max(length, tokens), num_layers)
+    # their step is rounded down, so their last layers have more, by less than a slot for each layer above
+    assert ours[0] == theirs[0]
+    assert all(0 <= other - own + 1 <= layer + 1 for layer, (own, other) in enumerate(zip(ours, theirs, strict=True)))
 
 
 def test_a_layer_evicts_to_its_own_budget(model, budget):
