@@ -21,6 +21,7 @@ from ..tasks.sample import Sample
 from ..tasks.task import Task
 from ..tasks.thought import CLOSE, OPEN
 from .job.errors import USER_ERRORS, one_line
+from .job.recorded_task import task_of
 from .model import Checkpoint
 from .plugins import config_folders
 from .record import LineParser, Record, RunFolder, append_line, locked, positive, run_folders
@@ -57,20 +58,6 @@ def grade(folder: RunFolder, pool: Executor, ungraded: bool = False, grader: Dic
     remember(folder, before, after, OmegaConf.to_container(asked))
     folder.rewrite(after)
     return "\n".join([verdict_changes(before, after), *kept(judged)])
-
-
-def task_of(folder: RunFolder, run: Mapping[str, Any], grader: DictConfig | None) -> tuple[Task, Any]:
-    """The task of a run, with another grader where one is given; and the config of its grader."""
-    try:
-        config = OmegaConf.create(run["config"]["task"])
-        if grader is not None:
-            config.grader = grader if "_target_" in grader else OmegaConf.merge(config.grader, grader)
-        task = instantiate(config)
-        if not (isinstance(task, Task) and callable(task.grader) and type(run["num_samples"]) is int):
-            raise TypeError("task and num_samples are not those of a run")
-    except (*USER_ERRORS, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{folder.run_file}: its task cannot be built anew: {one_line(error)}") from error
-    return task, config.grader
 
 
 def regrade(
