@@ -1,7 +1,7 @@
 """All runs of a folder in one small file: run.json, sessions and records, from which every table can be made again.
 
-Tokens and texts are left out, which are nearly all of it; `texts=True` keeps the texts. Unpacked, the file is a folder
-of runs as any other for kvarena-report.
+Tokens and texts are left out, which are nearly all of it; `texts=True` keeps the texts and what was asked. Unpacked,
+the file is a folder of runs as any other for kvarena-report.
 """
 
 import io
@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, replace
 from pathlib import Path
 
+from ..runners.record.questions import NAME as QUESTIONS
 from .load import Run, without_texts
 
 
@@ -23,6 +24,9 @@ def pack(runs: Iterable[Run], file: Path, texts: bool = False) -> None:
             add(archive, f"{run.name}/{run.folder.run_file.name}", run.folder.run_file.read_bytes())
             if run.folder.sessions_file.exists():
                 add(archive, f"{run.name}/{run.folder.sessions_file.name}", run.folder.sessions_file.read_bytes())
+            questions = run.folder.path / QUESTIONS
+            if texts and questions.exists():
+                add(archive, f"{run.name}/{QUESTIONS}", questions.read_bytes())
             records = sorted(run.records(), key=lambda record: record.key)
             slim = [replace(without_texts(record), completion=record.completion if texts else "") for record in records]
             lines = "".join(json.dumps(asdict(record), ensure_ascii=False) + "\n" for record in slim)

@@ -29,7 +29,7 @@ from .job.session import hardware, session
 from .job.sweep import Outcome, in_share
 from .job.workers import Workers
 from .model import Tokenizer, left_out, shape_of
-from .record import Locked, RunFolder, end_unread, locked
+from .record import Locked, RunFolder, end_unread, locked, write_questions
 from .weights import read_origin
 from .workers import opens_thought
 
@@ -69,6 +69,7 @@ def evaluate(job: Job) -> Outcome:
             if reference:  # the hub's weights may not have been there before
                 refuse_other_model(reference, run["fingerprints"])
             resume.begin(folder, run | hardware(workers), job.accepted)
+            write_questions(folder.path, {sample.id: sample.question for sample in whole.samples})
             work(job, folder, workers, longest_first(missing, expected), typical(job, asked), stop)
         remember_lengths(run["prompts_sha256"], folder.stream())
     return Outcome(status="done", name=name, folder=str(folder.path))

@@ -10,6 +10,7 @@ from .files import append_line, replace_file
 from .find import run_folders
 from .labels import DENSE, Labels
 from .lock import Locked, locked
+from .questions import read_questions, write_questions
 from .readable import end_unread, readable
 from .record import Record, RunFolder, Session
 
@@ -27,7 +28,9 @@ __all__ = [
     "file_name",
     "locked",
     "positive",
+    "read_questions",
     "readable",
     "replace_file",
     "run_folders",
+    "write_questions",
 ]

@@ -6,13 +6,15 @@ from kvarena.analysis.archive import pack
 from kvarena.analysis.load import load
 from kvarena.analysis.report import main
 from kvarena.analysis.tables import results
+from kvarena.runners.record import read_questions, write_questions
 
 
 @pytest.fixture
 def runs(write, record, dense):
     """Two runs, one of them with a loop and nothing computed of it yet."""
     looping = record(token_ids=[1, 2] * 200, completion="one two " * 200, sample="s1", score=0.0)
-    write("x/a", [looping, record(completion="größer")], samples=2, sessions=[(1.0, 100)])
+    a = write("x/a", [looping, record(completion="größer")], samples=2, sessions=[(1.0, 100)])
+    write_questions(a.path, {"s0": "Größer?"})
     write("x/full", [record()], samples=1, **dense)
 
 
@@ -30,6 +32,7 @@ def test_an_archive_makes_the_same_tables(runs, tmp_path):
     assert after["vase_loop_rate"].tolist() == [0.0, 0.5]
     records = list(load(again)[0].records())
     assert [(record.token_ids, record.completion) for record in records] == [([], ""), ([], "")]
+    assert read_questions(again / "x/a") == {}
 
 
 def test_texts_can_be_kept(runs, tmp_path):
@@ -37,6 +40,7 @@ def test_texts_can_be_kept(runs, tmp_path):
     again = unpacked(tmp_path / "runs.tar.xz", tmp_path / "again")
     before, after = (sorted(load(folder)[0].records(), key=lambda record: record.key) for folder in (tmp_path, again))
     assert [record.completion for record in after] == ["größer", "one two " * 200]
+    assert read_questions(again / "x/a") == {"s0": "Größer?"}
     assert after[0] == replace(load(tmp_path)[0].outcomes[0], completion=before[0].completion)
 
 
