@@ -1,8 +1,7 @@
 """fidelity.html: the table of drifts, its figures, and every forced text with its tokens coloured by their KL."""
 
 import shutil
-from collections.abc import Mapping, Sequence
-from importlib.resources import files
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,55 +9,81 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ..runners.record import DENSE, Record, replace_file
+from ..runners.record import DENSE, Record, read_questions, replace_file
 from . import fidelity
-from .html import json_rows, script_safe
+from .assemble import assembled, json_rows, script_safe
 from .load import Run
 from .panels import PANEL, Look, house_style, legend, panels
 from .rounds import evictions
 from .setting import settings
+from .texts import write_scripts
 
 TEXTS = "drift"
 FIGURES = {"kl_position": "KL by tokens since the first compression", "kl_bytes": "KL over bytes"}
 
 
-def write_drift_page(runs: Sequence[Run], table: pd.DataFrame, positions: pd.DataFrame, output: Path) -> Path:
+def write_drift_page(
+    runs: Sequence[Run], table: pd.DataFrame, positions: pd.DataFrame, look: Look, output: Path
+) -> Path:
     """The page and what stands beside it; `table` and `positions` as `fidelity` makes them."""
     folder = output / TEXTS
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    drawn = draw_drift(table, positions, folder)
-    names = {run.name: place for place, run in enumerate(runs)}
-    for run in runs:
-        lines = [f"receive({script_safe(drift_facts(record, run))});" for record in run.records()]
-        (folder / f"{names[run.name]}.js").write_text("\n".join(lines), encoding="utf-8")
+    drawn = draw_drift(table, positions, look, folder)
+    places = {run.name: place for place, run in enumerate(runs)}
     data = {
-        "rows": json_rows(table.assign(place=table["run"].map(names))),
-        "figures": [[f"{TEXTS}/{name}.svg", FIGURES[name]] for name in drawn],
+        "dense": DENSE,
+        "rows": json_rows(table.assign(place=table["run"].map(places))),
+        "forced": [forced_texts(run, folder / str(places[run.name])) for run in runs],
+        "texts": TEXTS,
+        "looks": look.page(),
+        "figures": [[f"{TEXTS}/{name}", FIGURES[name]] for name in drawn],
     }
-    page = files("kvarena.analysis") / "page"
-    html = page.joinpath("fidelity.html").read_text(encoding="utf-8")
-    html = html.replace("/* page.css */", page.joinpath("page.css").read_text(encoding="utf-8"), 1)
     path = output / "fidelity.html"
-    replace_file(path, html.replace("/* data */", script_safe(data), 1))
+    replace_file(path, assembled("fidelity.html", {"data": script_safe(data)}))
     return path
+
+
+def forced_texts(run: Run, folder: Path) -> list[dict[str, Any]]:
+    """Each text of a run, in the order of its records, and the name under which its script gives its tokens."""
+    asked, found = read_questions(run.folder.path), []
+
+    def texts() -> Iterator[tuple[int, dict[str, Any]]]:
+        for place, record in enumerate(run.records()):
+            found.append({"sample": record.sample, "draw": record.draw})
+            yield place, drift_facts(record, run) | {"question": asked.get(record.sample)}
+
+    names = write_scripts(folder, texts())
+    return [text | {"name": names[place]} for place, text in enumerate(found)]
 
 
 def drift_facts(record: Record, run: Run) -> dict[str, Any]:
     return {
-        "name": f"{record.sample}, draw {record.draw + 1}",
-        "pieces": record.pieces or [],
+        "target": record.target,
+        "pieces": spaced(record.pieces or [], record.completion),
         "kl": [float(f"{value:.3g}") for value in record.kl or ()],
         "other": record.other or [],
         "evictions": evictions(record, run.config.get("method", {}).get("budget", {})),
     }
 
 
-def draw_drift(table: pd.DataFrame, positions: pd.DataFrame, folder: Path) -> list[str]:
+def spaced(pieces: Sequence[str], text: str) -> list[str]:
+    """With the spaces that stand before them in the text, where a tokenizer gives its tokens without."""
+    found, at = [], 0
+    for piece in pieces:
+        start = at
+        while not text.startswith(piece, start) and text[start : start + 1].isspace():
+            start += 1
+        known = text.startswith(piece, start)
+        found.append(text[at:start] + piece if known else piece)
+        at = start + len(piece) if known else at
+    return found
+
+
+def draw_drift(table: pd.DataFrame, positions: pd.DataFrame, look: Look, folder: Path) -> list[str]:
     """Write the figures that can be drawn; their names."""
     drawn = {}
     with house_style():
-        look = Look(table["method"])
         if not positions.empty:
             drawn["kl_position"] = by_position(positions, look)
         if (table["method"] != DENSE).any():

@@ -16,31 +16,36 @@ from .rounds import loop_onsets
 from .setting import SETTING, settings
 from .traces import QUANTILES, diversity, value_ranges
 
+STEP_TIMES = ("model", "method", "batch", "position", "ms", "weight_bytes", "kv_bytes", "copy_gb_per_s")
+
 
 class Nothing(ValueError):
     """There is nothing to draw; the message says why."""
 
 
-def draw_all(runs: Sequence[Run], results: pd.DataFrame, benchmarks: pd.DataFrame, output: Path) -> dict[str, str]:
+def draw_all(
+    runs: Sequence[Run], results: pd.DataFrame, benchmarks: pd.DataFrame, look: Look, output: Path
+) -> dict[str, str]:
     """Write every figure below `output`; returns the reasons for those that are missing, by name."""
     missing = {}
-    figures: dict[str, Callable[[Look], Figure]] = {
-        "accuracy_ratio": lambda look: ratio_figure(results, look, "accuracy", "pass@1"),
-        "accuracy_memory": lambda look: accuracy_memory_figure(results, look),
-        "loops_ratio": lambda look: ratio_figure(results, look, "loop_rate", "loop rate"),
-        "onset_evictions": lambda look: onset_figure(runs, look),
-        "value_range": lambda look: value_range_figure(value_ranges(runs)),
-        "diversity": lambda look: overlap_figure(diversity(runs), look),
-        "step_time": lambda look: step_time_figure(benchmarks),
+    figures: dict[str, Callable[[], Figure]] = {
+        "accuracy_ratio": lambda: ratio_figure(results, look, "accuracy", "pass@1"),
+        "accuracy_memory": lambda: accuracy_memory_figure(results, look),
+        "loops_ratio": lambda: ratio_figure(results, look, "loop_rate", "loop rate"),
+        "onset_evictions": lambda: onset_figure(runs, look),
+        "value_range": lambda: value_range_figure(value_ranges(runs)),
+        "diversity": lambda: overlap_figure(diversity(runs), look),
+        "step_time": lambda: step_time_figure(benchmarks),
     }
     output.mkdir(parents=True, exist_ok=True)
     with house_style():
-        look = Look(results["method"])
         for name, draw in figures.items():
             try:
-                figure = draw(look)
+                figure = draw()
             except Nothing as reason:
                 missing[name] = str(reason)
+                for kind in ("svg", "png"):  # of an earlier report
+                    (output / f"{name}.{kind}").unlink(missing_ok=True)
                 continue
             figure.savefig(output / f"{name}.svg", metadata={"Date": None})
             figure.savefig(output / f"{name}.png")
@@ -162,7 +167,9 @@ def kinds(rows: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
 def step_time_figure(benchmarks: pd.DataFrame) -> Figure:
     """Milliseconds a step: what weights and live KV take at copy bandwidth, which is the limit, and the rest."""
     if benchmarks.empty:
-        raise Nothing("no benchmark of decode steps: kvarena-benchmark on a GPU writes them")
+        raise Nothing(
+            "no benchmark.csv of decode steps in RUNS_DIR: kvarena-benchmark output=RUNS_DIR/benchmark.csv writes it"
+        )
     found = list(benchmarks.groupby("model", sort=False))
     figure, axes = panels([str(model) for model, _ in found])
     figure.set_figheight(max(0.25 * max(len(rows) for _, rows in found) * -(-len(found) // COLUMNS) + 1.2, PANEL[1]))

@@ -1,86 +1,88 @@
-"""index.html: one file that needs no network, and the completions beside it, in scripts loaded when one is read.
+"""index.html: the table, charts and problems of all runs in one file, and beside it the texts that it reads."""
 
-A page opened from the disk may not fetch files, but it may load scripts; so each completion is a call of `receive`.
-"""
-
-import json
 import shutil
-from collections.abc import Callable, Iterable, Sequence
-from importlib.resources import files
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from plotly.offline import get_plotlyjs
 
-from ..runners.loops import terminal_loop
-from ..runners.record import DENSE, Record, replace_file
+from ..runners.record import DENSE, Record, read_questions, replace_file
+from .assemble import assembled, json_rows, script_safe
+from .likeness import unlike
 from .load import Run
-from .rounds import evictions, loop_onsets
+from .pairs import dense_runs
+from .panels import Look
+from .rounds import loop_onsets
 from .setting import title
 from .stats import Problem, loops, named, problem_means, prompted, score
+from .texts import tokens_of, write_scripts, write_texts
 
 TEXTS = "texts"
-SCRIPT = 2**20  # characters after which a script takes no further completion
 FIGURES = "figures"
-WORD = 20  # characters that a mark is moved back by at most, to the beginning of a word
+Key = Callable[[Record], Problem]
 
 
 def write_page(
-    runs: Sequence[Run], results: pd.DataFrame, beside: pd.DataFrame, missing: dict[str, str], output: Path
+    runs: Sequence[Run], results: pd.DataFrame, beside: pd.DataFrame, missing: dict[str, str], look: Look, output: Path
 ) -> Path:
     """`results` has a row for each run, in any order; `missing` says why a figure is not there."""
     places = {run.name: place for place, run in enumerate(runs)}
     shutil.rmtree(output / TEXTS, ignore_errors=True)
-    names = [write_texts(run, output / TEXTS / str(place)) for place, run in enumerate(runs)]
+    names = write_all_texts(runs, output / TEXTS)
     data = {
         "dense": DENSE,
         "rows": json_rows(results.assign(place=results["run"].map(places))),
-        "settings": page_settings(runs, names),
+        "settings": page_settings(runs, names, output / TEXTS),
         "onsets": [[[x["evictions"], x["onset"]] for x in loop_onsets([run])] for run in runs],
+        "texts": TEXTS,
+        "looks": look.page(),
         "figures": sorted(path.stem for path in (output / FIGURES).glob("*.svg")),
         "missing": missing,
         "published": json_rows(beside),
     }
-    page = files("kvarena.analysis") / "page"
-    html = page.joinpath("index.html").read_text(encoding="utf-8")
-    for mark, text in (
-        ("/* page.css */", page.joinpath("page.css").read_text(encoding="utf-8")),
-        ("/* page.js */", page.joinpath("page.js").read_text(encoding="utf-8")),
-        ("/* plotly.js */", get_plotlyjs()),
-        ("/* data */", script_safe(data)),
-    ):
-        html = html.replace(mark, text, 1)
     path = output / "index.html"
-    replace_file(path, html)
+    replace_file(path, assembled("index.html", {"plotly": get_plotlyjs(), "data": script_safe(data)}))
     return path
 
 
-def json_rows(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """Rows as JSON values, null where a number is missing."""
-    return json.loads(table.to_json(orient="records", double_precision=6))
+def write_all_texts(runs: Sequence[Run], folder: Path) -> list[list[str]]:
+    """The names of each run's texts; a dense run's tokens are held while the others of its setting are written."""
+    names: dict[str, list[str]] = {}
+    places = {run.name: place for place, run in enumerate(runs)}
+    baselines = dense_runs(runs)
+    groups: dict[str | None, list[Run]] = defaultdict(list)
+    for run in runs:
+        others = [] if run.labels.is_dense else baselines.get(run.setting, [])
+        like = next((dense for dense in others if not unlike(run, dense).differs), None)
+        groups[like.name if like else None].append(run)
+    for dense, group in groups.items():
+        tokens = tokens_of(runs[places[dense]]) if dense else {}
+        for run in group:
+            names[run.name] = write_texts(run, folder / str(places[run.name]), tokens)
+    return [names[run.name] for run in runs]
 
 
-def script_safe(value: Any) -> str:
-    """JSON that neither ends the script element it stands in nor holds what JSON does not know."""
-    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
-
-
-def page_settings(runs: Sequence[Run], names: Sequence[Sequence[str]]) -> list[dict[str, Any]]:
+def page_settings(runs: Sequence[Run], names: Sequence[Sequence[str]], folder: Path) -> list[dict[str, Any]]:
     """For each task, difficulty and model: its problems, and what each run made of them; names by `write_texts`."""
     found = []
-    for setting in dict.fromkeys(run.setting for run in runs):
+    for number, setting in enumerate(dict.fromkeys(run.setting for run in runs)):
         places = [place for place, run in enumerate(runs) if run.setting == setting]
         key = prompted if all(runs[place].has_prompts for place in places) else named
         scores = {place: problem_means(runs[place].outcomes, score, key) for place in places}
         looping = {place: problem_means(runs[place].outcomes, loops, key) for place in places}
         problems = list(dict.fromkeys(key(record) for place in places for record in runs[place].outcomes))
         problems.sort(key=lambda problem: -sum(scores[place].get(problem, 0) for place in places))
+        asked = write_scripts(folder / f"q{number}", questions([runs[place] for place in places], problems, key))
         found.append(
             {
                 "title": title(*setting),
-                "problems": [{"sample": sample, "target": target} for sample, target, *_ in problems],
+                "problems": [
+                    {"sample": sample, "target": target, "question": asked.get(i)}
+                    for i, (sample, target, *_) in enumerate(problems)
+                ],
                 "runs": [
                     {
                         "place": place,
@@ -96,17 +98,27 @@ def page_settings(runs: Sequence[Run], names: Sequence[Sequence[str]]) -> list[d
     return found
 
 
+def questions(runs: Sequence[Run], problems: Sequence[Problem], key: Key) -> Iterator[tuple[int, str]]:
+    """The place of a problem and what it asks, once for each that a run has recorded."""
+    places = {problem: place for place, problem in enumerate(problems)}
+    for run in runs:
+        asked = read_questions(run.folder.path) if places else {}
+        for record in run.outcomes if asked else ():
+            if record.sample in asked and (place := places.pop(key(record), None)) is not None:
+                yield place, asked[record.sample]
+
+
 def draws(
-    outcomes: Sequence[Record], names: Sequence[str], problems: Sequence[Problem], key: Callable[[Record], Problem]
-) -> list[list[str]]:
-    """The names of each problem's completions."""
-    found: dict[Problem, list[str]] = {problem: [] for problem in problems}
+    outcomes: Sequence[Record], names: Sequence[str], problems: Sequence[Problem], key: Key
+) -> list[list[list[Any]]]:
+    """The draw and the name of each problem's completions."""
+    found: dict[Problem, list[list[Any]]] = {problem: [] for problem in problems}
     for record, name in zip(outcomes, names, strict=True):
-        found[key(record)].append(name)
+        found[key(record)].append([record.draw, name])
     return list(found.values())
 
 
-def first_loops(outcomes: Iterable[Record], problems: Sequence[Problem], key: Callable[[Record], Problem]) -> list[int]:
+def first_loops(outcomes: Iterable[Record], problems: Sequence[Problem], key: Key) -> list[int]:
     """Which draw of each problem is the first to end in a loop; 0 where none does."""
     looping: dict[Problem, list[bool]] = {problem: [] for problem in problems}
     for record in outcomes:
@@ -116,62 +128,3 @@ def first_loops(outcomes: Iterable[Record], problems: Sequence[Problem], key: Ca
 
 def rounded(value: float | None) -> float | None:
     return None if value is None else round(value, 4)
-
-
-def write_texts(run: Run, folder: Path) -> list[str]:
-    """Scripts of several completions; returns the name of each, as its record is sorted: SCRIPT-PLACE."""
-    folder.mkdir(parents=True, exist_ok=True)
-    places = {record.key: place for place, record in enumerate(run.outcomes)}
-    budget = run.config.get("method", {}).get("budget", {})
-    names, number, calls, size = [""] * len(places), 0, [], 0
-    for record in run.records():
-        place = places[record.key]
-        names[place] = f"{number}-{place}"
-        calls.append(
-            f"receive({script_safe(f'{folder.name}/{names[place]}')},{script_safe(reader_facts(record, budget))})"
-        )
-        size += len(calls[-1])
-        if size > SCRIPT:
-            folder.joinpath(f"{number}.js").write_text(";".join(calls), encoding="utf-8")
-            number, calls, size = number + 1, [], 0
-    if calls:
-        folder.joinpath(f"{number}.js").write_text(";".join(calls), encoding="utf-8")
-    return names
-
-
-def reader_facts(record: Record, budget: dict[str, Any]) -> dict[str, Any]:
-    names = ("draw", "completion", "answer", "target", "note", "stop", "prompt_tokens", "num_tokens")
-    names += ("num_evictions", "peak_slots", "loop_onset", "loop_period")
-    after = evictions(record, budget)
-    return {name: getattr(record, name) for name in names} | {
-        "score": score(record),
-        "budget": budget.get("tokens"),
-        "loop_character": None if record.loop_onset is None else units(record.completion, loop_character(record)),
-        "evictions": [
-            [step, units(record.completion, at)] for step, at in zip(after, characters(record, after), strict=True)
-        ],
-    }
-
-
-def characters(record: Record, tokens: Sequence[int]) -> list[int]:
-    """About where tokens begin in the text: by proportion between both ends and the loop, moved back to a word."""
-    known = [(0, 0), (record.num_tokens, len(record.completion))]
-    if record.loop_onset:
-        known.insert(1, (record.loop_onset, loop_character(record)))
-    at, places = zip(*known, strict=True)
-    found = np.interp(tokens, at, places).astype(int).tolist()
-    return [record.completion.rfind(" ", max(place - WORD, 0), place) + 1 or place for place in found]
-
-
-def loop_character(record: Record) -> int:
-    """Where the loop begins in the text; in older records, which do not say, where the characters begin to repeat."""
-    if record.loop_character is not None:
-        return record.loop_character
-    text, onset = record.completion, record.loop_onset or 0
-    found = terminal_loop([*map(ord, text)], max_period=len(text) // 4, min_tokens=record.num_tokens - onset)
-    return found.onset if found else len(text) * onset // max(record.num_tokens, 1)
-
-
-def units(text: str, place: int) -> int:
-    """A place in the text as a browser counts it, in units of UTF-16."""
-    return place if text.isascii() else place + sum(sign > "\uffff" for sign in text[:place])

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from ..runners.record import DENSE
 
 DENSE_COLOUR = "black"
-MARKERS = "osD^vP"
+MARKERS = {"o": "circle", "s": "square", "D": "diamond", "^": "triangle-up", "v": "triangle-down"}  # as plotly has them
 COLUMNS = 3
 PANEL = (3.1, 2.5)  # inches
 
@@ -26,19 +26,33 @@ def house_style() -> Iterator[None]:
 
 
 class Look:
-    """A colour and a marker of each method, the same in every figure of a report; hollow where a colour comes again."""
+    """A colour and a marker of each method, the same in every figure of a report and on its page.
+
+    Eight colours and five markers go round together, so forty methods differ; hollow where both come again.
+    """
 
     def __init__(self, methods: Iterable[str]) -> None:
         colours = mpl.rcParams["axes.prop_cycle"].by_key()["color"]
         self.of: dict[str, dict[str, Any]] = {DENSE: {"color": DENSE_COLOUR, "marker": "*"}}
         for i, method in enumerate(sorted(set(methods) - {DENSE})):
-            colour, again = colours[i % len(colours)], i // len(colours)
+            colour, again = colours[i % len(colours)], i // (len(colours) * len(MARKERS))
             self.of[method] = {
                 "color": colour,
                 "markerfacecolor": "white" if again % 2 else colour,
-                "marker": MARKERS[(i + again) % len(MARKERS)],
+                "marker": list(MARKERS)[i % len(MARKERS)],
                 "label": method,
             }
+
+    def page(self) -> dict[str, dict[str, Any]]:
+        """The same for the page's own charts and chips, but for dense, which has the colour of its ink."""
+        return {
+            method: {
+                "colour": look["color"],
+                "symbol": MARKERS[look["marker"]] + ("-open" if look["markerfacecolor"] == "white" else ""),
+            }
+            for method, look in self.of.items()
+            if method != DENSE
+        }
 
 
 def panels(titles: Sequence[str]) -> tuple[Figure, list[Axes]]:

@@ -6,7 +6,6 @@
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
-from importlib.resources import files
 from pathlib import Path
 
 import pandas as pd
@@ -16,18 +15,19 @@ from . import drift_page, fidelity, html, wide
 from . import narrow as layout
 from .archive import pack
 from .compare import compare_runs
-from .figures import draw_all
+from .figures import STEP_TIMES, draw_all
 from .gathered import gathered
 from .leaderboard import leaderboard
 from .leaderboard_page import leaderboard_markdown
 from .load import Run, load
 from .pairs import pairs
+from .panels import Look, house_style
 from .published import agreement_text, beside_published
 from .tables import results
 
 REPORT = "report"  # where the files go below RUNS_DIR
 LEADERBOARD = "leaderboard"  # where it goes without --output
-BENCHMARKS = "benchmarks"  # engine_*.csv is of kvarena-benchmark, one a version
+BENCHMARK = "benchmark.csv"  # of kvarena-benchmark, where there is one in RUNS_DIR
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -83,13 +83,15 @@ def write_report(runs_dir: Path, output: Path) -> None:
     runs = load(runs_dir)
     ours, forced = fidelity.free_runs(runs), fidelity.forced_runs(runs)
     output.mkdir(parents=True, exist_ok=True)
+    with house_style():
+        look = Look(run.labels.method for run in runs)
     if ours:
-        report_accuracy(ours, output)
+        report_accuracy(ours, benchmarks(runs_dir), look, output)
     if forced:
-        report_fidelity(forced, output)
+        report_fidelity(forced, look, output)
 
 
-def report_accuracy(runs: Sequence[Run], output: Path) -> None:
+def report_accuracy(runs: Sequence[Run], steps: pd.DataFrame, look: Look, output: Path) -> None:
     table = results(runs)
     published = beside_published(table, runs)
     texts = {
@@ -101,15 +103,15 @@ def report_accuracy(runs: Sequence[Run], output: Path) -> None:
     }
     for name, text in texts.items():
         replace_file(output / name, text)
-    missing = draw_all(runs, table, benchmarks(), output / html.FIGURES)
-    page = html.write_page(runs, table, published, missing, output)
+    missing = draw_all(runs, table, steps, look, output / html.FIGURES)
+    page = html.write_page(runs, table, published, missing, look, output)
     print(layout.narrow_text(table))
     if compared := agreement_text(published):
         print(f"{compared}\n")
     print(f"wrote {page}, and beside it {', '.join(texts)} and {html.FIGURES}/")
 
 
-def report_fidelity(runs: Sequence[Run], output: Path) -> None:
+def report_fidelity(runs: Sequence[Run], look: Look, output: Path) -> None:
     table, positions = fidelity.drift_table(runs), fidelity.drift_by_position(runs)
     texts = {
         "fidelity.csv": table.to_csv(index=False),
@@ -119,7 +121,7 @@ def report_fidelity(runs: Sequence[Run], output: Path) -> None:
     }
     for name, text in texts.items():
         replace_file(output / name, text)
-    page = drift_page.write_drift_page(runs, table, positions, output)
+    page = drift_page.write_drift_page(runs, table, positions, look, output)
     print(texts["fidelity.md"])
     print(f"wrote {page}, and beside it {', '.join(texts)} and {drift_page.TEXTS}/")
 
@@ -135,14 +137,15 @@ def write_leaderboard(sources: Sequence[Path], output: Path) -> None:
     print(f"wrote {output / 'leaderboard.md'}, and beside it leaderboard.csv")
 
 
-def benchmarks() -> pd.DataFrame:
-    """Step times of the newest version that has any; other benchmarks stand beside them."""
-    folder = files("kvarena.analysis") / BENCHMARKS
-    found = sorted(path.name for path in folder.iterdir() if path.name.startswith("engine_")) if folder.is_dir() else []
-    if not found:
+def benchmarks(runs_dir: Path) -> pd.DataFrame:
+    """The user's own step times; empty where none were taken."""
+    file = runs_dir / BENCHMARK
+    if not file.exists():
         return pd.DataFrame()
-    with (folder / found[-1]).open() as file:
-        return pd.read_csv(file)
+    table = pd.read_csv(file)
+    if missing := set(STEP_TIMES) - set(table.columns):
+        raise ValueError(f"{file} is not of kvarena-benchmark, it has no {', '.join(sorted(missing))}: move it away")
+    return table
 
 
 if __name__ == "__main__":

@@ -5,8 +5,10 @@ import re
 import numpy as np
 import pytest
 from kvarena.analysis import fidelity
+from kvarena.analysis.drift_page import spaced
 from kvarena.analysis.load import load
 from kvarena.analysis.report import main
+from kvarena.runners.record import write_questions
 
 FORCED = {"reference": "runs/dense", "method": {"budget": {"tokens": 128, "interval": 64}}}
 
@@ -109,6 +111,7 @@ def test_a_selection_drifts_from_where_it_reads_less(write, record, tmp_path):
 
 
 def test_a_report_of_both_kinds(runs, tmp_path, capsys):
+    write_questions(tmp_path / "snapkv", {"s0": "Which?"})
     assert main([str(tmp_path)]) == 0
     shown = capsys.readouterr().out
     assert "| `full` (floor) | 1x |  | 0.0005 |" in shown
@@ -119,15 +122,30 @@ def test_a_report_of_both_kinds(runs, tmp_path, capsys):
     rows = json.loads(re.search(r'type="application/json">(.*?)</script>', page, re.DOTALL)[1])["rows"]
     assert sorted(row["method"] for row in rows) == ["full", "knorm", "snapkv"]
     place = next(row["place"] for row in rows if row["method"] == "snapkv")
-    lines = (report / f"drift/{place}.js").read_text().splitlines()
-    assert json.loads(lines[0].removeprefix("receive(").removesuffix(");")) == {
-        "name": "s0, draw 1",
-        "pieces": ["a", "b", "c", "d"],
-        "kl": [0.0, 0.0, 0.1, 0.3],
-        "other": [1],
-        "evictions": [2],
-    }
+    first, _ = (report / f"drift/{place}/0.js").read_text().split(";")
+    assert json.loads(f"[{first.removeprefix('receive(').removesuffix(')')}]") == [
+        f"{place}/0-0",
+        {
+            "target": "a",
+            "question": "Which?",
+            "pieces": ["a", "b", "c", "d"],
+            "kl": [0.0, 0.0, 0.1, 0.3],
+            "other": [1],
+            "evictions": [2],
+        },
+    ]
+    forced = json.loads(re.search(r'type="application/json">(.*?)</script>', page, re.DOTALL)[1])["forced"][place]
+    assert forced == [
+        {"sample": "s0", "draw": 0, "name": f"{place}/0-0"},
+        {"sample": "s1", "draw": 0, "name": f"{place}/0-1"},
+    ]
     assert {path.name for path in (report / "drift").glob("*.svg")} == {"kl_bytes.svg", "kl_position.svg"}
+
+
+def test_tokens_without_spaces_get_those_of_the_text():
+    pieces = ["<think>", "a", "b", " c", "\n", "d", "</s>", "e"]
+    assert spaced(pieces, "<think> a b c\nd e") == ["<think>", " a", " b", " c", "\n", "d", "</s>", " e"]
+    assert spaced(["x", "y"], "") == ["x", "y"]
 
 
 def test_nothing_but_forced_texts(write, record, tmp_path, capsys):

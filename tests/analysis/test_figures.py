@@ -3,7 +3,7 @@ import pytest
 import torch
 from kvarena.analysis.figures import draw_all, front
 from kvarena.analysis.load import load
-from kvarena.analysis.panels import Look
+from kvarena.analysis.panels import Look, house_style
 from kvarena.analysis.tables import results
 from PIL import Image
 from safetensors.torch import save_file
@@ -18,7 +18,10 @@ BENCHMARK |= {"weight_bytes": 28e9, "kv_bytes": 10.9e9, "copy_gb_per_s": 3020.0}
 
 def draw(folder, benchmarks=()):
     runs = load(folder)
-    return draw_all(runs, results(runs), pd.DataFrame(list(benchmarks)), folder / "figures")
+    table = results(runs)
+    with house_style():
+        look = Look(table["method"])
+    return draw_all(runs, table, pd.DataFrame(list(benchmarks)), look, folder / "figures")
 
 
 @pytest.mark.usefixtures("traced_run")
@@ -50,11 +53,32 @@ def test_what_cannot_be_drawn_says_why(write, tmp_path):
     assert "kvarena-benchmark" in reasons["step_time"]
 
 
+def test_a_figure_of_an_earlier_report_does_not_stay(write, tmp_path, record):
+    write("a", [record()], samples=1)
+    assert "step_time" not in draw(tmp_path, [BENCHMARK])
+    assert "step_time" in draw(tmp_path)
+    assert list((tmp_path / "figures").glob("step_time.*")) == []
+
+
 def test_the_front():
     cost, value = pd.Series([3.0, 1.0, 2.0, 2.0, 4.0]), pd.Series([0.5, 0.3, 0.6, 0.4, 0.9])
     assert front(cost, value) == ([1.0, 2.0, 4.0], [0.3, 0.6, 0.9])
 
 
-def test_many_methods_look_different():
-    looks = Look([f"m{i}" for i in range(24)]).of
-    assert len({(look["color"], look["marker"]) for look in looks.values()}) == 25
+def test_forty_methods_look_different_on_paper_and_on_the_page():
+    with house_style():
+        look = Look([f"m{i:02}" for i in range(41)])
+    looks = [(each["color"], each["marker"]) for each in look.of.values()]
+    assert (len(set(looks[:41])), len({colour for colour, _ in looks[1:]}), len({mark for _, mark in looks[1:]})) == (
+        41,
+        8,
+        5,
+    )
+    assert looks[41] == looks[1]
+    assert look.of["m40"]["markerfacecolor"] == "white"
+    page = look.page()
+    assert (page["m00"], page["m40"]) == (
+        {"colour": "#0072B2", "symbol": "circle"},
+        {"colour": "#0072B2", "symbol": "circle-open"},
+    )
+    assert "full" not in page

@@ -1,10 +1,10 @@
 import json
-import re
 
 import pytest
-from kvarena.analysis import html
-from kvarena.analysis.html import characters, loop_character, page_settings, reader_facts, script_safe, units
+from kvarena.analysis.assemble import assembled, script_safe
+from kvarena.analysis.html import page_settings, write_all_texts
 from kvarena.analysis.load import load
+from kvarena.runners.record import write_questions
 
 
 def test_a_script_is_not_ended_by_what_a_model_wrote():
@@ -17,50 +17,44 @@ def test_a_script_is_not_ended_by_what_a_model_wrote():
 def test_the_problems_of_a_setting_are_sorted_by_how_many_runs_solve_them(write, tmp_path, record):
     write("a", [record(sample="x", score=0.0, loop_onset=1), record(sample="y")], samples=2)
     write("b", [record(sample="y", draw=1, score=0.0, loop_onset=1), record(sample="y", score=1.0)], samples=2, draws=2)
-    (found,) = page_settings(load(tmp_path), [["0-0", "0-1"], ["1-0", "0-1"]])
+    (found,) = page_settings(load(tmp_path), [["0/0-0", "0/0-1"], ["1/1-0", "1/0-1"]], tmp_path / "texts")
     assert found["title"] == "graph_search (hard), reasoner"
     assert [problem["sample"] for problem in found["problems"]] == ["y", "x"]
     a, b = found["runs"]
     assert (a["scores"], a["loops"], a["first_loops"]) == ([1.0, 0.0], [0.0, 1.0], [0, 0])
     assert (b["scores"], b["loops"], b["first_loops"]) == ([0.5, None], [0.5, None], [1, 0])
-    assert a["draws"] == [["0-1"], ["0-0"]]
-    assert b["draws"] == [["1-0", "0-1"], []]
+    assert a["draws"] == [[[0, "0/0-1"]], [[0, "0/0-0"]]]
+    assert b["draws"] == [[[0, "1/1-0"], [1, "1/0-1"]], []]
+    assert [problem["question"] for problem in found["problems"]] == [None, None]
 
 
-def test_scripts_hold_several_completions_and_names_say_which(write, tmp_path, record, monkeypatch):
-    """In the order in which they ended, named as they are sorted; a script ends with the one that fills it."""
-    monkeypatch.setattr(html, "SCRIPT", 1000)
-    write("a", [record(sample=name, completion=name * 500) for name in "cbad"], samples=4)
-    (run,) = load(tmp_path)
-    names = html.write_texts(run, tmp_path / "texts/7")
-    assert names == ["1-0", "0-1", "0-2", "1-3"]
-    for script, held in (("0", ["0-2", "0-1"]), ("1", ["1-0", "1-3"])):
-        calls = (tmp_path / f"texts/7/{script}.js").read_text()
-        assert re.findall(r'receive\("7/([-0-9]+)"', calls) == held
-    assert not (tmp_path / "texts/7/2.js").exists()
-    assert f'"completion":"{"b" * 500}"' in (tmp_path / "texts/7/0.js").read_text()
+def test_a_question_is_written_once_whichever_run_has_it(write, tmp_path, record):
+    """Under the problem's place; one that another prompt asks by the same name is another problem."""
+    write("a", [record(sample="x", prompt_sha="1"), record(sample="y", prompt_sha="2")], samples=2)
+    for name, sha, question in (("b", "1", "One?"), ("c", "3", "Other?")):
+        written = write(name, [record(sample="x", prompt_sha=sha)], samples=1)
+        write_questions(written.path, {"x": question})
+    (found,) = page_settings(load(tmp_path), [["0/0-0", "0/0-1"], ["1/0-0"], ["2/0-0"]], tmp_path / "texts")
+    problems = {problem["question"]: problem["sample"] for problem in found["problems"]}
+    assert problems == {"q0/0-0": "x", None: "y", "q0/0-2": "x"}
+    script = (tmp_path / "texts/q0/0.js").read_text()
+    assert script == 'receive("q0/0-0","One?");receive("q0/0-2","Other?")'
 
 
-def test_a_text_and_its_marks(record):
-    row = record(completion="0123456789" * 6, num_tokens=60, prompt_tokens=20, num_evictions=6, score=float("nan"))
-    found = reader_facts(row, {"tokens": 24, "interval": 8})
-    assert found["evictions"] == [[13, 13], [21, 21], [29, 29], [37, 37], [45, 45], [53, 53]]
-    assert (found["score"], found["budget"], found["loop_character"]) == (None, 24, None)
+def test_a_completion_is_held_to_the_dense_run_that_is_like_its_own(write, tmp_path, record, dense):
+    """Dense itself leaves nothing, and of other prompts it says nothing."""
+    write("a", [record(token_ids=[1, 7], prompt_sha="1")], samples=1)
+    write("full", [record(token_ids=[1, 2], prompt_sha="1")], samples=1, **dense)
+    write("other", [record(token_ids=[1, 7], prompt_sha="2")], samples=1)
+    write_all_texts(load(tmp_path), tmp_path / "texts")
+    said = [(tmp_path / f"texts/{place}/0.js").read_text() for place in range(3)]
+    assert ['"leaves":1,' in text for text in said] == [True, False, False]
+    assert all('"leaves":null,' in text for text in said[1:])
 
 
-def test_marks_stand_before_words(record):
-    row = record(completion="seven letters at least", num_tokens=22)
-    assert characters(row, [10]) == [6]  # before "letters"
-
-
-def test_where_a_loop_begins_in_the_text(record):
-    row = record(completion="a start at" + " go on" * 20, num_tokens=23, loop_onset=3, loop_period=2)
-    assert loop_character(row) == len("a start at")
-    assert loop_character(record(completion="anything", loop_onset=3, loop_character=5)) == 5
-    assert loop_character(record(completion="0123456789", num_tokens=100, loop_onset=50)) == 5  # in proportion
-
-
-def test_places_are_counted_as_a_browser_does():
-    assert units("abc", 2) == 2
-    assert units("a\U0001f600b", 2) == 3
-    assert units("aéb", 2) == 2
+def test_a_page_is_whole():
+    """No place is left open, and what is given is not searched for places."""
+    page = assembled("index.html", {"plotly": "/* element.js */", "data": "{}"})
+    assert page.count("/* element.js */") == 1
+    assert page.count('"use strict";') == 23
+    assert "/* start.js */" not in page

@@ -47,6 +47,16 @@ def test_a_broken_trace_is_one_line_that_names_it(runs_dir, capsys):
     assert "snapkv/trace/s0-0.safetensors is no trace" in err
 
 
+def test_step_times_are_the_users_own(runs_dir, capsys):
+    (runs_dir / "benchmark.csv").write_text("model,ms\na,1\n")
+    assert main([str(runs_dir)]) == 2
+    assert "benchmark.csv is not of kvarena-benchmark, it has no batch, copy_gb_per_s" in capsys.readouterr().err
+    names = "model,method,batch,position,ms,weight_bytes,kv_bytes,copy_gb_per_s"
+    (runs_dir / "benchmark.csv").write_text(f"{names}\nqwen3_14b,full,16,4096,20,28e9,10.9e9,3020\n")
+    assert main([str(runs_dir)]) == 0
+    assert "full, 16 x 4,096" in (runs_dir / "report/figures/step_time.svg").read_text()
+
+
 def test_the_csv(runs_dir):
     main([str(runs_dir)])
     header, full, snapkv = (runs_dir / "report/results.csv").read_text().splitlines()

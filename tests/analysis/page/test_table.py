@@ -1,162 +1,98 @@
-"""The page in a real browser: Debian's headless Chromium, opened from the disk."""
-
-import shutil
-
-import pytest
 from kvarena.analysis.report import write_report
 from kvarena.runners.loops import repetition
-from selenium import webdriver
-from selenium.webdriver.chrome.service import Service
-from selenium.webdriver.common.by import By
-from selenium.webdriver.support.ui import WebDriverWait
 
-DRIVER = shutil.which("chromedriver")
-pytestmark = pytest.mark.skipif(DRIVER is None, reason="no chromedriver: apt-get install chromium chromium-driver")
-
-HEALTHY = " ".join(f"word{i}" for i in range(2000))
-LOOPING = " ".join(f"start{i}" for i in range(1500)) + " so\nwait <b>again</b>" * 400
-ONSET = LOOPING.index(" so\n")
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    options = webdriver.ChromeOptions()
-    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--window-size=1400,1000"):
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options, service=Service(DRIVER))
-    yield driver
-    driver.quit()
-
-
-class Page:
-    def __init__(self, driver):
-        self.driver = driver
-
-    def all(self, selector):
-        return self.driver.find_elements(By.CSS_SELECTOR, selector)
-
-    def texts(self, selector):
-        return [element.text for element in self.all(selector)]
-
-    def wait(self, condition):
-        return WebDriverWait(self.driver, 20).until(lambda _: condition())
-
-    def errors(self):
-        return [line for line in self.driver.get_log("browser") if line["level"] == "SEVERE"]
-
-    def column(self, i):
-        return self.texts(f"#table tbody td:nth-child({i})")
-
-    def click(self, selector, *, text=None):
-        (found,) = [e for e in self.all(selector) if text is None or e.text == text]
-        self.driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", found)
-        found.click()
-
-
-@pytest.fixture(scope="module")
-def folder(writer, tmp_path_factory, record, dense, config):
-    """The report of dense and two methods on one task, one of them again on another."""
-    root = tmp_path_factory.mktemp("runs")
-    write = writer(root)
-    problems = [f"p{i}" for i in range(6)]
-    right = {"completion": HEALTHY, "token_ids": [], "num_tokens": 2000}
-    looped = {"completion": LOOPING, "score": 0.0, "stop": "length", "num_tokens": 3100, "loop_onset": 1500}
-    looped |= {"loop_period": 4, "loop_character": ONSET, "num_evictions": 46}
-    write("full", [record(sample=p, num_evictions=0, **right) for p in problems], samples=6, **dense)
-    halves = [record(sample=p, **(looped if i >= 4 else right)) for i, p in enumerate(problems)]
-    write("snap", halves, samples=6, config=config(128))
-    write("vase", [record(sample=p, **right) for p in problems[:3]], samples=6, method="vase_dkv", ratio=2.0)
-    write("aime", [record(sample="p9", **right | {"completion": ""})], samples=1, task="aime25", difficulty=None)
-    write_report(root, root / "report")
-    return root / "report"
-
-
-@pytest.fixture
-def opened(chromium, folder):
-    chromium.get(f"file://{folder}/index.html")
-    chromium.execute_script("choose(1)")
-    return Page(chromium)
+from .conftest import Page
 
 
 def test_it_opens_without_an_error_and_without_the_network(opened):
     assert opened.texts(".tile b") == ["4", "16", "2", "2", "1"]
     assert "snapkv 4x on aime25: no dense run" in opened.texts("#warnings li")
     assert "vase_dkv 2x on graph_search (hard): incomplete 3/6" in opened.texts("#warnings li")
-    opened.driver.execute_script("document.getElementById('charts').scrollIntoView()")
+    opened.run("document.getElementById('charts').scrollIntoView()")
     opened.wait(lambda: len(opened.all(".plot .scatterlayer")) >= 3)
-    loaded = opened.driver.execute_script("return performance.getEntriesByType('resource').map((entry) => entry.name)")
+    loaded = opened.run("return performance.getEntriesByType('resource').map((entry) => entry.name)")
     assert {name.split(":")[0] for name in loaded} <= {"file", "data"}
     assert opened.errors() == []
 
 
 def test_sorting(opened):
-    assert opened.column(3) == ["full", "snapkv", "vase_dkv"]
-    opened.click("#table th", text="ratio")
-    assert opened.column(4) == ["4x", "2x", "1x"]
-    opened.click("#table th", text="ratio")
-    assert opened.column(4) == ["1x", "2x", "4x"]
-    opened.click("#table th", text="loops")
-    assert opened.column(8) == ["33.3%", "0.0%", "0.0%"]
-    opened.click("#table th", text="vs dense")
-    assert opened.column(7)[-1] == "-"  # a missing number comes last either way
-    opened.click("#table th", text="vs dense")
-    assert opened.column(7)[-1] == "-"
+    assert opened.column("method") == ["full", "snapkv", "vase_dkv"]
+    opened.click("#table th button", text="ratio")
+    assert opened.column("ratio") == ["4x", "2x", "1x"]
+    opened.click("#table th button", text="ratio")
+    assert opened.column("ratio") == ["1x", "2x", "4x"]
+    assert opened.one("#table th[aria-sort]").get_attribute("aria-sort") == "ascending"
+    opened.click("#table th button", text="loops")
+    assert opened.column("loops") == ["33.3%", "0.0%", "0.0%"]
+    opened.click("#table th button", text="vs dense")
+    assert opened.column("vs dense")[-1] == "-"  # a missing number comes last either way
+    opened.click("#table th button", text="vs dense")
+    assert opened.column("vs dense")[-1] == "-"
 
 
 def test_filtering(opened):
-    opened.all("#search")[0].send_keys("SNAP 4x")
-    assert opened.column(3) == ["snapkv"]
+    opened.one("#search").send_keys("SNAP 4x")
+    assert opened.column("method") == ["snapkv"]
     opened.click("#all")
-    assert opened.column(1) == ["aime25", "graph_search (hard)"]
+    assert opened.column("task") == ["aime25", "graph_search (hard)"]
     assert opened.texts("#count") == ["2 of 4 runs"]
 
 
-def test_a_completion_beside_dense_with_its_loop(opened):
-    assert len(opened.all("#cells td")) == 18
-    assert len(opened.all("#cells td.none")) == 3
-    cell = opened.all("#cells td.loop")[0]
-    opened.driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", cell)
-    cell.click()
-    opened.wait(lambda: len(opened.all(".text-page")) == 2)
-    left, right = opened.texts(".facts")
-    assert left.startswith("score 1 · 2,000 tokens")
-    assert "budget 128 tokens, 46 evictions · loop from token 1500, period 4" in right
-    assert "page 1 of 6" in opened.texts(".side:nth-child(2)")[0]
-    assert opened.all(".onset") == []
-    opened.click(".side:nth-child(2) button", text="to the loop")
-    (paper,) = opened.all(".side:nth-child(2) .text-page")
-    before, after = paper.text.split("loop", 1)
-    assert before.rstrip().endswith("start1499")
-    assert after.lstrip().startswith("so\nwait <b>again</b> so")
-    assert opened.all(".side:nth-child(2) mark")[0].text.strip().startswith("so")
-    assert opened.all(".side:nth-child(2) .text-page b") == []  # a completion is text, never markup
-    assert len(opened.all(".side:nth-child(2) .strip .evicted")) == 46
-    opened.click(".side:nth-child(2) button", text="›")
-    assert "page 5 of 6" in opened.texts(".side:nth-child(2)")[0]
-    assert opened.errors() == []
+def test_columns_are_chosen_and_remembered(opened, at):
+    assert "read" not in opened.texts("#table th")
+    opened.click(".chooser summary")
+    for label in ("read", "tok/s"):
+        opened.click("#columns label", text=label)
+    assert ("read" in opened.texts("#table th"), "tok/s" in opened.texts("#table th")) == (True, False)
+    again = at()
+    assert ("read" in again.texts("#table th"), "tok/s" in again.texts("#table th")) == (True, False)
 
 
-def test_a_missing_text_is_said(chromium, folder, tmp_path):
-    shutil.copy(folder / "index.html", tmp_path)
-    chromium.get(f"file://{tmp_path}/index.html")
-    page = Page(chromium)
-    page.wait(lambda: any("is not beside this page" in text for text in page.texts(".facts")))
+def test_notes_can_be_read_without_scrolling(opened):
+    opened.click("#all")
+    assert "incomplete 3/6" in opened.column("note")[-1]
+    note = opened.one(opened.link(4, "note"))
+    assert note.rect["x"] + note.rect["width"] <= 1400
 
 
-def test_a_text_that_was_left_out_of_an_archive_is_said(opened):
-    opened.driver.execute_script("choose(0)")
-    opened.wait(lambda: "This completion was packed without its text." in opened.texts(".side .hint"))
-    assert opened.all(".text-page") == []
-    assert opened.texts(".side .facts")[0].startswith("score 1 · 2,000 tokens")
+def test_charts_say_what_they_are_and_send_nothing(opened):
+    opened.run("document.getElementById('charts').scrollIntoView()")
+    opened.wait(lambda: len(opened.all(".plot .scatterlayer")) >= 3)
+    titles = opened.run("return [...document.querySelectorAll('.plot .gtitle')].map((title) => title.textContent)")
+    assert titles[:3] == ["Accuracy by compression ratio", "Accuracy by cache", "Loops by compression ratio"]
+    hovers = opened.run("return document.querySelector('.plot').data.flatMap((trace) => trace.text)")
+    assert "<b>snapkv 4x</b><br>pass@1 0.500 [0.184, 0.816]<br>budget 128 tokens" in hovers
+    buttons = opened.run("return [...document.querySelectorAll('.modebar-btn')].map((b) => b.dataset.title)")
+    assert {button for button in buttons if "hare" in button or "loud" in button or "dit" in button} == set()
+    assert len(buttons) >= 18
+
+
+def test_a_method_looks_the_same_in_figures_charts_and_chips(opened, folder):
+    looks = opened.run("return data.looks")
+    assert looks["snapkv"] == {"colour": "#D55E00", "symbol": "square"}  # the second of knorm, snapkv, tova, vase_dkv
+    svg = (folder / "figures/accuracy_ratio.svg").read_text()
+    assert "#d55e00" in svg
+    assert "rgb(213, 94, 0)" in opened.all(".chip path")[1].value_of_css_property("fill")
+    opened.run("document.getElementById('charts').scrollIntoView()")
+    opened.wait(lambda: len(opened.all(".plot .scatterlayer")) >= 3)
+    drawn = opened.run(
+        "return document.querySelector('.plot').data.map(({name, marker: {color, symbol}}) => [name, color, symbol])"
+    )
+    assert ["snapkv", "#D55E00", "square"] in drawn
+
+
+def test_only_figures_of_these_runs_are_shown(opened):
+    assert "step_time" not in opened.run("return data.figures")
+    assert "step_time is not drawn" in opened.one("#missing").text
 
 
 def test_methods_can_be_hidden_in_the_charts(opened):
-    opened.driver.execute_script("document.getElementById('charts').scrollIntoView()")
+    opened.run("document.getElementById('charts').scrollIntoView()")
     points = lambda: len(opened.all(".plot:nth-child(1) .scatterlayer .trace"))  # noqa: E731
     opened.wait(lambda: points() == 3)
     opened.click(".chip", text="snapkv")
     opened.wait(lambda: points() == 2)
+    assert [chip.get_attribute("aria-pressed") for chip in opened.all(".chip")] == ["true", "false", "true"]
 
 
 def test_a_large_report_opens_in_two_seconds(chromium, write, tmp_path, record, dense):
