@@ -3,13 +3,14 @@
 B rows, H KV heads, G query heads per KV head, N slots, W window, P pages, D head dim.
 """
 
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from torch import Tensor
 
+from ..pack import Stored
 from . import reference
 
-__all__ = ["Memory", "append"]
+__all__ = ["Memory", "PackedToken", "append"]
 
 
 class Memory(Protocol):
@@ -26,6 +27,15 @@ class Memory(Protocol):
     page_max: Tensor
 
 
+class PackedToken(NamedTuple):
+    """Where a token goes whose key or value is packed, and what is noted of it before."""
+
+    keys: Stored  # `memory.keys` are its codes, or itself
+    values: Stored
+    noted: Tensor  # [B, H, N, C]
+    notes: Tensor  # [B, H, C] of the token
+
+
 def append(
     memory: Memory,
     *,
@@ -35,16 +45,17 @@ def append(
     position: Tensor,
     active: Tensor,
     page: int,
+    packed: PackedToken | None = None,
 ) -> Tensor:
     """Write the token, make `memory.lengths` one longer where a row is active; returns the lengths to attend to.
 
     query [B, H, G, D]; key, value [B, H, D]; position [B]; active [B] int32, 1 or 0. An idle row attends to the slot
     it has just written, and does not keep it: the lengths returned, [B, H] int32, are one more than those before for
-    every row.
+    every row. A key or value that is packed is encoded here, once; bounds of pages are those of what came.
     """
     token = (query, key, value, position, active)
     if key.is_cuda:
         from . import kernel
 
-        return kernel.append(memory, *token, page)
-    return reference.append(memory, *token, page)
+        return kernel.append(memory, *token, page, packed)
+    return reference.append(memory, *token, page, packed)

@@ -1,4 +1,4 @@
-# pyright: reportCallIssue=false
+# pyright: reportCallIssue=false, reportGeneralTypeIssues=false
 """The step's writes in Triton: one launch a layer, a program a row and KV head.
 
 B rows, H KV heads, G query heads per KV head, N slots, W window, P pages, D head dim.
@@ -12,9 +12,11 @@ import triton.language as tl
 from torch import Tensor
 
 from ..overlap import OVERLAP, begin
+from ..pack.kernel import column, layout, write
 
 if TYPE_CHECKING:
-    from . import Memory
+    from ..pack import Stored
+    from . import Memory, PackedToken
 
 
 def append(
@@ -25,8 +27,11 @@ def append(
     position: Tensor,
     active: Tensor,
     page: int,
+    packed: "PackedToken | None" = None,
 ) -> Tensor:
     rows, heads, groups, dim = query.shape
+    keys, values = (packed.keys, packed.values) if packed else (memory.keys, memory.values)
+    notes = packed.notes.contiguous() if packed and packed.noted.numel() else None
     assert memory.keys.is_contiguous()
     assert memory.values.is_contiguous()
     assert key.stride(2) == value.stride(2) == 1
@@ -47,10 +52,17 @@ def append(
         position,
         active,
         read,
+        *turned_token(keys, key),
+        *turned_token(values, value),
+        packed.noted if packed and notes is not None else None,
+        notes,
         memory.keys.shape[2],
         memory.page_min.shape[2],
         *key.stride()[:2],
         *value.stride()[:2],
+        KEYS=layout(keys),
+        VALUES=layout(values),
+        NOTES=0 if notes is None else notes.shape[2],
         GROUPS=groups,
         DIM=dim,
         MASS=memory.mass.numel() > 0,
@@ -63,6 +75,23 @@ def append(
         **OVERLAP,
     )
     return read
+
+
+def turned_token(stored: "Stored", vectors: Tensor) -> tuple:
+    """What a kernel is given to write vectors [B, H, D] as codes: the column, and the vectors in its basis."""
+    return (None, None) if isinstance(stored, Tensor) else (column(stored), stored.form.turn(vectors).contiguous())
+
+
+@triton.jit
+def store_packed(column, turned, pair, at, place, LAYOUT: tl.constexpr, DIM: tl.constexpr):
+    """One vector as codes, and as it is into the ring."""
+    RING: tl.constexpr = LAYOUT[3]
+    channel = tl.arange(0, DIM)
+    own = tl.load(turned + pair * DIM + channel)
+    one = tl.zeros([1], tl.int64) + at
+    write(column, own.to(tl.float32)[None, :], one, one >= 0, LAYOUT, DIM)
+    if RING:
+        tl.store(column[3] + (pair * RING + place % RING) * DIM + channel, own.to(column[3].dtype.element_ty))
 
 
 @triton.jit
@@ -82,12 +111,21 @@ def append_token(
     position,
     active,
     read,
+    key_column,
+    turned_key,
+    value_column,
+    turned_value,
+    noted,
+    notes,
     num_slots,
     num_pages,
     key_row,
     key_head,
     value_row,
     value_head,
+    KEYS: tl.constexpr,
+    VALUES: tl.constexpr,
+    NOTES: tl.constexpr,
     GROUPS: tl.constexpr,
     DIM: tl.constexpr,
     MASS: tl.constexpr,
@@ -108,8 +146,16 @@ def append_token(
     head = tl.program_id(0)
     own_key = tl.load(key + row * key_row + head * key_head + channel, mask=inside)
     own_value = tl.load(value + row * value_row + head * value_head + channel, mask=inside)
-    tl.store(keys + at * DIM + channel, own_key, mask=inside)
-    tl.store(values + at * DIM + channel, own_value, mask=inside)
+    if KEYS is None:
+        tl.store(keys + at * DIM + channel, own_key, mask=inside)
+    else:
+        store_packed(key_column, turned_key, pair, at, place, KEYS, DIM)
+    if VALUES is None:
+        tl.store(values + at * DIM + channel, own_value, mask=inside)
+    else:
+        store_packed(value_column, turned_value, pair, at, place, VALUES, DIM)
+    for note in tl.static_range(NOTES):
+        tl.store(noted + at * NOTES + note, tl.load(notes + pair * NOTES + note))
     tl.store(positions + at, place.to(tl.int32))
     if MASS:
         tl.store(mass + at, 0.0)

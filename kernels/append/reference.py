@@ -11,7 +11,7 @@ from torch import Tensor
 from ..pages.reference import extend
 
 if TYPE_CHECKING:
-    from . import Memory
+    from . import Memory, PackedToken
 
 
 def append(
@@ -22,12 +22,19 @@ def append(
     position: Tensor,
     active: Tensor,
     page: int,
+    packed: "PackedToken | None" = None,
 ) -> Tensor:
     slots = memory.lengths.long()
     rows = torch.arange(key.shape[0], device=key.device)
     at = rows[:, None], torch.arange(key.shape[1], device=key.device), slots
-    memory.keys[at] = key
-    memory.values[at] = value
+    keys, values = (packed.keys, packed.values) if packed else (memory.keys, memory.values)
+    for column, own in ((keys, key), (values, value)):
+        if isinstance(column, Tensor):
+            column[at] = own
+        else:
+            column.put(slots, own)
+    if packed and packed.noted.numel():
+        packed.noted[at] = packed.notes
     memory.positions[at] = position[:, None].to(torch.int32)
     if memory.mass.numel():
         memory.mass[at] = 0

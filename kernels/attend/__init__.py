@@ -11,6 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ..pack import Stored
 from . import reference
 from .reference import BLOCK
 
@@ -35,8 +36,8 @@ def check_head_dim(dim: int, device: torch.device) -> None:
 
 def attend(
     query: Tensor,
-    keys: Tensor,
-    values: Tensor,
+    keys: Stored,
+    values: Stored,
     lengths: Tensor,
     *,
     longest: int,
@@ -58,7 +59,7 @@ def attend(
 
 
 def add_mass(
-    mass: Tensor, query: Tensor, keys: Tensor, lengths: Tensor, lse: Tensor, *, scale: float, decay: float = 1.0
+    mass: Tensor, query: Tensor, keys: Stored, lengths: Tensor, lse: Tensor, *, scale: float, decay: float = 1.0
 ) -> None:
     """Add each slot's probability, mean over the group, to `decay` times its mass [B, H, N] float32, in place."""
     if query.is_cuda:
@@ -75,7 +76,7 @@ def note_uses(
     last_used: Tensor,
     longest_gap: Tensor,
     query: Tensor,
-    keys: Tensor,
+    keys: Stored,
     lengths: Tensor,
     lse: Tensor,
     position: Tensor,

@@ -9,6 +9,7 @@ each query head has its own), T query heads that share a list (G or 1), C splits
 """
 
 import math
+from typing import TYPE_CHECKING
 
 import torch
 import triton
@@ -16,6 +17,10 @@ import triton.language as tl
 from torch import Tensor
 
 from ..overlap import OVERLAP, begin
+from ..pack.kernel import column, layout, load_columns, load_rows, strides, turned
+
+if TYPE_CHECKING:
+    from ..pack import Stored
 
 SPLIT = 512  # slots a program reads
 BLOCK = 64  # slots at a time
@@ -27,7 +32,7 @@ HEAD_SIZES = (16, 32, 64, 128, 256)
 
 
 def attend(
-    query: Tensor, keys: Tensor, values: Tensor, lengths: Tensor, scale: float, pages: Tensor | None, page: int
+    query: Tensor, keys: "Stored", values: "Stored", lengths: Tensor, scale: float, pages: Tensor | None, page: int
 ) -> tuple[Tensor, Tensor]:
     """Output [B, H, G, D] in the dtype of the query and log-sum-exp [B, H, G] float32.
 
@@ -35,9 +40,7 @@ def attend(
     """
     rows, heads, groups, dim = query.shape
     check_head_dim(dim)
-    assert keys.stride() == values.stride()
-    assert keys.stride()[2:] == (dim, 1)
-    query, lengths = query.contiguous(), lengths.contiguous()
+    query, lengths = turned(query, keys).contiguous(), lengths.contiguous()
     lists, sharing, num_listed = heads, groups, keys.shape[2]
     if pages is not None:
         pages, num_listed = pages.contiguous(), pages.shape[-1] * page
@@ -49,15 +52,16 @@ def attend(
     output, lse = torch.empty_like(query), query.new_empty(query.shape[:3], dtype=torch.float32)
     attend_split[splits, lists, rows](
         query,
-        keys,
-        values,
+        column(keys),
+        column(values),
         lengths,
         query if pages is None else pages,
         parts,
         part_lse,
-        keys.stride(0),
-        keys.stride(1),
+        *strides(keys, values),
         num_listed,
+        KEYS=layout(keys),
+        VALUES=layout(values),
         LISTS=lists,
         SHARING=sharing,
         PER_HEAD=lists // heads,
@@ -87,7 +91,7 @@ def attend(
         num_warps=1,
         **OVERLAP,
     )
-    return output, lse
+    return (output if isinstance(values, Tensor) else values.form.unturn(output).to(output.dtype)), lse
 
 
 def check_head_dim(dim: int) -> None:
@@ -97,23 +101,22 @@ def check_head_dim(dim: int) -> None:
 
 
 def add_mass(
-    mass: Tensor, query: Tensor, keys: Tensor, lengths: Tensor, lse: Tensor, scale: float, decay: float = 1.0
+    mass: Tensor, query: Tensor, keys: "Stored", lengths: Tensor, lse: Tensor, scale: float, decay: float = 1.0
 ) -> None:
     """Adds each slot's probability, mean over the group, to `decay` times its mass [B, H, N], in place."""
     rows, heads, groups, dim = query.shape
     check_head_dim(dim)
-    assert keys.stride()[2:] == (dim, 1)
     assert mass.stride(2) == 1
     add_probabilities[triton.cdiv(keys.shape[2], BLOCK), heads, rows](
         mass,
-        query.contiguous(),
-        keys,
+        turned(query, keys).contiguous(),
+        column(keys),
         lengths.contiguous(),
         lse.contiguous(),
-        keys.stride(0),
-        keys.stride(1),
+        *strides(keys),
         mass.stride(0),
         mass.stride(1),
+        KEYS=layout(keys),
         GROUPS=groups,
         SCALE=scale,
         DECAY=decay,
@@ -128,7 +131,7 @@ def note_uses(
     last_used: Tensor,
     longest_gap: Tensor,
     query: Tensor,
-    keys: Tensor,
+    keys: "Stored",
     lengths: Tensor,
     lse: Tensor,
     position: Tensor,
@@ -137,20 +140,19 @@ def note_uses(
 ) -> None:
     rows, heads, groups, dim = query.shape
     check_head_dim(dim)
-    assert keys.stride()[2:] == (dim, 1)
     assert last_used.is_contiguous()
     assert longest_gap.is_contiguous()
     mark_used[triton.cdiv(keys.shape[2], BLOCK), heads, rows](
         last_used,
         longest_gap,
-        query.contiguous(),
-        keys,
+        turned(query, keys).contiguous(),
+        column(keys),
         lengths.contiguous(),
         lse.contiguous(),
         position,
-        keys.stride(0),
-        keys.stride(1),
+        *strides(keys),
         keys.shape[2],
+        KEYS=layout(keys),
         GROUPS=groups,
         SCALE=scale,
         LEAST=least,
@@ -191,6 +193,8 @@ def attend_split(
     row_stride,
     head_stride,
     num_listed,
+    KEYS: tl.constexpr,
+    VALUES: tl.constexpr,
     LISTS: tl.constexpr,
     SHARING: tl.constexpr,
     PER_HEAD: tl.constexpr,
@@ -212,7 +216,11 @@ def attend_split(
         there = (lane < SHARING)[:, None]
         first = (row * LISTS + one) * SHARING
         own = tl.load(query + (first + lane)[:, None] * DIM + channel, mask=there, other=0.0)
-        base = row * row_stride + head * head_stride
+        base, pair, num_slots = (
+            row * row_stride + head * head_stride,
+            row * (LISTS // PER_HEAD) + head,
+            head_stride // DIM,
+        )
         top = tl.full([TILE], LOWEST, tl.float32)
         total = tl.zeros([TILE], tl.float32)
         output = tl.zeros([TILE, DIM], tl.float32)
@@ -224,8 +232,7 @@ def attend_split(
                 number = tl.load(listed + slot // PAGE, mask=live, other=-1)
                 slot = number * PAGE + slot % PAGE
                 live = (number >= 0) & (slot < length)
-            where = base + slot.to(tl.int64) * DIM
-            key = tl.load(keys + where[None, :] + channel[:, None], mask=live[None, :], other=0.0)
+            key = load_columns(keys, base, pair, row, slot, live, num_slots, own.dtype, KEYS, DIM)
             logits = tl.dot(own, key, input_precision="ieee") * (SCALE * LOG2E)
             logits = tl.where(live[None, :], logits, LOWEST)
             before = top
@@ -233,7 +240,7 @@ def attend_split(
             shrink = tl.exp2(before - top)
             # where nothing is live yet, LOWEST - top is 0
             weights = tl.where(live[None, :], tl.exp2(logits - top[:, None]), 0.0)
-            value = tl.load(values + where[:, None] + channel[None, :], mask=live[:, None], other=0.0)
+            value = load_rows(values, base, pair, row, slot, live, num_slots, own.dtype, VALUES, DIM)
             total = total * shrink + tl.sum(weights, 1)
             output = output * shrink[:, None] + tl.dot(weights.to(value.dtype), value, input_precision="ieee")
         part = ((row * LISTS + one) * tl.num_programs(0) + split) * SHARING + lane
@@ -295,6 +302,7 @@ def add_probabilities(
     head_stride,
     mass_row_stride,
     mass_head_stride,
+    KEYS: tl.constexpr,
     GROUPS: tl.constexpr,
     SCALE: tl.constexpr,
     DECAY: tl.constexpr,
@@ -311,8 +319,8 @@ def add_probabilities(
         there, live = lane < GROUPS, slot < length
         own = tl.load(query + (pair * GROUPS + lane)[:, None] * DIM + channel, mask=there[:, None], other=0.0)
         total = tl.load(lse + pair * GROUPS + lane, mask=there, other=0.0)
-        where = row * row_stride + head * head_stride + slot.to(tl.int64) * DIM
-        key = tl.load(keys + where[None, :] + channel[:, None], mask=live[None, :], other=0.0)
+        base = row * row_stride + head * head_stride
+        key = load_columns(keys, base, pair, row, slot, live, head_stride // DIM, own.dtype, KEYS, DIM)
         logits = tl.dot(own, key, input_precision="ieee") * SCALE - total[:, None]
         probability = tl.where(there[:, None], tl.exp(logits), 0.0)
         at = mass + row * mass_row_stride + head * mass_head_stride + slot
@@ -334,6 +342,7 @@ def mark_used(
     row_stride,
     head_stride,
     num_slots,
+    KEYS: tl.constexpr,
     GROUPS: tl.constexpr,
     SCALE: tl.constexpr,
     LEAST: tl.constexpr,
@@ -350,8 +359,8 @@ def mark_used(
         there, live = lane < GROUPS, slot < length
         own = tl.load(query + (pair * GROUPS + lane)[:, None] * DIM + channel, mask=there[:, None], other=0.0)
         total = tl.load(lse + pair * GROUPS + lane, mask=there, other=0.0)
-        where = row * row_stride + head * head_stride + slot.to(tl.int64) * DIM
-        key = tl.load(keys + where[None, :] + channel[:, None], mask=live[None, :], other=0.0)
+        base = row * row_stride + head * head_stride
+        key = load_columns(keys, base, pair, row, slot, live, head_stride // DIM, own.dtype, KEYS, DIM)
         logits = tl.dot(own, key, input_precision="ieee") * SCALE - total[:, None]
         most = tl.max(tl.where(there[:, None], tl.exp(logits), 0.0), 0)
         place, newest = tl.load(position + row).to(tl.int32), slot == length - 1

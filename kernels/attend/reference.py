@@ -11,12 +11,14 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from ..pack import Stored
+
 BLOCK = 64
 LOWEST = -1e30  # finite: a block without live slots must not make NaN of inf - inf
 
 
 def attend(
-    query: Tensor, keys: Tensor, values: Tensor, lengths: Tensor, longest: int, scale: float, reads: Tensor | None
+    query: Tensor, keys: Stored, values: Stored, lengths: Tensor, longest: int, scale: float, reads: Tensor | None
 ) -> tuple[Tensor, Tensor]:
     """Output [B, H, G, D] in the dtype of the query and log-sum-exp [B, H, G] float32."""
     scaled = query.float() * scale
@@ -43,7 +45,7 @@ def attend(
     return (output / total).to(query.dtype), (top + total.log()).squeeze(-1)
 
 
-def mass(query: Tensor, keys: Tensor, lengths: Tensor, lse: Tensor, scale: float) -> Tensor:
+def mass(query: Tensor, keys: Stored, lengths: Tensor, lse: Tensor, scale: float) -> Tensor:
     """[B, H, N] float32: probability of each slot, mean over the group; 0 where not live. By blocks of slots."""
     blocks = [block.mean(2) for block in probabilities(query, keys, lse, scale)]
     live = torch.arange(keys.shape[2], device=keys.device) < lengths[..., None]
@@ -54,7 +56,7 @@ def note_uses(
     last_used: Tensor,
     longest_gap: Tensor,
     query: Tensor,
-    keys: Tensor,
+    keys: Stored,
     lengths: Tensor,
     lse: Tensor,
     position: Tensor,
@@ -71,11 +73,11 @@ def note_uses(
     last_used.copy_(torch.where(used, place, last_used))
 
 
-def probabilities(query: Tensor, keys: Tensor, lse: Tensor, scale: float) -> Iterator[Tensor]:
+def probabilities(query: Tensor, keys: Stored, lse: Tensor, scale: float) -> Iterator[Tensor]:
     """[B, H, G, BLOCK] float32, of one block of slots after the other."""
     scaled, norm = query.float() * scale, lse[..., None]
-    for block in keys.split(BLOCK, 2):
-        yield ((scaled @ block.float().mT) - norm).exp_()
+    for start in range(0, keys.shape[2], BLOCK):
+        yield ((scaled @ keys[:, :, start : start + BLOCK].float().mT) - norm).exp_()
 
 
 def slots_of_pages(pages: Tensor, page: int, num_slots: int) -> Tensor:

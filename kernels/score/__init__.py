@@ -7,12 +7,13 @@ B rows, H KV heads, G query heads per KV head, N slots, W window, D head dim, R 
 
 from torch import Tensor
 
+from ..pack import Stored
 from . import reference
 
 __all__ = ["leverage", "mean_cosine", "mean_softmax", "value_range"]
 
 
-def mean_softmax(queries: Tensor, keys: Tensor, support: Tensor, scale: float | None = None) -> Tensor:
+def mean_softmax(queries: Tensor, keys: Stored, support: Tensor, scale: float | None = None) -> Tensor:
     """[B, H, N] float32: attention of queries [B, H, G, W, D] to keys [B, H, N, D], mean over window and group.
 
     The softmax of logits times `scale` (None: 1/sqrt(D)) runs over `support` [B, H, 1 or W, N] bool, not empty for any
@@ -25,7 +26,7 @@ def mean_softmax(queries: Tensor, keys: Tensor, support: Tensor, scale: float | 
     return reference.mean_softmax(queries, keys, support, scale)
 
 
-def mean_cosine(keys: Tensor, support: Tensor) -> Tensor:
+def mean_cosine(keys: Stored, support: Tensor) -> Tensor:
     """[B, H, N] float32: mean cosine of a key with the other ones of `support` [B, H, N] bool, in O(N D).
 
     The mean divides by the number of slots in the support, its own zero counted.
@@ -37,7 +38,7 @@ def mean_cosine(keys: Tensor, support: Tensor) -> Tensor:
     return reference.mean_cosine(keys, support)
 
 
-def leverage(keys: Tensor, values: Tensor, projection: Tensor) -> Tensor:
+def leverage(keys: Stored, values: Stored, projection: Tensor) -> Tensor:
     """[B, H, N] float32: squared norm of a projected key times that of its value; projection [B, 1, D, R] float32."""
     if keys.is_cuda:
         from . import kernel

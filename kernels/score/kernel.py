@@ -6,12 +6,18 @@ Sums over slots run in a fixed order, so a row's result depends neither on its n
 B rows, H KV heads, G query heads per KV head, N slots, W window, D head dim, R rank of a projection, C splits.
 """
 
+from typing import TYPE_CHECKING
+
 import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 
 from ..attend.kernel import LOG2E, LOWEST, check_head_dim
+from ..pack.kernel import column, layout, load_columns, load_rows, turned
+
+if TYPE_CHECKING:
+    from ..pack import Stored
 
 BLOCK = 64  # slots at a time
 FIRST = dict(TILE=64, BLOCK=64, num_warps=4, num_stages=3)  # pass of the window attention: queries, slots at a time
@@ -21,48 +27,54 @@ SPLIT = 256  # slots whose unit vectors one program sums
 JOINED = 16  # splits at a time
 
 
-def mean_softmax(queries: Tensor, keys: Tensor, support: Tensor, scale: float | None = None) -> Tensor:
+def mean_softmax(queries: Tensor, keys: "Stored", support: Tensor, scale: float | None = None) -> Tensor:
     """Two passes over the keys: the norm of each query's softmax, then every slot's share, summed over queries."""
     rows, heads, groups, window, dim = queries.shape
     slots, num_queries = keys.shape[2], groups * window
     check_head_dim(dim)
-    queries, keys, support = queries.contiguous(), keys.contiguous(), support.contiguous()
+    queries, own, support = turned(queries, keys).contiguous(), column(keys.contiguous()), support.contiguous()
     lse = torch.empty(rows, heads, num_queries, dtype=torch.float32, device=keys.device)
     score = torch.empty(rows, heads, slots, dtype=torch.float32, device=keys.device)
     sizes = dict(QUERIES=num_queries, WINDOW=support.shape[2], SCALE=dim**-0.5 if scale is None else scale, DIM=dim)
-    first, second = (FIRST, SECOND) if keys.element_size() * dim <= 256 else (NARROW, NARROW)
-    norms[triton.cdiv(num_queries, first["TILE"]), heads, rows](queries, keys, support, lse, slots, **sizes, **first)
+    sizes["KEYS"] = layout(keys)
+    first, second = (FIRST, SECOND) if keys.dtype.itemsize * dim <= 256 else (NARROW, NARROW)
+    norms[triton.cdiv(num_queries, first["TILE"]), heads, rows](queries, own, support, lse, slots, **sizes, **first)
     blocks = triton.cdiv(slots, second["BLOCK"])
-    shares[blocks, heads, rows](queries, keys, support, lse, score, slots, **sizes, **second)
+    shares[blocks, heads, rows](queries, own, support, lse, score, slots, **sizes, **second)
     return score
 
 
-def mean_cosine(keys: Tensor, support: Tensor) -> Tensor:
+def mean_cosine(keys: "Stored", support: Tensor) -> Tensor:
     rows, heads, slots, dim = keys.shape
     check_head_dim(dim)
-    keys, support = keys.contiguous(), support.contiguous()
+    own, stored, support = column(keys.contiguous()), layout(keys), support.contiguous()
     splits = triton.cdiv(slots, SPLIT)
     sums = torch.empty(rows, heads, splits, dim, dtype=torch.float32, device=keys.device)
     counts = torch.empty(rows, heads, splits, dtype=torch.int32, device=keys.device)
     score = torch.empty(rows, heads, slots, dtype=torch.float32, device=keys.device)
-    sum_units[splits, heads, rows](keys, support, sums, counts, slots, DIM=dim, SPLIT=SPLIT, BLOCK=BLOCK, num_warps=4)
+    sizes = dict(KEYS=stored, DIM=dim, BLOCK=BLOCK, num_warps=4)
+    sum_units[splits, heads, rows](own, support, sums, counts, slots, SPLIT=SPLIT, **sizes)
     mean_of_cosines[triton.cdiv(slots, BLOCK), heads, rows](
-        keys, support, sums, counts, score, slots, splits, DIM=dim, BLOCK=BLOCK, JOINED=JOINED, num_warps=4
+        own, support, sums, counts, score, slots, splits, JOINED=JOINED, **sizes
     )
     return score
 
 
-def leverage(keys: Tensor, values: Tensor, projection: Tensor) -> Tensor:
+def leverage(keys: "Stored", values: "Stored", projection: Tensor) -> Tensor:
     rows, heads, slots, dim = keys.shape
     rank = projection.shape[-1]
     check_head_dim(dim)
     score = torch.empty(rows, heads, slots, dtype=torch.float32, device=keys.device)
     projected_norms[triton.cdiv(slots, BLOCK), heads, rows](
-        keys.contiguous(),
-        values.contiguous(),
-        projection.contiguous(),
+        column(keys.contiguous()),
+        column(values.contiguous()),
+        turned(projection.mT, keys).mT.contiguous(),
+        turned(projection.mT, values).mT.contiguous(),
         score,
         slots,
+        KEYS=layout(keys),
+        VALUES=layout(values),
+        ALIKE=isinstance(keys, Tensor) and isinstance(values, Tensor),
         RANK=rank,
         DIM=dim,
         WIDTH=max(16, triton.next_power_of_2(rank)),
@@ -104,13 +116,15 @@ def norms(
     QUERIES: tl.constexpr,
     WINDOW: tl.constexpr,
     SCALE: tl.constexpr,
+    KEYS: tl.constexpr,
     DIM: tl.constexpr,
     TILE: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
     """Log-sum-exp to base 2 of some queries of one KV head."""
-    tile = tl.program_id(0) * TILE
-    pair = tl.program_id(2).to(tl.int64) * tl.num_programs(1) + tl.program_id(1)
+    tile, row = tl.program_id(0) * TILE, tl.program_id(2).to(tl.int64)
+    pair = row * tl.num_programs(1) + tl.program_id(1)
+    base = pair * num_slots * DIM
     query, channel = tile + tl.arange(0, TILE), tl.arange(0, DIM)
     there = query < QUERIES
     own = tl.load(queries + (pair * QUERIES + query)[:, None] * DIM + channel, mask=there[:, None], other=0.0)
@@ -118,8 +132,9 @@ def norms(
     total = tl.zeros([TILE], tl.float32)
     for start in range(0, num_slots, BLOCK):
         slot = start + tl.arange(0, BLOCK)
-        where = (pair * num_slots + slot)[None, :] * DIM + channel[:, None]
-        key = tl.load(keys + where, mask=(slot < num_slots)[None, :], other=0.0)
+        key = load_columns(
+            keys, base, pair, row, slot, slot < num_slots, num_slots, queries.dtype.element_ty, KEYS, DIM
+        )
         logits = logits_of(own, key, support, pair, tile, slot, num_slots, WINDOW, SCALE, TILE)
         before = top
         top = tl.maximum(before, tl.max(logits, 1))
@@ -139,16 +154,18 @@ def shares(
     QUERIES: tl.constexpr,
     WINDOW: tl.constexpr,
     SCALE: tl.constexpr,
+    KEYS: tl.constexpr,
     DIM: tl.constexpr,
     TILE: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
     """Mean probability of one block of slots."""
-    pair = tl.program_id(2).to(tl.int64) * tl.num_programs(1) + tl.program_id(1)
+    row = tl.program_id(2).to(tl.int64)
+    pair = row * tl.num_programs(1) + tl.program_id(1)
+    base = pair * num_slots * DIM
     slot, channel = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK), tl.arange(0, DIM)
     inside = slot < num_slots
-    where = (pair * num_slots + slot)[None, :] * DIM + channel[:, None]
-    key = tl.load(keys + where, mask=inside[None, :], other=0.0)
+    key = load_columns(keys, base, pair, row, slot, inside, num_slots, queries.dtype.element_ty, KEYS, DIM)
     total = tl.zeros([TILE, BLOCK], tl.float32)
     for tile in range(0, QUERIES, TILE):
         query = tile + tl.arange(0, TILE)
@@ -161,22 +178,33 @@ def shares(
 
 
 @triton.jit
-def unit_keys(keys, support, pair, slot, num_slots, DIM: tl.constexpr):
+def unit_keys(keys, support, pair, row, slot, num_slots, KEYS: tl.constexpr, DIM: tl.constexpr):
     """Unit vectors [BLOCK, D] of keys in the support, zeros for the others; and which those are."""
     inside = slot < num_slots
     at = pair * num_slots + slot
     counts = (tl.load(support + at, mask=inside, other=0) != 0) & inside
-    key = tl.load(keys + at[:, None] * DIM + tl.arange(0, DIM), mask=counts[:, None], other=0.0).to(tl.float32)
+    base = pair * num_slots * DIM
+    key = load_rows(keys, base, pair, row, slot, counts, num_slots, tl.float32, KEYS, DIM).to(tl.float32)
     return key / (tl.sqrt_rn(tl.sum(key * key, 1)) + 1e-8)[:, None], counts
 
 
 @triton.jit
-def sum_units(keys, support, sums, counts, num_slots, DIM: tl.constexpr, SPLIT: tl.constexpr, BLOCK: tl.constexpr):
-    split = tl.program_id(0)
-    pair = tl.program_id(2).to(tl.int64) * tl.num_programs(1) + tl.program_id(1)
+def sum_units(
+    keys,
+    support,
+    sums,
+    counts,
+    num_slots,
+    KEYS: tl.constexpr,
+    DIM: tl.constexpr,
+    SPLIT: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
+    split, row = tl.program_id(0), tl.program_id(2).to(tl.int64)
+    pair = row * tl.num_programs(1) + tl.program_id(1)
     total, count = tl.zeros([DIM], tl.float32), tl.zeros([BLOCK], tl.int32)
     for start in range(split * SPLIT, split * SPLIT + SPLIT, BLOCK):
-        units, here = unit_keys(keys, support, pair, start + tl.arange(0, BLOCK), num_slots, DIM)
+        units, here = unit_keys(keys, support, pair, row, start + tl.arange(0, BLOCK), num_slots, KEYS, DIM)
         total += tl.sum(units, 0)
         count += here.to(tl.int32)
     part = pair * tl.num_programs(0) + split
@@ -193,11 +221,13 @@ def mean_of_cosines(
     score,
     num_slots,
     num_splits,
+    KEYS: tl.constexpr,
     DIM: tl.constexpr,
     BLOCK: tl.constexpr,
     JOINED: tl.constexpr,
 ):
-    pair = tl.program_id(2).to(tl.int64) * tl.num_programs(1) + tl.program_id(1)
+    row = tl.program_id(2).to(tl.int64)
+    pair = row * tl.num_programs(1) + tl.program_id(1)
     slot, channel = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK), tl.arange(0, DIM)
     total, count = tl.zeros([DIM], tl.float32), tl.zeros([JOINED], tl.int32)
     for start in range(0, num_splits, JOINED):
@@ -205,18 +235,17 @@ def mean_of_cosines(
         there, part = part < num_splits, pair * num_splits + part
         total += tl.sum(tl.load(sums + part[:, None] * DIM + channel, mask=there[:, None], other=0.0), 0)
         count += tl.load(counts + part, mask=there, other=0)
-    units, _ = unit_keys(keys, support, pair, slot, num_slots, DIM)
+    units, _ = unit_keys(keys, support, pair, row, slot, num_slots, KEYS, DIM)
     cosines = tl.sum(units * total, 1) - tl.sum(units * units, 1)
     tl.store(score + pair * num_slots + slot, cosines / tl.sum(count, 0), mask=slot < num_slots)
 
 
 @triton.jit
-def projected(vectors, where, inside, gauss):
+def projected(own, gauss):
     """Squared norms [BLOCK] of projected vectors.
 
     The projection is given as the sum of two numbers of the vectors' dtype, so that nothing of it is lost.
     """
-    own = tl.load(vectors + where, mask=inside, other=0.0)
     high = gauss.to(own.dtype)
     low = (gauss - high.to(tl.float32)).to(own.dtype)
     seen = tl.dot(own, high, input_precision="ieee")
@@ -228,9 +257,13 @@ def projected(vectors, where, inside, gauss):
 def projected_norms(
     keys,
     values,
-    projection,
+    key_projection,
+    value_projection,
     score,
     num_slots,
+    KEYS: tl.constexpr,
+    VALUES: tl.constexpr,
+    ALIKE: tl.constexpr,
     RANK: tl.constexpr,
     DIM: tl.constexpr,
     WIDTH: tl.constexpr,
@@ -241,9 +274,12 @@ def projected_norms(
     slot, channel, axis = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK), tl.arange(0, DIM), tl.arange(0, WIDTH)
     inside = slot < num_slots
     at = (row * DIM + channel)[:, None] * RANK + axis[None, :]
-    gauss = tl.load(projection + at, mask=(axis < RANK)[None, :], other=0.0)
-    where = (pair * num_slots + slot)[:, None] * DIM + channel[None, :]
-    norm = projected(keys, where, inside[:, None], gauss) * projected(values, where, inside[:, None], gauss)
+    gauss = tl.load(key_projection + at, mask=(axis < RANK)[None, :], other=0.0)
+    base = pair * num_slots * DIM
+    norm = projected(load_rows(keys, base, pair, row, slot, inside, num_slots, tl.float32, KEYS, DIM), gauss)
+    if not ALIKE:
+        gauss = tl.load(value_projection + at, mask=(axis < RANK)[None, :], other=0.0)
+    norm *= projected(load_rows(values, base, pair, row, slot, inside, num_slots, tl.float32, VALUES, DIM), gauss)
     tl.store(score + pair * num_slots + slot, norm, mask=inside)
 
 

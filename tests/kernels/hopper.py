@@ -20,6 +20,7 @@ with (  # asked on import
 ):
     from kvarena.kernels import overlap
 
+from kvarena.kernels.append import PackedToken
 from kvarena.kernels.append import kernel as append
 from kvarena.kernels.attend import kernel as attend
 from kvarena.kernels.evict import kernel as evict
@@ -27,6 +28,8 @@ from kvarena.kernels.linear import kernel as linear
 from kvarena.kernels.noise import kernel as noise
 from kvarena.kernels.norm import Norm
 from kvarena.kernels.norm import kernel as norm
+from kvarena.kernels.pack import Affine, Format, Fp8, Packed, Turbo
+from kvarena.kernels.pack import kernel as pack
 from kvarena.kernels.pages import kernel as pages
 from kvarena.kernels.rotate import kernel as rotate
 from kvarena.kernels.score import kernel as score
@@ -98,6 +101,46 @@ def round_of_rows() -> None:
     evict.compact([keys, keys, positions], lengths, rows, mask)
 
 
+def packed(form: Format, width: int) -> Packed:
+    return Packed(
+        form=form,
+        codes=of(B, H, N, form.num_codes(D), dtype=torch.uint8),
+        scales=of(B, H, N, form.num_scales(D), dtype=torch.float16),
+        ring=of(B, H, width, D),
+        positions=of(B, H, N, dtype=torch.int32),
+        position=of(B, dtype=torch.int64),
+        dim=D,
+    )
+
+
+def packed_columns(keys: Packed, values: Packed) -> None:
+    """What reads and writes them."""
+    int32 = dict(dtype=torch.int32)
+    query, lengths, mask, one = of(B, H, G, D), of(B, H, **int32), of(B, H, N, dtype=torch.bool), of(B, H, D)
+    memory = SimpleNamespace(
+        keys=keys.codes,
+        values=values.codes,
+        positions=keys.positions,
+        mass=of(B, H, 0),
+        rank=of(B, H, 0),
+        lengths=lengths,
+        queries=of(B, H, G, W, D),
+        page_min=of(B, H, 0, D),
+        page_max=of(B, H, 0, D),
+    )
+    token = PackedToken(keys, values, of(B, H, N, 1, dtype=torch.float32), of(B, H, 1, dtype=torch.float32))
+    append.append(memory, query, one, one, keys.position, of(B, **int32), 0, token)
+    for listed in None, of(B, H, P // 2, **int32):
+        _, lse = attend.attend(query, keys, values, lengths, D**-0.5, listed, PAGE)
+    mass = of(B, H, N, dtype=torch.float32)
+    attend.add_mass(mass, query, keys, lengths, lse, D**-0.5)
+    score.mean_softmax(of(B, H, G, W, D), keys, mask[:, :, None])
+    score.mean_cosine(keys, mask)
+    score.leverage(keys, values, of(B, 1, D, 20, dtype=torch.float32))
+    pack.decode(keys)
+    pack.encode(values.form, of(H, 300, D))
+
+
 def main() -> None:
     assert overlap.ABLE
     triton.runtime.driver.set_active(Driver())
@@ -111,6 +154,9 @@ def main() -> None:
     JITFunction.run = compiled
     step()
     round_of_rows()
+    packed_columns(packed(Fp8(), 0), packed(Fp8(), 0))
+    packed_columns(packed(Affine(bits=4, group=32), 64), packed(Affine(bits=4, group=32), 64))
+    packed_columns(packed(Turbo(bits=3), 0), packed(Affine(bits=3, group=None), 0))
     print(json.dumps(launches))
 
 

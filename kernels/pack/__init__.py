@@ -1,0 +1,102 @@
+"""Vectors stored as codes: one place encodes, one decodes.
+
+A column of keys or values is a tensor [B, H, N, D] where it is plain, else a `Packed`, which every kernel that reads
+keys or values takes in its place: it decodes what it has loaded. Codes and the numbers beside them are two tensors, so
+that a vector's codes begin at whole 16 bytes.
+
+B rows, H KV heads, N slots, D head dim, C bytes of codes, M numbers beside them, W plain vectors in a ring.
+"""
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from .formats import Affine, Format, Fp8, Plain, Turbo
+from .reference import Encoded
+
+__all__ = ["Affine", "Encoded", "Format", "Fp8", "Packed", "Plain", "Stored", "Turbo", "decode", "encode"]
+
+
+def encode(form: Format, vectors: Tensor) -> Encoded:
+    """Codes [..., C] uint8 and numbers [..., M] float16 of turned vectors [..., D]."""
+    if vectors.is_cuda:
+        from . import kernel
+
+        return kernel.encode(form, vectors)
+    return form.quantise(vectors.float())
+
+
+def decode(packed: "Packed") -> Tensor:
+    """[B, H, N, D] float32."""
+    if packed.codes.is_cuda:
+        from . import kernel
+
+        turned = kernel.decode(packed)
+    else:
+        turned = packed.substitute(packed.form.restore(packed.codes, packed.scales))
+    return packed.form.unturn(turned)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Packed:
+    """A column of vectors, the newest of which may stand in a ring as they came: there they are read."""
+
+    form: Format
+    codes: Tensor  # [B, H, N, C] uint8
+    scales: Tensor  # [B, H, N, M] float16
+    ring: Tensor  # [B, H, W, D] turned, that of position p at p mod W; W = 0: there is none
+    positions: Tensor  # [B, H, N] int32 of the slots
+    position: Tensor  # [B] of the next token: the ring holds the W before it
+    dim: int
+
+    @property
+    def shape(self) -> torch.Size:
+        """[B, H, N, D]."""
+        return torch.Size((*self.codes.shape[:3], self.dim))
+
+    @property
+    def device(self) -> torch.device:
+        return self.codes.device
+
+    @property
+    def is_cuda(self) -> bool:
+        return self.codes.is_cuda
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The model's."""
+        return self.ring.dtype
+
+    def float(self) -> Tensor:
+        """[B, H, N, D] float32."""
+        return decode(self)
+
+    def contiguous(self) -> "Packed":
+        return self
+
+    def __getitem__(self, index: tuple[slice, slice, slice]) -> "Packed":
+        """Some of the slots, as a tensor gives them: [:, :, start:end]."""
+        columns = {name: getattr(self, name)[index] for name in ("codes", "scales", "positions")}
+        return replace(self, **columns)
+
+    def substitute(self, turned: Tensor) -> Tensor:
+        """Turned vectors [B, H, N, D], those in the ring as they stand there."""
+        width = self.ring.shape[2]
+        if not width:
+            return turned
+        recent = self.positions >= (self.position - width)[:, None, None]
+        place = (self.positions % width).long()[..., None].expand_as(turned)
+        return torch.where(recent[..., None], self.ring.gather(2, place).float(), turned)
+
+    def put(self, slots: Tensor, vectors: Tensor) -> None:
+        """Write the token before `position` into `slots` [B, H]: a vector [B, H, D] a row and head."""
+        turned = self.form.turn(vectors)
+        rows, heads = (torch.arange(size, device=self.device) for size in slots.shape)
+        at = rows[:, None], heads, slots
+        self.codes[at], self.scales[at] = encode(self.form, turned)
+        if width := self.ring.shape[2]:
+            self.ring[rows, :, (self.position - 1) % width] = turned.to(self.dtype)
+
+
+Stored = Tensor | Packed  # a column [B, H, N, D], as kernels read it

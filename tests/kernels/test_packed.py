@@ -1,0 +1,192 @@
+"""The kernels that read or write keys and values, on packed columns: in Triton as in PyTorch.
+
+Slots stand in any order, as after an eviction, and the newest positions are read from the ring.
+"""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+from kvarena.kernels import append, attend, score
+from kvarena.kernels.append import PackedToken
+from kvarena.kernels.append import kernel as append_kernel
+from kvarena.kernels.attend import kernel as attend_kernel
+from kvarena.kernels.evict import kernel as evict_kernel
+from kvarena.kernels.pack import Affine, Fp8, Packed, Plain, Turbo, encode
+from kvarena.kernels.score import kernel as score_kernel
+
+SCALE = 0.3
+PAIRS = {  # keys, values, places of the ring
+    "fp8": (Fp8(), Fp8(), 0),
+    "int8+r5": (Affine(bits=8, group=16), Affine(bits=8, group=16), 5),
+    "int4": (Affine(bits=4, group=8), Affine(bits=4, group=8), 0),
+    "turbo4+r8": (Turbo(bits=4), Affine(bits=4, group=None), 8),
+    "turbo3": (Turbo(bits=3), Affine(bits=3, group=None), 0),
+    "plain-fp8": (Plain(), Fp8(), 0),
+    "fp8-plain+r3": (Fp8(), Plain(), 3),
+    "int2-turbo4+r4": (Affine(bits=2, group=16), Turbo(bits=4), 4),
+}
+
+
+@pytest.fixture(params=PAIRS, ids=list(PAIRS))
+def pair(request):
+    return PAIRS[request.param]
+
+
+@pytest.fixture
+def columns(rng, device):
+    """columns(pair, lengths, dim): keys and values [B, H, N, D] of 128 slots, and the lengths."""
+
+    def build(pair, lengths=((1, 63), (64, 127)), dim=32):
+        rows, heads, slots = len(lengths), len(lengths[0]), 128
+        lengths = torch.tensor(lengths, dtype=torch.int32, device=device)
+        order = torch.rand(rows, heads, slots, generator=rng)
+        order = order.to(device).masked_fill(torch.arange(slots, device=device) >= lengths[..., None], 2)
+        positions = order.argsort(-1).argsort(-1).to(torch.int32)  # the live ones have 0 to their number - 1
+        position = lengths.amax(1).long()
+        return [of(form, positions, position, pair[2], dim) for form in pair[:2]], lengths, positions
+
+    def of(form, positions, position, width, dim):
+        vectors = torch.randn(*positions.shape, dim, generator=rng).to(device)
+        if not form.packs:
+            return vectors
+        codes, scales = encode(form, form.turn(vectors))
+        ring = torch.randn(*positions.shape[:2], width, dim, generator=rng).to(device)
+        return Packed(form=form, codes=codes, scales=scales, ring=ring, positions=positions, position=position, dim=dim)
+
+    return build
+
+
+def close(ours, theirs, **tolerance):
+    torch.testing.assert_close(ours, theirs, **{"rtol": 1e-4, "atol": 1e-5} | tolerance)
+
+
+@pytest.mark.parametrize("paged", [False, True], ids=["all", "pages"])
+def test_attend(columns, pair, rng, device, paged):
+    (keys, values), lengths, _ = columns(pair)
+    query = torch.randn(2, 2, 5, 32, generator=rng).to(device)
+    pages = torch.tensor([[[0, -1], [0, 3]], [[1, 2], [7, 0]]], dtype=torch.int32, device=device) if paged else None
+    output, lse = attend_kernel.attend(query, keys, values, lengths, SCALE, pages, 16)
+    reads = None if pages is None else attend.reference.slots_of_pages(pages, 16, 128)
+    expected = attend.reference.attend(query, keys, values, lengths, 128, SCALE, reads)
+    close(output, expected[0])
+    close(lse, expected[1])
+
+
+def test_a_row_is_read_as_its_decoded_copy_is(columns, pair, rng, device):
+    (keys, values), lengths, _ = columns(pair)
+    query = torch.randn(2, 2, 5, 32, generator=rng).to(device)
+    output, _ = attend_kernel.attend(query, keys, values, lengths, SCALE, None, 0)
+    expected, _ = attend_kernel.attend(query, keys.float(), values.float(), lengths, SCALE, None, 0)
+    close(output, expected)
+
+
+def test_mass_and_uses(columns, pair, rng, device):
+    (keys, values), lengths, _ = columns(pair)
+    query = torch.randn(2, 2, 5, 32, generator=rng).to(device)
+    _, lse = attend.reference.attend(query, keys, values, lengths, 128, SCALE, None)
+    ours = torch.zeros(2, 2, 128, device=device)
+    attend_kernel.add_mass(ours, query, keys, lengths, lse, SCALE)
+    close(ours, attend.reference.mass(query, keys, lengths, lse, SCALE))
+    close(ours.sum(-1), torch.ones(2, 2, device=device))
+    used = [torch.zeros(2, 2, 2, 128, dtype=torch.int32, device=device).unbind() for _ in range(2)]
+    rest = query, keys, lengths, lse, torch.tensor([200, 300], device=device), SCALE, 0.02
+    attend_kernel.note_uses(*used[0], *rest)
+    attend.reference.note_uses(*used[1], *rest)
+    live = torch.arange(128, device=device) < lengths[..., None]
+    for mine, twin in zip(*used, strict=True):
+        assert torch.equal(mine[live], twin[live])
+        assert (mine[live] > 0).any()
+
+
+def test_scores(columns, pair, rng, device):
+    (keys, values), lengths, _ = columns(pair)
+    queries = torch.randn(2, 2, 3, 4, 32, generator=rng).to(device)
+    support = (torch.arange(128, device=device) < lengths[..., None]).contiguous()
+    close(
+        score_kernel.mean_softmax(queries, keys, support[:, :, None], SCALE),
+        score.reference.mean_softmax(queries, keys, support[:, :, None], SCALE),
+    )
+    close(score_kernel.mean_cosine(keys, support), score.reference.mean_cosine(keys, support))
+    projection = torch.randn(2, 1, 32, 20, generator=rng).to(device)
+    close(
+        score_kernel.leverage(keys, values, projection),
+        score.reference.leverage(keys, values, projection),
+        atol=1e-2,
+    )
+
+
+def memory_of(keys, values, positions, lengths, device):
+    nothing = torch.zeros(2, 2, 0, device=device)
+    return SimpleNamespace(
+        keys=keys if isinstance(keys, torch.Tensor) else keys.codes,
+        values=values if isinstance(values, torch.Tensor) else values.codes,
+        positions=positions,
+        mass=nothing,
+        rank=nothing,
+        lengths=lengths,
+        queries=torch.zeros(2, 2, 5, 0, 32, device=device),
+        page_min=torch.zeros(2, 2, 8, 32, device=device),
+        page_max=torch.zeros(2, 2, 8, 32, device=device),
+    )
+
+
+def test_append(columns, pair, rng, device):
+    """Into the first free slot, and into the ring; then what an attention reads there is what came, or near it."""
+    (keys, values), lengths, positions = columns(pair, ((1, 63), (64, 127)))
+    query, (key, value) = torch.zeros(2, 2, 5, 32, device=device), torch.randn(2, 2, 2, 32, generator=rng).to(device)
+    position, active = torch.tensor([130, 70], device=device), torch.tensor([1, 0], dtype=torch.int32, device=device)
+    notes, found = torch.randn(2, 2, 3, generator=rng).to(device), []
+    for write in (append_kernel.append, append.reference.append):
+        own = [copied(column, position + 1) for column in (keys, values)]
+        memory = memory_of(*own, positions.clone(), lengths.clone(), device)
+        noted = torch.zeros(2, 2, 128, 3, device=device)
+        own = [shown(column, memory.positions) for column in own]
+        read = write(memory, query, key, value, position, active, 16, PackedToken(*own, noted, notes))
+        found.append((own, memory, noted, read))
+    (ours, memory, noted, read), (theirs, twin, twin_noted, twin_read) = found
+    assert torch.equal(read, twin_read)
+    for name in ("positions", "lengths", "page_min", "page_max"):
+        assert torch.equal(getattr(memory, name), getattr(twin, name)), name
+    assert torch.equal(noted, twin_noted)
+    at = torch.arange(2, device=device)[:, None], torch.arange(2, device=device), lengths.long()
+    assert torch.equal(noted[at], notes)
+    for mine, other, came in zip(ours, theirs, (key, value), strict=True):
+        close(mine.float(), other.float())
+        off = (mine.float()[at] - came).norm() / came.norm()
+        if isinstance(mine, torch.Tensor) or mine.ring.shape[2]:
+            assert off < 1e-6
+        else:
+            assert 0 < off < 0.6
+            assert torch.equal(mine.scales, other.scales)
+
+
+def copied(column, position):
+    if isinstance(column, torch.Tensor):
+        return column.clone()
+    parts = {name: getattr(column, name).clone() for name in ("codes", "scales", "ring")}
+    return Packed(form=column.form, **parts, positions=column.positions, position=position, dim=column.dim)
+
+
+def shown(column, positions):
+    """With the positions of a memory, which change under it."""
+    if isinstance(column, torch.Tensor):
+        return column
+    parts = {name: getattr(column, name) for name in ("form", "codes", "scales", "ring", "position", "dim")}
+    return Packed(**parts, positions=positions)
+
+
+def test_an_eviction_moves_bytes(columns, device):
+    """The survivors decode to what they were, whichever slot they are in; nothing is encoded again."""
+    (keys, values), lengths, positions = columns((Turbo(bits=3), Fp8(), 0))
+    keep = (torch.arange(128, device=device) < lengths[..., None]) & (positions % 3 != 1)
+    before = [column.float() for column in (keys, values)]
+    old, moved = positions.clone(), [keys.codes, keys.scales, values.codes, values.scales, positions]
+    rows = torch.arange(2, device=device)
+    evict_kernel.compact(moved, lengths, rows, keep)
+    for row in range(2):
+        for head in range(2):
+            slots = range(int(lengths[row, head]))
+            places = [int((old[row, head] == positions[row, head, slot]).nonzero()) for slot in slots]
+            for column, was in zip((keys, values), before, strict=True):
+                assert torch.equal(column.float()[row, head, : len(slots)], was[row, head, places])
