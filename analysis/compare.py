@@ -43,7 +43,7 @@ def run_title(run: Run) -> str:
     labels = run.labels
     budget = f", {labels.ratio:.3g}x, {labels.tokens} tokens" if labels.tokens else ""
     state = "" if len(run.outcomes) == run.num_planned else f", incomplete {len(run.outcomes)}/{run.num_planned}"
-    return f"{labels.method} on {title(*run.setting)}{budget}{state}"
+    return f"{labels.named} on {title(*run.setting)}{budget}{state}"
 
 
 def side_by_side(name: str, one: Mapping[Problem, float], other: Mapping[Problem, float]) -> list[str]:

@@ -27,7 +27,7 @@ SUMMARIES = ("kl", "kl_worst", "kl_end", "kl_answer", "nll", "mass", "same")
 COLUMNS = (
     *(*SETTING, "method", "ratio", "tokens", "texts", "kl", "kl_typical", "kl_low", "kl_high"),
     *("kl_worst", "kl_end", "kl_answer", "nll", "mass", "same", "first", "evictions", "peak_slots", "tokens_read"),
-    *("resident_bytes", "floor", "run", "device", "versions", "commit"),
+    *("resident_bytes", "bytes_share", "floor", "run", "device", "versions", "commit"),
 )
 
 
@@ -67,8 +67,9 @@ def drifts(runs: Iterable[Run]) -> pd.DataFrame:
 
 
 def label(run: Run) -> dict[str, Any]:
-    names = (*SETTING, "method", "ratio", "tokens")
-    return {name: getattr(run.labels, name) for name in names} | {"run": run.name}
+    names = (*SETTING, "ratio", "tokens")
+    of_run = {"method": run.labels.named, "run": run.name, "bytes_share": run.header.get("bytes_share")}
+    return {name: getattr(run.labels, name) for name in names} | of_run
 
 
 def logs(records: Iterable[Record]) -> dict[Problem, float]:
@@ -133,7 +134,7 @@ def drift_pairs(runs: Iterable[Run]) -> pd.DataFrame:
             for b, theirs in group[index + 1 :]:
                 common = sorted(ours.keys() & theirs.keys())
                 times = geometric_mean([ours[problem] - theirs[problem] for problem in common])
-                named = {"a": a.labels.method, "b": b.labels.method, "common": len(common)}
+                named = {"a": a.labels.named, "b": b.labels.named, "common": len(common)}
                 setting = {"task": task, "difficulty": level or None, "model": model, "ratio": ratio}
                 rows.append(setting | named | {"times": times.value, "low": times.low, "high": times.high})
     return pd.DataFrame(rows, columns=[*SETTING, "ratio", "a", "b", "common", "times", "low", "high"])

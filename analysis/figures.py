@@ -31,6 +31,7 @@ def draw_all(
     figures: dict[str, Callable[[], Figure]] = {
         "accuracy_ratio": lambda: ratio_figure(results, look, "accuracy", "pass@1"),
         "accuracy_memory": lambda: accuracy_memory_figure(results, look),
+        "accuracy_bytes": lambda: accuracy_bytes_figure(results, look),
         "loops_ratio": lambda: ratio_figure(results, look, "loop_rate", "loop rate"),
         "onset_evictions": lambda: onset_figure(runs, look),
         "value_range": lambda: value_range_figure(value_ranges(runs)),
@@ -97,6 +98,26 @@ def accuracy_memory_figure(results: pd.DataFrame, look: Look) -> Figure:
             looks: dict[str, Any] = {"label": method} | look.of[str(method)]
             axis.plot(megabytes[points.index], points["accuracy"], linestyle="none", **looks)
         axis.set(xlabel="cache of the largest row (MB)", ylabel="pass@1", ylim=(-0.03, 1.05))
+    legend(figure, axes)
+    return figure
+
+
+def accuracy_bytes_figure(results: pd.DataFrame, look: Look) -> Figure:
+    """Accuracy over the share of dense's bytes that a budget comes to, and the front of all."""
+    drawn = results[results["accuracy"].notna() & results["bytes_share"].notna()]
+    if drawn.empty:
+        raise Nothing("no run says which share of the dense cache's bytes it had")
+    found = settings(drawn)
+    figure, axes = panels([title for title, _ in found])
+    for axis, (_, rows) in zip(axes, found, strict=True):
+        axis.step(*front(rows["bytes_share"], rows["accuracy"]), where="post", color="0.6", linewidth=1, zorder=1)
+        for method, points in rows.sort_values("bytes_share").groupby("method"):
+            looks: dict[str, Any] = {"label": method} | look.of[str(method)]
+            axis.plot(points["bytes_share"], points["accuracy"], **looks)
+        axis.set_xscale("log", base=2)
+        axis.set(
+            xlabel="bytes of the budget, of the dense cache's at two a number", ylabel="pass@1", ylim=(-0.03, 1.05)
+        )
     legend(figure, axes)
     return figure
 

@@ -36,6 +36,7 @@ def cells(rows: pd.DataFrame) -> pd.DataFrame:
         "method": rows["method"],
         "ratio": formatted(rows["ratio"], "{:.3g}x"),
         "budget": formatted(rows["tokens"], "{}"),
+        **({"bytes": formatted(rows["bytes_share"], "{:.1%}")} if rows["bytes_share"].notna().any() else {}),
         "accuracy": rows.apply(accuracy, axis=1),
         "vs dense": rows.apply(gain, axis=1),
         "loops": formatted(rows["loop_rate"], "{:.1%}"),

@@ -16,7 +16,7 @@ GAINS = ("gain", "loop_gain")  # of pass@1 and of the loop rate
 
 def table_order(run: Run) -> tuple[Any, ...]:
     labels = run.labels
-    return *run.setting, not labels.is_dense, labels.method, labels.ratio, run.name
+    return *run.setting, not labels.is_dense, labels.named, labels.ratio, run.name
 
 
 def dense_runs(runs: Iterable[Run]) -> dict[tuple[str, str, str], list[Run]]:
@@ -88,5 +88,5 @@ def pairs(runs: Iterable[Run]) -> pd.DataFrame:
 
 
 def duel(a: Run, b: Run) -> dict[str, Any]:
-    named = {"a": a.labels.method, "b": b.labels.method, "run_a": a.name, "run_b": b.name}
+    named = {"a": a.labels.named, "b": b.labels.named, "run_a": a.name, "run_b": b.name}
     return named | compared(a, b)

@@ -1,6 +1,6 @@
 """One row a run: what it was (task, difficulty, model, method, budget), what came of it, and how far from dense."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,7 @@ COLUMNS = (
     *("strict_loop_rate", "truncation_rate", "error_rate", "ungraded"),
     *("seq_rep_4", "distinct_4", "zlib_ratio", "repeated_lines", "vase_loop_rate", "vase_garbage_rate"),
     *("mean_length", "peak_slots", "mean_slots", "tokens_read", "evictions", "resident_bytes"),
+    *("cache", "bytes", "bytes_share"),
     *("batch_size", "tokens_per_s", "tokens_per_s_equal_memory", "ms_per_step"),
     *("fixed_tokens", "complete", "note", "run"),
 )
@@ -37,7 +38,7 @@ def results(runs: Iterable[Run]) -> pd.DataFrame:
     table = pd.DataFrame(
         [result_row(run, nearest(run, baselines.get(run.setting, []))) for run in runs], columns=list(COLUMNS)
     )
-    table = table.astype(dict.fromkeys(INTEGERS, "Int64"))
+    table = table.astype(dict.fromkeys(INTEGERS, "Int64") | dict.fromkeys(("bytes", "bytes_share"), float))
     for gain in GAINS:
         table[f"{gain}_p_holm"] = adjusted(table, f"{gain}_p")
     table["tokens_per_s_equal_memory"] = equal_memory(table)
@@ -46,10 +47,13 @@ def results(runs: Iterable[Run]) -> pd.DataFrame:
 
 def result_row(run: Run, dense: Run | None) -> dict[str, Any]:
     compressed = not run.labels.is_dense
-    labels = {name: getattr(run.labels, name) for name in ("task", "difficulty", "model", "method", "ratio", "tokens")}
+    labels = {name: getattr(run.labels, name) for name in ("task", "difficulty", "model", "ratio", "tokens", "cache")}
     compression = run.config.get("compression", {})
     return {
         **labels,
+        "method": run.labels.named,
+        "bytes": compression.get("bytes"),  # of dense's, as asked for
+        "bytes_share": run.header.get("bytes_share"),  # of dense's, that the budget comes to
         "samples": run.header["num_samples"],
         "draws": run.header["num_draws"],
         **accuracy_and_loops(run.outcomes),
@@ -57,11 +61,16 @@ def result_row(run: Run, dense: Run | None) -> dict[str, Any]:
         **length_and_memory(run.outcomes),
         "batch_size": batch_size(run),
         **measured_speed(run.sessions()),
-        "fixed_tokens": compressed and "ratio" in compression and compression["ratio"] is None,
+        "fixed_tokens": compressed and by_tokens(compression),
         "complete": len(run.outcomes) == run.num_planned,
         "note": "; ".join(flags(run, dense)),
         "run": run.name,
     }
+
+
+def by_tokens(compression: Mapping[str, Any]) -> bool:
+    """Whether the budget was asked for in tokens, not as a ratio or in bytes."""
+    return "ratio" in compression and compression["ratio"] is None and compression.get("bytes") is None
 
 
 def accuracy_and_loops(records: Sequence[Record]) -> dict[str, Any]:

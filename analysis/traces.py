@@ -62,7 +62,7 @@ def diversity(runs: Iterable[Run]) -> pd.DataFrame:
         draws = [pair for kept in by_sample.values() for a, b in combinations(kept, 2) for pair in between_draws(a, b)]
         for kind, found in (("heads", heads), ("draws", draws)):
             by_round = pd.DataFrame(found, columns=["round", "overlap"]).groupby("round")["overlap"].mean()
-            labels = {name: getattr(run.labels, name) for name in (*SETTING, "method", "ratio")}
+            labels = {name: getattr(run.labels, name) for name in (*SETTING, "ratio")} | {"method": run.labels.named}
             rows += [labels | {"between": kind, "round": r, "overlap": overlap} for r, overlap in by_round.items()]
     columns = [*SETTING, "method", "ratio", "between", "round", "overlap"]
     return pd.DataFrame(rows, columns=columns)

@@ -80,11 +80,14 @@ def differs(row: dict[Any, Any]) -> bool:
 
 
 def budgets(rows: pd.DataFrame) -> pd.Series:
-    """The name of each row's block: its ratio; where tokens were asked for, one block, or one for each number."""
+    """The name of each row's block: its ratio, or its bytes; where tokens were asked for, one, or one a number."""
     fixed = rows[rows["fixed_tokens"].astype(bool)]
     several = fixed.duplicated(["task", "difficulty", "method"]).any()
     by_tokens = rows["tokens"].map(lambda n: f"{n} tokens" if several else "tokens fixed for each task")
-    return by_tokens.where(rows["fixed_tokens"].astype(bool), rows["ratio"].map("{:.3g}x".format))
+    others = (
+        rows["ratio"].map("{:.3g}x".format).where(rows["bytes"].isna(), rows["bytes"].map("{:.3g} of the bytes".format))
+    )
+    return by_tokens.where(rows["fixed_tokens"].astype(bool), others)
 
 
 def ranks(column: dict[str, float]) -> dict[str, int]:

@@ -41,7 +41,9 @@ class CurDKVVaSE(Eviction):
         return projection(view, torch.zeros_like(view.round), self.rank)
 
     def score(self, view: LayerView) -> Tensor:
-        leverage = score.leverage(view.keys, view.values, self.projection(view)).masked_fill(~view.candidates, 0)
+        leverage = score.leverage(view.stored_keys, view.stored_values, self.projection(view)).masked_fill(
+            ~view.candidates, 0
+        )
         return leverage / leverage.sum(-1, keepdim=True)
 
 

@@ -7,6 +7,7 @@ an eviction.
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import ClassVar
 
 import torch
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from ..kernels import evict
 from ..kernels.noise import Noise
+from ..kernels.pack import Stored
 from .budget import Budget
 from .settings import check_types
 
@@ -72,7 +74,16 @@ class LayerView:
     @property
     def scale(self) -> float:
         """By which the model multiplies its logits before the softmax."""
-        return self.keys.shape[-1] ** -0.5 if self.scaling is None else self.scaling
+        return self.stored_keys.shape[-1] ** -0.5 if self.scaling is None else self.scaling
+
+    @cached_property
+    def stored_keys(self) -> Stored:
+        """The keys as kernels take them, without a decoded copy where they are packed."""
+        return self.keys
+
+    @cached_property
+    def stored_values(self) -> Stored:
+        return self.values
 
     @property
     def num_live(self) -> Tensor:

@@ -24,7 +24,7 @@ def window_attention(view: LayerView) -> Tensor:
 
 def mean_softmax(view: LayerView, support: Tensor) -> Tensor:
     """[B, H, N] float32: softmax of the kept queries over `support` [B, H, 1 or W, N], mean over window and group."""
-    return score.mean_softmax(view.queries, view.keys, support, view.scale)
+    return score.mean_softmax(view.queries, view.stored_keys, support, view.scale)
 
 
 def query_shares(view: LayerView, support: Tensor) -> Iterator[Tensor]:
@@ -89,7 +89,7 @@ def mean_cosine(view: LayerView) -> Tensor:
 
     The mean divides by the number of candidates, its own zero counted. R-KV's redundancy before the softmax.
     """
-    return score.mean_cosine(view.keys, view.candidates)
+    return score.mean_cosine(view.stored_keys, view.candidates)
 
 
 def draw(log_weights: Tensor, view: LayerView) -> Tensor:
@@ -118,8 +118,8 @@ def _slot_counter(view: LayerView) -> tuple[Tensor, Tensor, Tensor, int]:
 
 def projection(view: LayerView, round: Tensor, rank: int) -> Tensor:
     """[B, 1, D, R] float32: Gaussian of variance 1 / R, one per row, layer and `round` [B], shared by heads."""
-    dim = view.keys.shape[-1]
-    element = torch.arange(dim * rank, device=view.keys.device)[None]
+    dim = view.stored_keys.shape[-1]
+    element = torch.arange(dim * rank, device=view.stored_keys.device)[None]
     normal = view.noise.normal(element, 0, _epoch(view, round)[:, None], noise.PROJECTION)
     return normal.view(-1, 1, dim, rank) / math.sqrt(rank)
 

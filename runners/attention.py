@@ -12,19 +12,20 @@ from torch import Tensor
 
 from ..kernels import attend
 from ..kernels.attend import Attended
+from ..kernels.pack import Stored
 from ..methods.policy import Policy
 
 
 class Attention(Protocol):
-    def check(self, policy: Policy, dtype: torch.dtype, device: torch.device) -> None:
-        """ValueError for what it cannot serve."""
+    def check(self, policy: Policy, dtype: torch.dtype, device: torch.device, packs: bool = False) -> None:
+        """ValueError for what it cannot serve; `packs`: keys or values are stored as codes."""
         ...
 
     def __call__(
         self,
         query: Tensor,
-        keys: Tensor,
-        values: Tensor,
+        keys: Stored,
+        values: Stored,
         lengths: Tensor,
         *,
         longest: int,
@@ -40,7 +41,7 @@ class Attention(Protocol):
 class Own:
     """Our kernels serve every method."""
 
-    def check(self, policy: Policy, dtype: torch.dtype, device: torch.device) -> None:
+    def check(self, policy: Policy, dtype: torch.dtype, device: torch.device, packs: bool = False) -> None:
         pass
 
     __call__ = staticmethod(attend.attend)
@@ -50,8 +51,10 @@ class Own:
 class FlashAttention:
     """The flash-attn package, for methods that need no probabilities and read all slots, as many in each head."""
 
-    def check(self, policy: Policy, dtype: torch.dtype, device: torch.device) -> None:
+    def check(self, policy: Policy, dtype: torch.dtype, device: torch.device, packs: bool = False) -> None:
         method, instead = type(policy).__name__, "use attention=own"
+        if packs:
+            raise ValueError(f"attention=flash_attn reads no codes, and this cache packs: {instead}, or cache=plain")
         if policy.needs.mass or policy.needs.used:
             raise ValueError(f"attention=flash_attn gives no probabilities, and {method} needs them: {instead}")
         if policy.selects:

@@ -24,7 +24,7 @@ from .cache import memory
 from .generate import Decoder
 from .job import estimate, provenance
 from .job.errors import one_line_errors, run_command
-from .job.job import find_device
+from .job.job import find_device, storage_of
 from .job.keys import Benchmark
 from .job.schema import check_plain, checked
 from .job.sweep import cost
@@ -54,14 +54,16 @@ def benchmark(config: DictConfig, choices: Choices) -> list[Timing]:
     if config.dry_run or not positions:
         return []
     device = find_device(config.device)
-    instantiate(config.engine).func.check(shape_of(instantiate(config.shape)), device)
-    instantiate(config.attention).check(policy, DTYPES[config.dtype], device)
+    storage, shape = storage_of(config), shape_of(instantiate(config.shape))
+    instantiate(config.engine).func.check(shape, device)
+    storage.check(shape.dim, policy)
+    instantiate(config.attention).check(policy, DTYPES[config.dtype], device, storage.packs)
     torch.compiler.reset()  # what was compiled for another method of a sweep counts towards the limit of this one
     model = kept_model(OmegaConf.to_yaml(config.shape, resolve=True), config.dtype, device, config.seed)
     rate, timings = copy_bandwidth(device), []
     for position in positions:
         try:
-            options = decoder_options(config, position, policy, model)
+            options = decoder_options(config, position, policy, model, storage)
             timings.append(time_position(config, keys[position], options, rate))
             timings[-1].append(Path(config.output))
             print(timings[-1], flush=True)
@@ -102,6 +104,7 @@ def timing_key(config: DictConfig, policy: Policy, choices: Choices, position: i
         position=position,
         steps=config.steps,
         staggered=config.stagger,
+        cache=storage_of(config).name,
     )
 
 
@@ -128,6 +131,7 @@ def time_position(config: DictConfig, key: TimingKey, options: DecoderOptions, r
         middle=key.position + warm_up + config.steps / 2,
         evicts=policy.evicts,
         peak_bytes=memory.peak_bytes(device),
+        resident_bytes=decoder.cache.nbytes,
         setup_s=round(setup, 1),
         gate=gate,
         gate_regret=regret,

@@ -108,7 +108,7 @@ def header(job: Job, requests: Sequence[Request], tokenizer: Tokenizer) -> dict[
     return {
         "identity": job.identity,
         "identity_version": VERSION,
-        "labels": asdict(job.labels),
+        "labels": job.labels.written(),
         "num_samples": len(job.samples),
         "num_draws": job.config["num_draws"],
         "config": dict(job.config),
@@ -121,6 +121,7 @@ def header(job: Job, requests: Sequence[Request], tokenizer: Tokenizer) -> dict[
         "template_sha256": provenance.digest([job.task.template, tokenizer.chat_template]),
         "prompts_sha256": provenance.prompts_digest(requests),
         "shape": shape_of(job.checkpoint.config())._asdict(),
+        "bytes_share": round(job.bytes_share(shape_of(job.checkpoint.config())), 4),
         "random_weights": bool(getattr(job.checkpoint.config(), "random_weights", False)),
         "opens_thought": opens_thought(tokenizer),
         "data_commits": dict(job.task.origin),

@@ -34,7 +34,7 @@ ROOMS = {
     "generate": {"attention", "cache", "model", "sampler"},
     "graphs": {"cache", "generate", "model"},
     "speed": {"cache", "generate", "model", "sampler"},
-    "job": {"attention", "generate", "model", "plugins", "record", "sampler"},
+    "job": {"attention", "cache", "generate", "model", "plugins", "record", "sampler"},
     "fidelity": {"generate", "model", "record", "sampler"},
     "weights": {"job", "model", "record"},
     "workers": {"cache", "fidelity", "generate", "job", "loops", "model", "record"},

@@ -6,15 +6,19 @@ again. Nothing here knows of prompts, tokens or requests.
 """
 
 from . import memory
+from .bytes import bytes_share, tokens_within
 from .cache import KVCache
 from .clock import Clock, Usage
 from .from_model import FromModel
-from .layer import Layer, Room, Shape
+from .layer import Layer
+from .room import Room, Shape
 from .round_facts import RoundFacts
+from .storage import PLAIN, Storage
 from .trace import Trace
 from .views import view_of
 
 __all__ = [
+    "PLAIN",
     "Clock",
     "FromModel",
     "KVCache",
@@ -22,8 +26,11 @@ __all__ = [
     "Room",
     "RoundFacts",
     "Shape",
+    "Storage",
     "Trace",
     "Usage",
+    "bytes_share",
     "memory",
+    "tokens_within",
     "view_of",
 ]

@@ -14,14 +14,16 @@ import torch
 from torch import Tensor
 
 from ...kernels import attend, evict
-from ...kernels.append import append
+from ...kernels.append import PackedToken, append
 from ...kernels.noise import Noise
 from ...methods.policy import Eviction, LayerView, Policy
 from ..attention import Attention, Own
 from .clock import Clock, Usage
 from .from_model import FromModel
-from .layer import Layer, Room, Shape
+from .layer import Layer
+from .room import Room, Shape
 from .round_facts import RoundFacts
+from .storage import PLAIN, Storage
 from .views import Reading, view_of
 
 GROWTH = 1024  # slots that a layer without a bound has room for beside the prompt, before it grows
@@ -44,6 +46,7 @@ class KVCache:
     device: torch.device
     attention: Attention = field(default_factory=Own)
     known: Sequence[FromModel] = ()  # [L]; none: as if the model were not known
+    storage: Storage = PLAIN
     layers: list[Layer] = field(init=False)
     clocks: list[Clock | None] = field(init=False)  # None: idle
     ahead: int = field(init=False, default=1)  # steps that may be taken before the clocks follow
@@ -54,9 +57,7 @@ class KVCache:
 
     def __post_init__(self) -> None:
         first = min(self.longest, self.longest_prompt + GROWTH)
-        rooms = [
-            Room.of(self.shape, self.policy.needs, self._slots(layer, first)) for layer in range(self.shape.layers)
-        ]
+        rooms = [self._room(self._slots(layer, first)) for layer in range(self.shape.layers)]
         self.layers = [Layer.empty(room, self.batch_size, self.dtype, self.device) for room in rooms]
         for layer, known in zip(self.layers, self.known, strict=False):
             layer.known = known
@@ -66,6 +67,11 @@ class KVCache:
         self.noise = Noise(keys=torch.zeros(self.batch_size, 2, dtype=torch.int64, device=self.device))
         self._read = torch.zeros(self.batch_size, dtype=torch.int64, device=self.device)
 
+    @property
+    def nbytes(self) -> int:
+        """Of its tensors, whatever is live."""
+        return sum(layer.nbytes for layer in self.layers)
+
     def capacity(self, layer: int) -> int:
         """Slots per KV head that a layer may fill."""
         return self._slots(layer, self.longest)
@@ -73,6 +79,14 @@ class KVCache:
     def _slots(self, layer: int, unbounded: int) -> int:
         bound = self.policy.capacity(layer, self.shape.layers, self.longest_prompt)
         return unbounded if bound is None else min(bound, self.longest)
+
+    def _room(self, slots: int) -> Room:
+        nothing = torch.empty(1, 1, 0, self.shape.dim)
+        return Room.of(self.shape, self.policy.needs, slots, self.storage, self.notes(nothing, nothing).shape[-1])
+
+    def notes(self, keys: Tensor, values: Tensor) -> Tensor:
+        """[B, H, n, C]: the constants of tokens that are packed, which are those of keys and values as they came."""
+        return self.policy.constants(keys, values) if self.storage.packs else keys.new_empty(*keys.shape[:3], 0)
 
     def reserve(self) -> bool:
         """Make room for the steps ahead where layers grow with the sequence; says whether memory has moved."""
@@ -97,7 +111,7 @@ class KVCache:
 
     def prompt_layers(self) -> list[Layer]:
         """Memory for one prompt, apart from the rows."""
-        room = Room.of(self.shape, self.policy.needs, self.longest_prompt)
+        room = self._room(self.longest_prompt)
         return [Layer.empty(room, 1, self.dtype, self.device) for _ in range(self.shape.layers)]
 
     def seat(self, row: Tensor, prompt: Sequence[Layer]) -> None:
@@ -108,20 +122,24 @@ class KVCache:
     def attend(self, index: int, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
         """Append one new token a row, then attend. query [B, Hq, 1, D], key, value [B, H, 1, D] -> [B, 1, Hq, D]."""
         layer, grouped, page = self.layers[index], query.reshape(self.batch_size, *self.shape[1:]), self.policy.page
+        keys, values, packed = layer.keys, layer.values, None
+        if self.storage.packs:
+            keys, values = layer.stored(slice(None), self.positions + 1)
+            packed = PackedToken(keys, values, layer.noted, self.notes(key, value).squeeze(2))
         new = dict(query=grouped, key=key.squeeze(2), value=value.squeeze(2))
-        lengths = append(layer, **new, position=self.positions, active=self.active, page=page)
+        lengths = append(layer, **new, position=self.positions, active=self.active, page=page, packed=packed)
         chosen = self.policy.read(grouped, self._reading(index, lengths)) if self.policy.selects else None
         longest = min(self._longest(index), layer.room.slots)
         output, lse = self.attention(
-            grouped, layer.keys, layer.values, lengths, longest=longest, scale=scale, pages=chosen, page=page
+            grouped, keys, values, lengths, longest=longest, scale=scale, pages=chosen, page=page
         )
         if layer.mass.numel():
             decay = layer.room.needs.decay
-            attend.add_mass(layer.mass, grouped, layer.keys, lengths, lse, scale=scale, decay=decay)
+            attend.add_mass(layer.mass, grouped, keys, lengths, lse, scale=scale, decay=decay)
         if layer.last_used.numel():
             uses = layer.last_used, layer.longest_gap
             least = layer.room.needs.used
-            attend.note_uses(*uses, grouped, layer.keys, lengths, lse, self.positions, scale=scale, least=least)
+            attend.note_uses(*uses, grouped, keys, lengths, lse, self.positions, scale=scale, least=least)
         if self.policy.selects:
             slots = layer.room.slots
             attend.add_reads(self._read, lengths, self.active, pages=chosen, page=page, num_slots=slots)

@@ -6,60 +6,32 @@ view shows and a trace holds are read off `COLUMNS`.
 B rows, L layers, H KV heads, G query heads per KV head, N slots, W window, P pages, D head dim.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Annotated, NamedTuple, get_type_hints
+from typing import Annotated, get_type_hints
 
 import torch
 from torch import Tensor
 
-from ...kernels import attend, pages
-from ...methods.policy import UNSEEN, Needs
+from ...kernels import pages
+from ...kernels.pack import Stored
+from ...methods.policy import UNSEEN
+from . import packing
 from .from_model import FromModel
-
-
-class Shape(NamedTuple):
-    layers: int
-    heads: int
-    groups: int
-    dim: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class Room:
-    """What the columns of a layer are sized by."""
-
-    shape: Shape
-    needs: Needs
-    slots: int
-
-    @classmethod
-    def of(cls, shape: Shape, needs: Needs, capacity: int) -> "Room":
-        """For `capacity` slots per row and head, rounded up to whole blocks of the attention."""
-        return cls(shape=shape, needs=needs, slots=-(-capacity // attend.BLOCK) * attend.BLOCK)
-
-    @property
-    def pages(self) -> int:
-        return -(-self.slots // self.needs.page) if self.needs.page else 0
-
-
-class Column(NamedTuple):
-    """How a layer keeps one thing that it knows of each row and KV head."""
-
-    size: Callable[[Room], tuple[int, ...]]  # after [B, H]; none where it is not needed
-    dtype: torch.dtype | None = None  # None: the model's
-    empty: int = 0  # what stands where no token ever stood
-    by_slot: bool = True  # [B, H, N, ...]: an eviction permutes it; otherwise it is the row's, whatever is live
+from .packing import KEYS, VALUES
+from .room import Column, Room, of_scales, of_vectors
 
 
 @dataclass(kw_only=True)
 class Layer:
-    """What the policy does not need has no elements."""
+    """What neither policy nor storage needs has no elements."""
 
     room: Room
     lengths: Tensor  # [B, H] int32: live slots
-    keys: Annotated[Tensor, Column(lambda room: (room.slots, room.shape.dim))]  # [B, H, N, D]
-    values: Annotated[Tensor, Column(lambda room: (room.slots, room.shape.dim))]  # [B, H, N, D]
+    keys: Annotated[Tensor, of_vectors(lambda storage: storage.keys)]  # [B, H, N, D], or [B, H, N, C] of codes
+    values: Annotated[Tensor, of_vectors(lambda storage: storage.values)]
+    key_scales: Annotated[Tensor, of_scales(lambda storage: storage.keys)]  # [B, H, N, M], beside codes
+    value_scales: Annotated[Tensor, of_scales(lambda storage: storage.values)]
+    noted: Annotated[Tensor, Column(lambda room: (room.slots, room.notes), torch.float32)]  # [B, H, N, C]
     positions: Annotated[Tensor, Column(lambda room: (room.slots,), torch.int32, empty=-1)]  # [B, H, N]
     mass: Annotated[Tensor, Column(lambda room: (room.slots * room.needs.mass,), torch.float32)]  # [B, H, N]
     rank: Annotated[Tensor, Column(lambda room: (room.slots * room.needs.rank,), torch.int32)]  # [B, H, N]
@@ -75,15 +47,18 @@ class Layer:
     ]
     page_min: Annotated[Tensor, Column(lambda room: (room.pages, room.shape.dim), by_slot=False)]  # [B, H, P, D]
     page_max: Annotated[Tensor, Column(lambda room: (room.pages, room.shape.dim), by_slot=False)]  # [B, H, P, D]
+    # [B, H, residual, D], the vector of position p at p mod residual
+    key_ring: Annotated[Tensor, Column(lambda room: room.ring(room.storage.keys), by_slot=False)]
+    value_ring: Annotated[Tensor, Column(lambda room: room.ring(room.storage.values), by_slot=False)]
     known: FromModel = field(init=False, default_factory=FromModel)
 
     @classmethod
     def empty(cls, room: Room, batch_size: int, dtype: torch.dtype, device: torch.device) -> "Layer":
         first = batch_size, room.shape.heads
-        columns = {
-            name: torch.full((*first, *column.size(room)), column.empty, dtype=column.dtype or dtype, device=device)
-            for name, column in COLUMNS.items()
-        }
+        columns = {}
+        for name, column in COLUMNS.items():
+            own = column.dtype(room) if callable(column.dtype) else column.dtype
+            columns[name] = torch.full((*first, *column.size(room)), column.empty, dtype=own or dtype, device=device)
         return cls(room=room, lengths=torch.zeros(first, dtype=torch.int32, device=device), **columns)
 
     def fill(
@@ -100,16 +75,19 @@ class Layer:
         remembered: Tensor | float = UNSEEN,
         last_used: Tensor | None = None,
         longest_gap: Tensor | int = 0,
+        noted: Tensor | float = 0.0,
     ) -> None:
         """Write a row anew, nothing of what it held is left; `position` is that of its next token.
 
         keys, values [H, n, D]; positions [n] or [H, n], -1 at the end of a head that has fewer; queries [H, G, m, D] of
-        the newest m tokens, oldest first; the others [H, n], by default as of a prompt that ends here.
+        the newest m tokens, oldest first; noted [H, n, C]; the others [H, n], by default as of a prompt that ends here.
         """
         slots, page, window = keys.shape[1], self.room.needs.page, self.room.needs.queries
         rank = positions if rank is None else rank
-        columns = dict(keys=keys, values=values, positions=positions, mass=mass, rank=rank, remembered=remembered)
+        columns = dict(positions=positions, mass=mass, rank=rank, remembered=remembered, noted=noted)
         columns |= dict(last_used=position - 1 if last_used is None else last_used, longest_gap=longest_gap)
+        for names, vectors in ((KEYS, keys), (VALUES, values)):
+            columns |= packing.encoded(self, names, row, vectors, positions, position)
         for name, new in columns.items():
             self._write(name, row, slots, new)
         self.lengths[row] = (positions >= 0).sum(-1)
@@ -144,13 +122,19 @@ class Layer:
 
     def grow(self, capacity: int) -> None:
         """Move to columns of more room, one after the other."""
-        self.room = Room.of(self.room.shape, self.room.needs, capacity)
+        room = self.room
+        self.room = Room.of(room.shape, room.needs, capacity, room.storage, room.notes)
         for name, column in COLUMNS.items():
             old, size = getattr(self, name), column.size(self.room)
             if old.shape[2:] != size:
                 new = old.new_full((*old.shape[:2], *size), column.empty)
                 new[:, :, : old.shape[2]] = old
                 setattr(self, name, new)
+
+    def stored(self, at: slice | Tensor, position: Tensor) -> tuple[Stored, Stored]:
+        """Keys and values of rows `at`, as kernels read them; position [R] is that of the next token."""
+        keys, values = (packing.stored(self, names, at, position) for names in (KEYS, VALUES))
+        return keys, values
 
     def live(self, lengths: Tensor) -> Tensor:
         """[B, H, N] bool: the first `lengths` [B, H] slots of each head."""
@@ -175,9 +159,18 @@ class Layer:
         return [column for name in SLOT_COLUMNS if (column := getattr(self, name)).numel()]
 
     @property
+    def nbytes(self) -> int:
+        return sum(getattr(self, name).untyped_storage().nbytes() for name in COLUMNS)
+
+    @property
     def slot_bytes(self) -> int:
         """Bytes that one live slot of one row takes, all heads together."""
         return sum(column[0, :, 0].nbytes for column in self.columns)
+
+    @property
+    def pair_bytes(self) -> int:
+        """The part of them that attention reads: a key and a value a head."""
+        return sum(getattr(self, name)[0, :, 0].nbytes for names in (KEYS, VALUES) for name in names[:2])
 
     @property
     def row_bytes(self) -> int:

@@ -8,7 +8,8 @@ import torch
 
 from ...methods.policy import Policy
 from .cache import KVCache
-from .layer import Shape
+from .room import Shape
+from .storage import PLAIN, Storage
 
 SPARE = 2 * 2**30  # bytes at most left free beside weights and cache: activations, logits, graphs
 # by whom an allocation may be refused beside PyTorch's own allocator: the CPU's, the driver, cuBLAS, Triton
@@ -31,7 +32,15 @@ def shortage(error: BaseException) -> str | None:
     return None
 
 
-def row_bytes(policy: Policy, shape: Shape, dtype: torch.dtype, *, longest_prompt: int, longest: int) -> int:
+def row_bytes(
+    policy: Policy,
+    shape: Shape,
+    dtype: torch.dtype,
+    *,
+    longest_prompt: int,
+    longest: int,
+    storage: Storage = PLAIN,
+) -> int:
     """Cache of one row, as it is first set up: an unbounded layer grows later."""
     one = KVCache(
         policy=policy,
@@ -41,6 +50,7 @@ def row_bytes(policy: Policy, shape: Shape, dtype: torch.dtype, *, longest_promp
         longest=longest,
         dtype=dtype,
         device=torch.device("meta"),
+        storage=storage,
     )
     return sum(layer.slot_bytes * layer.room.slots + layer.row_bytes for layer in one.layers)
 

@@ -15,7 +15,8 @@ from torch import Tensor
 from ...kernels.noise import Noise
 from ...methods.policy import LayerView, Policy
 from .clock import Clock
-from .layer import COLUMNS, Layer, Room, Shape
+from .layer import COLUMNS, Layer
+from .room import Room, Shape
 from .round_facts import RoundFacts
 from .trace import TRACED
 from .views import view_of

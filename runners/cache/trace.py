@@ -19,8 +19,10 @@ from torch import Tensor
 from ..record import file_name
 from .cache import KVCache
 from .layer import SLOT_COLUMNS
+from .views import SEEN
 
-TRACED = ("queries", *SLOT_COLUMNS)  # before a round, of a view's columns
+BY_SLOT = [name for name in SLOT_COLUMNS if name in SEEN]
+TRACED = ("queries", *BY_SLOT)  # before a round, of a view's columns
 
 
 @dataclass(kw_only=True)
@@ -50,7 +52,7 @@ class Trace:
                 self._add(row, round, index, {"queries": view.queries[0]})
                 if (round + 1) & round == 0:
                     longest = view.live.sum(-1).max()
-                    self._add(row, round, index, {name: getattr(view, name)[0, :, :longest] for name in SLOT_COLUMNS})
+                    self._add(row, round, index, {name: getattr(view, name)[0, :, :longest] for name in BY_SLOT})
 
     def after(self, cache: KVCache, rows: Sequence[int]) -> None:
         for row in self._tensors.keys() & set(rows):

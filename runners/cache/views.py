@@ -3,28 +3,56 @@
 B rows, L layers, H KV heads, G query heads per KV head, N slots, W window, C constants, D head dim.
 """
 
+from dataclasses import fields
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from ...kernels.noise import Noise
+from ...kernels.pack import Stored
 from ...methods.policy import LayerView, Policy
 from .layer import COLUMNS, Layer
 from .round_facts import RoundFacts
 
-# columns that are shown as they stand; of positions what is not live is hidden, and queries stand in a ring
-IN_PLACE = [name for name in COLUMNS if name not in ("positions", "queries")]
+SEEN = {field.name for field in fields(LayerView)}
+# columns that are shown as they stand: of positions what is not live is hidden, queries stand in a ring, and keys and
+# values may be packed
+IN_PLACE = [name for name in COLUMNS if name in SEEN - {"positions", "queries", "keys", "values"}]
+
+
+class PackedView(LayerView):
+    """A view whose keys and values are decoded where they are asked for, and stay so; kernels read them packed.
+
+    What is there goes past the constructor of a frozen dataclass, which would want every field at once.
+    """
+
+    def __init__(self, keys: Stored, values: Stored, **known: Any) -> None:
+        vars(self).update(known, stored_keys=keys, stored_values=values)
+
+    @cached_property
+    def keys(self) -> Tensor:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return decoded(self.stored_keys)
+
+    @cached_property
+    def values(self) -> Tensor:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return decoded(self.stored_values)
+
+
+def decoded(column: Stored) -> Tensor:
+    """[B, H, N, D] of the model's dtype."""
+    return column if isinstance(column, Tensor) else column.float().to(column.dtype)
 
 
 def view_of(layer: Layer, index: int, policy: Policy, facts: RoundFacts) -> LayerView:
     """What an eviction sees."""
     at = facts.at
-    columns = {name: getattr(layer, name)[at] for name in IN_PLACE}
+    keys, values = layer.stored(at, facts.position)
     live = layer.live(layer.lengths[at])
     positions = layer.positions[at].masked_fill(~live, -1)
     candidates = live & (positions < facts.recent[:, None, None])
-    return LayerView(
+    known: dict[str, Any] = {name: getattr(layer, name)[at] for name in IN_PLACE} | dict(
         layer=index,
         num_layers=len(facts.excess),
         positions=positions,
@@ -34,19 +62,19 @@ def view_of(layer: Layer, index: int, policy: Policy, facts: RoundFacts) -> Laye
         excess=facts.excess[index],
         round=facts.round,
         queries=layer.newest_queries(at, facts.position),
-        constants=policy.constants(columns["keys"], columns["values"]),
         noise=facts.noise,
         **vars(layer.known),
-        **columns,
     )
+    if isinstance(keys, Tensor) and isinstance(values, Tensor):
+        return LayerView(keys=keys, values=values, constants=policy.constants(keys, values), **known)
+    return PackedView(keys, values, constants=layer.noted[at], **known)
 
 
-class Reading(LayerView):
+class Reading(PackedView):
     """What a selection sees: all rows in place, the step's token among their slots; no rounds, nothing protected.
 
     It is lazy, for one is built in every layer at every step: `live`, `positions`, `queries` and `constants` each take
-    a pass over slots or window, and Quest looks at none of them. So they are made when they are asked for, and what is
-    there already goes past the constructor of a frozen dataclass, which would want every field at once.
+    a pass over slots or window, and Quest looks at none of them. So they are made when they are asked for.
     """
 
     memory: Layer
@@ -67,7 +95,8 @@ class Reading(LayerView):
     ) -> None:
         own = dict(memory=memory, policy=policy, lengths=lengths, position=position)
         columns = vars(memory.known) | {name: getattr(memory, name) for name in IN_PLACE}
-        vars(self).update(own, layer=layer, num_layers=num_layers, noise=noise, **columns)
+        keys, values = memory.stored(slice(None), position + 1 if memory.room.storage.packs else position)
+        super().__init__(keys, values, **own, layer=layer, num_layers=num_layers, noise=noise, **columns)
 
     @property
     def num_live(self) -> Tensor:
@@ -103,4 +132,6 @@ class Reading(LayerView):
 
     @cached_property
     def constants(self) -> Tensor:
+        if self.memory.room.storage.packs:
+            return self.memory.noted
         return self.policy.constants(self.keys, self.values)

@@ -16,7 +16,7 @@ from ...kernels.noise import Noise
 from ...methods.policy import Policy
 from ...methods.settings import fit
 from ..attention import Attention, Own
-from ..cache import KVCache, Shape
+from ..cache import PLAIN, KVCache, Shape, Storage
 from ..model import Model, eos_ids, forward, shape_of
 from ..sampler import Sampler
 from .chooser import Chooser
@@ -39,6 +39,7 @@ class Engine:
     longest_prompt: int
     batch_size: PositiveInt
     attention: Attention = field(default_factory=Own)
+    storage: Storage = PLAIN  # of keys and values
     look: PositiveInt = 1  # steps at most between two looks at what was chosen
     teacher: Teacher | None = None  # forces the completions of the requests; None: the sampler chooses
     logprobs: PositiveInt | None = None  # log probabilities of so many tokens at each choice; a teacher makes none
@@ -61,7 +62,8 @@ class Engine:
             setattr(self, name, fit(name, getattr(self, name), PositiveInt))
         self.device, shape = self.model.device, shape_of(self.model.config)
         self.check(shape, self.device)
-        self.attention.check(self.policy, self.model.dtype, self.device)
+        self.storage.check(shape.dim, self.policy)
+        self.attention.check(self.policy, self.model.dtype, self.device, self.storage.packs)
         longest = self.longest_prompt + self.max_tokens
         probe = Probe(
             model=self.model, shape=shape, batch_size=self.batch_size, longest=longest, attention=self.attention
@@ -91,6 +93,7 @@ class Engine:
             device=self.device,
             attention=self.attention,
             known=[replace(known, scaling=scale) for known, scale in zip(known, scales, strict=True)],
+            storage=self.storage,
         )
         self.prompt = self.prompts(self.cache, self.chooser.sees)
 

@@ -9,7 +9,7 @@ from pydantic import PositiveInt
 
 from ...methods.policy import Policy
 from ...methods.settings import fit, shown
-from ..cache import Trace
+from ..cache import PLAIN, Storage, Trace
 from ..model import Model, Tokenizer, positions_of
 from ..sampler import Greedy, Sampler
 from .decoder import Decoder
@@ -34,11 +34,13 @@ def generate(
     logprobs: int | None = None,
     on_token: OnToken | None = None,
     trace: str | Path | None = None,
+    storage: Storage = PLAIN,
 ) -> list[Generation]:
     """Continue each prompt under a policy, `n` times; in order, the draws of a prompt together (docs/python.md).
 
     A string is taken as it is, a chat goes through the tokenizer's template. `stop`: strings that end a completion.
     `logprobs`: of so many most probable tokens at each choice. `trace`: a new folder for the caches of all.
+    `storage`: how keys and values are kept (docs/cache.md).
     """
     sampler = sampler or Greedy()
     check(model, tokenizer, policy, sampler, on_token, stop)
@@ -56,6 +58,7 @@ def generate(
         longest_prompt=max(len(request.prompt) for request in requests),
         batch_size=batch_size,
         seed=fit("seed", seed, int),
+        storage=fit("storage", storage, Storage),
         logprobs=fit("logprobs", logprobs, PositiveInt | None),
         watch=partial(Speech, tokenizer=tokenizer, stop=stop, on_token=on_token) if stop or on_token else None,
     )

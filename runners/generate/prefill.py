@@ -61,6 +61,7 @@ class Prompt:
             positions=torch.arange(length, dtype=torch.int32, device=key.device),
             queries=query,
             mass=prompt_mass(query, key, scale, decay=needs.decay) if needs.mass else 0.0,
+            noted=self.cache.notes(key[None], value[None])[0],
         )
 
 

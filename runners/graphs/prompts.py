@@ -78,12 +78,14 @@ class PaddedPrompt(Prompt):
         known = torch.minimum(order, self._length - 1)
         newest = self._length + torch.arange(-window, 0, device=key.device)  # negative: there was no such token
         queries = query.index_select(2, newest.clamp(min=0)) * (newest >= 0)[:, None]
+        keys, values = key.index_select(1, known), value.index_select(1, known)
         self.layers[index].fill(
             0,
             self._length,
-            keys=key.index_select(1, known),
-            values=value.index_select(1, known),
+            keys=keys,
+            values=values,
             positions=torch.where(order < self._length, order, -1).to(torch.int32),
             queries=queries,
             mass=prompt_mass(query, key, scale, self._length, decay=needs.decay) if needs.mass else 0.0,
+            noted=self.cache.notes(keys[None], values[None])[0],
         )

@@ -28,7 +28,15 @@ ADDED: dict[str, Any] = {
     **dict.fromkeys((f"{method}.beside_recent" for method in METHODS), False),
     **{f"{method}.aggregate": {"_target_": "kvarena.methods.aggregate.Mean"} for method in METHODS},
     **{f"{method}.weight": {"_target_": "kvarena.methods.weight.Unweighted"} for method in METHODS},
+    "compression.bytes": None,
+    "cache": {
+        "_target_": "kvarena.runners.cache.Storage",
+        "residual": 0,
+        "keys": {"_target_": "kvarena.kernels.pack.Plain"},
+        "values": {"_target_": "kvarena.kernels.pack.Plain"},
+    },
 }
+NAMES = ("cache",)  # labels that say in short what the config says
 
 
 def digest(value: Any) -> str:
@@ -38,6 +46,7 @@ def digest(value: Any) -> str:
 
 def identity(labels: Mapping[str, Any], config: Mapping[str, Any], version: int = VERSION) -> str:
     """Two runs of one identity are one run: the same records, as far as both go."""
+    labels = decisive(labels)
     if version == 1:
         return digest([labels, of_before({key: value for key, value in config.items() if key not in VOLATILE})])
     return digest([whole(labels), facts(config)])
@@ -47,9 +56,13 @@ def differences(there: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]
     """The keys that keep two run.json from being one run, with both values."""
     then, now = ({"method": run["labels"]["method"]} | facts(run["config"]) for run in (there, asked))
     if then == now:
-        then, now = (whole(run["labels"]) for run in (there, asked))
+        then, now = (whole(decisive(run["labels"])) for run in (there, asked))
     keys = [key for key in {**now, **then} if then.get(key, "nothing") != now.get(key, "nothing")]
     return [f"{key}: {said(then, key)} there, {said(now, key)} asked" for key in keys]
+
+
+def decisive(labels: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: label for name, label in labels.items() if name not in NAMES}
 
 
 def said(values: Mapping[str, Any], key: str) -> str:

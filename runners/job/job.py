@@ -15,6 +15,7 @@ from ...methods.policy import Policy
 from ...methods.settings import fit
 from ...tasks.task import Sample, Task
 from ..attention import Attention
+from ..cache import PLAIN, Shape, Storage, bytes_share, tokens_within
 from ..generate import Decoder, Request
 from ..model import DTYPES, Checkpoint, Config, Tokenizer, shape_of
 from ..record import Labels, file_name
@@ -38,6 +39,7 @@ class Job:
     sampler: Sampler
     engine: partial[Decoder]
     attention: Attention
+    storage: Storage
     samples: Sequence[Sample]  # none where they are not fetched
     num_samples: int
     workers: Backend
@@ -55,7 +57,8 @@ class Job:
         labels = self.labels
         task = "-".join(filter(None, (labels.task, labels.difficulty)))
         budget = f"-{labels.tokens}" if labels.tokens else ""
-        parts = [task, labels.model, f"{labels.method}{budget}"]
+        packed = f"-{labels.cache}" if self.storage.packs else ""
+        parts = [task, labels.model, f"{labels.method}{packed}{budget}"]
         *places, stem = (file_name(name) for part in parts for name in part.split("/"))
         place = Path(self.config["runs_dir"], *places)
         named = place / f"{stem}-{self.identity[:6]}"
@@ -93,7 +96,7 @@ class Job:
         budget = f", ratio {labels.ratio:g}, {labels.tokens} tokens" if labels.tokens else ""
         if labels.tokens and (share := self.config["compression"].get("share")) is not None:
             budget = f", a share of {share:g}"
-        return f"{labels.method} on {labels.task}{budget}"
+        return f"{labels.named} on {labels.task}{budget}"
 
     @property
     def forces(self) -> bool:
@@ -108,7 +111,13 @@ class Job:
             if shape:
                 engine = cast(type[Decoder], self.engine.func)
                 engine.check(shape, self.device)
-            self.attention.check(self.policy, DTYPES[self.checkpoint.dtype], self.device)
+            self.attention.check(self.policy, DTYPES[self.checkpoint.dtype], self.device, self.storage.packs)
+        if shape:
+            self.storage.check(shape.dim, self.policy)
+
+    def bytes_share(self, shape: Shape) -> float:
+        """Of the dense cache's bytes, that the budget comes to."""
+        return bytes_share(self.task.dense_length, self.policy, shape, self.storage)
 
     def requests(self, tokenizer: Tokenizer) -> list[Request]:
         prompts = Prompts(task=self.task, checkpoint=self.checkpoint, max_tokens=self.config["max_tokens"])
@@ -119,6 +128,8 @@ def build(config: DictConfig, method: str) -> Job:
     """Instantiate what a composed config names; `method` is the name of its method file."""
     check_plain(Evaluation, config)
     plain = checked(Evaluation, resolve(config))
+    if (share := plain["compression"].get("bytes")) is not None:
+        plain = checked(Evaluation, resolve(config, tokens_of(share, plain)))
     config = DictConfig(plain)
     task, policy, checkpoint = instantiate(config.task), instantiate(config.method), instantiate(config.model)
     sampler: Sampler = instantiate(config.sampler)
@@ -142,6 +153,7 @@ def build(config: DictConfig, method: str) -> Job:
         sampler=sampler,
         engine=instantiate(config.engine),
         attention=instantiate(config.attention),
+        storage=storage_of(plain),
         samples=[task.samples[i] for i in range(num_samples)] if fetched else [],
         num_samples=num_samples,
         workers=workers,
@@ -162,38 +174,61 @@ def labels_of(config: Mapping[str, Any], method: str, task: Task, policy: Policy
         evicts=policy.evicts,
         selects=policy.selects,
         protects_prompt=policy.evicts and policy.budget.protect_prompt,
+        cache=storage_of(config).name,
     )
 
 
-def resolve(config: DictConfig) -> DictConfig:
-    """Turn the compression asked for into a budget in tokens; a dense method has none, so one run serves all ratios."""
+def storage_of(config: Mapping[str, Any]) -> Storage:
+    """As configs of before had none, it may be absent."""
+    return instantiate(config["cache"]) if config.get("cache") else PLAIN
+
+
+def tokens_of(share: float, config: Mapping[str, Any]) -> int:
+    """The budget that takes this share of dense's bytes, of a config with any budget."""
+    made = DictConfig(config)
+    policy, checkpoint = instantiate(made.method), instantiate(made.model)
+    known = shape_config(checkpoint.name) if config["dry_run"] and checkpoint.remote else checkpoint.config()
+    if known is None:
+        raise ValueError(f"compression.bytes={share:g}: the shape of {checkpoint.name} is not known to a dry run")
+    return tokens_within(share, made.task.dense_length, policy, shape_of(known), storage_of(config))
+
+
+def resolve(config: DictConfig, within: int | None = None) -> DictConfig:
+    """Turn the compression asked for into a budget in tokens; a dense method has none, so one run serves all ratios.
+
+    `within`: the budget that takes so many bytes; None: not known yet, any will do.
+    """
     config = config.copy()
     if config.levels and config.difficulty not in config.levels:
         raise ValueError(f"difficulty={config.difficulty}: task {config.task.name} has {', '.join(config.levels)}")
     refuse_uneven(config.levels or {})
     compression = config.compression
     refuse_both(compression)
+    dense_length = config.task.get("dense_length")
     if "budget" not in config.method:
         config.compression = {"ratio": 1.0, "tokens": None, "recent": None, "interval": None}
     elif (share := compression.get("share")) is not None:
         if not 0 < share < 1:
             raise ValueError(f"compression.share={share:g}: use a part above 0 and below 1")
         compression.ratio = 1 / share
-        compression.tokens = round(fit("task.dense_length", config.task.dense_length, int) * share)
+        compression.tokens = round(fit("task.dense_length", dense_length, int) * share)
         with open_dict(config):
             config.method.budget.share = share
+    elif compression.get("bytes") is not None:
+        compression.ratio, compression.tokens = None, within or fit("task.dense_length", dense_length, int)
     elif compression.tokens is not None:
         compression.ratio = None
     elif compression.ratio is None or compression.ratio < 1:
         raise ValueError(f"compression.ratio={compression.ratio}: use 1 or more, or give compression.tokens")
     else:
-        compression.tokens = round(fit("task.dense_length", config.task.dense_length, int) / compression.ratio)
+        compression.tokens = round(fit("task.dense_length", dense_length, int) / compression.ratio)
     return config
 
 
 def refuse_both(compression: Mapping[str, Any]) -> None:
     """A budget is asked for in one way; the ratio has a value whenever none of them has."""
-    given = [f"compression.{key}={compression[key]}" for key in ("tokens", "share") if compression.get(key) is not None]
+    ways = {key: compression.get(key) for key in ("tokens", "share", "bytes")}
+    given = [f"compression.{key}={value}" for key, value in ways.items() if value is not None]
     if len(given) > 1:
         raise ValueError(f"{' and '.join(given)}: use one of them")
 

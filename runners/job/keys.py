@@ -10,6 +10,7 @@ from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt
 from ...methods.policy import Policy
 from ...tasks.task import Task
 from ..attention import Attention
+from ..cache import Storage
 from ..generate import Decoder
 from ..model import Checkpoint, Config
 from ..sampler import Sampler
@@ -30,6 +31,7 @@ class Compression(Section):
     ratio: float | None = None
     tokens: PositiveInt | None
     share: float | None = None
+    bytes: Annotated[float, Gt(0), Le(1)] | None = None
     recent: int | None
     interval: int | None
 
@@ -69,6 +71,7 @@ class Evaluation(Section):
     ray: Cluster
     grading_s: Seconds
     share: Share
+    cache: Storage | None = None  # null: as before there was a choice
     accept_changed: Kind | list[Kind] | None = None
     dry_run: bool
     runs_dir: Text
@@ -99,3 +102,4 @@ class Benchmark(Section):
     dry_run: bool
     resume: bool
     output: Text
+    cache: Storage | None = None

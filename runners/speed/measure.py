@@ -58,7 +58,7 @@ class MeasuredSteps(NamedTuple):
 def measure_steps(decoder: Decoder, steps: int) -> MeasuredSteps:
     cache = decoder.cache
     bursts, rounds, kv = [], [], 0.0
-    pair = 2 * cache.shape.heads * cache.shape.dim * cache.layers[0].keys.element_size()
+    pair = cache.layers[0].pair_bytes
     while (done := sum(count for count, _ in bursts)) < steps:
         count = min(decoder.burst(), steps - done)
         kv += pair * count * sum(slots_read(clock, decoder.policy, count) for clock in cache.clocks if clock)

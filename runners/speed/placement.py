@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from ...kernels.noise import Noise
-from ..cache import Layer
+from ..cache import KVCache, Layer
 from ..generate import Decoder, Request, RunningSequence
 
 
@@ -28,22 +28,24 @@ def place_rows(decoder: Decoder, position: int, stagger: bool) -> None:
         request = Request(str(row), 0, [0])
         decoder.running[row] = RunningSequence(request=request, prefill_s=0.0, started=0.0, token_ids=[0])
         for index, layer in enumerate(cache.layers):
-            fill_randomly(layer, row, clock.resident[index], clock.position, rng)
+            fill_randomly(cache, layer, row, clock.resident[index], clock.position, rng)
 
 
-def fill_randomly(layer: Layer, row: int, slots: int, position: int, rng: torch.Generator) -> None:
+def fill_randomly(cache: KVCache, layer: Layer, row: int, slots: int, position: int, rng: torch.Generator) -> None:
     """Random keys, values and queries; positions spread over the sequence up to the newest."""
-    _, heads, _, dim = layer.keys.shape
+    heads, dim = cache.shape.heads, cache.shape.dim
 
     def draw(*size: int) -> Tensor:
         # with large keys the attention hangs on one slot, and on every rounding
-        return layer.keys.new_empty(heads, *size, dim).normal_(std=0.1, generator=rng)
+        return torch.empty(heads, *size, dim, dtype=cache.dtype, device=cache.device).normal_(std=0.1, generator=rng)
 
+    keys, values = draw(slots), draw(slots)
     layer.fill(
         row,
         position,
-        keys=draw(slots),
-        values=draw(slots),
+        keys=keys,
+        values=values,
         positions=torch.linspace(0, position - 1, slots, device=layer.keys.device).to(torch.int32),
         queries=draw(*layer.queries.shape[2:4]),
+        noted=cache.notes(keys[None], values[None])[0],
     )

@@ -11,7 +11,8 @@ from .measure import StepTime
 COLUMNS = (
     *("model", "method", "engine", "attention", "batch", "tokens", "position", "steps", "middle", "staggered"),
     *("evicts", "ms_p50", "ms_p95", "ms", "tokens_per_s", "limit_ms", "mbu", "evict_share", "weight_bytes", "kv_bytes"),
-    *("peak_bytes", "setup_s", "copy_gb_per_s", "gate", "gate_regret", "device", "versions", "commit"),
+    *("peak_bytes", "resident_bytes", "setup_s", "copy_gb_per_s", "gate", "gate_regret", "device", "versions"),
+    *("commit", "cache"),
 )
 
 
@@ -28,6 +29,7 @@ class TimingKey:
     position: int  # of the rows when they are placed
     steps: int  # timed
     staggered: bool
+    cache: str = "plain"
 
     def in_file(self) -> tuple[str, ...]:
         return tuple("" if value is None else str(value) for value in vars(self).values())
@@ -42,6 +44,7 @@ class Timing:
     middle: float  # position of the rows, mean over the timed steps
     evicts: bool
     peak_bytes: int
+    resident_bytes: int  # of the cache's tensors
     setup_s: float  # compilation and capture
     gate: float | None  # share of the tokens that the eager engine chooses too; None: not asked
     gate_regret: float | None  # largest distance of a chosen logit to the eager engine's best, over their deviation

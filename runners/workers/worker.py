@@ -118,6 +118,7 @@ class Worker:
                 policy=job.policy,
                 sampler=job.sampler,
                 attention=job.attention,
+                storage=job.storage,
                 max_tokens=job.config["max_tokens"],
                 longest_prompt=self.longest_prompt,
                 batch_size=self.batch_size,
@@ -148,6 +149,7 @@ class Worker:
             self.model.dtype,
             longest_prompt=self.longest_prompt,
             longest=self.longest_prompt + self.job.config["max_tokens"],
+            storage=self.job.storage,
         )
 
     def _halve(self, reason: str | None) -> None:

@@ -9,7 +9,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 NAMES = [
-    *("accuracy_ratio", "accuracy_memory", "loops_ratio", "onset_evictions"),
+    *("accuracy_ratio", "accuracy_memory", "accuracy_bytes", "loops_ratio", "onset_evictions"),
     *("value_range", "diversity", "step_time"),
 ]
 BENCHMARK = {"model": "qwen3_14b", "method": "full", "batch": 16, "position": 4096, "ms": 20.0}
@@ -27,7 +27,8 @@ def draw(folder, benchmarks=()):
 @pytest.mark.usefixtures("traced_run")
 def test_all_are_drawn(write, tmp_path, record, dense, config):
     write("full", [record()], samples=1, **dense)
-    write("b", [record(loop_onset=2, loop_period=1, score=0.0)], samples=1, config=config(128), ratio=2.0)
+    looping = record(loop_onset=2, loop_period=1, score=0.0)
+    write("b", [looping], samples=1, config=config(128), ratio=2.0, cache="fp8").note(bytes_share=0.26)
     assert draw(tmp_path, [BENCHMARK]) == {}
     for name in NAMES:
         svg = (tmp_path / f"figures/{name}.svg").read_text()

@@ -11,8 +11,8 @@ COLUMNS = [
     *["loop_rate_low", "loop_rate_high", "loop_gain", "loop_gain_low", "loop_gain_high", "loop_gain_p"],
     *["loop_gain_p_holm", "strict_loop_rate", "truncation_rate", "error_rate", "ungraded", "seq_rep_4", "distinct_4"],
     *["zlib_ratio", "repeated_lines", "vase_loop_rate", "vase_garbage_rate", "mean_length", "peak_slots"],
-    *["mean_slots", "tokens_read", "evictions", "resident_bytes", "batch_size", "tokens_per_s"],
-    *["tokens_per_s_equal_memory", "ms_per_step", "fixed_tokens", "complete", "note", "run"],
+    *["mean_slots", "tokens_read", "evictions", "resident_bytes", "cache", "bytes", "bytes_share", "batch_size"],
+    *["tokens_per_s", "tokens_per_s_equal_memory", "ms_per_step", "fixed_tokens", "complete", "note", "run"],
 ]
 
 
@@ -206,3 +206,18 @@ def test_a_run_that_went_on_with_other_code_or_another_batch_says_so(write, tmp_
     row = only(tmp_path)
     assert row.batch_size == 8
     assert row.note == "code changed after 7 records; weights changed after 9 records; no dense run"
+
+
+def test_a_packed_cache_is_a_row_of_its_own(write, tmp_path, record, dense):
+    """Dense in fp8 is compressed: it is compared to dense, and is nobody's baseline."""
+    write("full", [record()], samples=1, **dense)
+    write("fp8", [record(score=0.0)], samples=1, **dense, cache="fp8").note(bytes_share=0.5116)
+    config = {"compression": {"ratio": None, "tokens": 300, "bytes": 0.25}}
+    write("both", [record(score=0.0)], samples=1, cache="fp8", config=config).note(bytes_share=0.2499)
+    table = results(load(tmp_path)).set_index("method")
+    assert list(table.index) == ["full", "full + fp8", "snapkv + fp8"]
+    assert table.cache.tolist() == ["plain", "fp8", "fp8"]
+    assert table["gain"].tolist()[1:] == [-1.0, -1.0]
+    assert table["bytes"].tolist()[2] == 0.25
+    assert table.bytes_share.tolist()[1:] == [0.5116, 0.2499]
+    assert table.fixed_tokens.tolist() == [False, False, False]

@@ -5,11 +5,12 @@ from functools import cache
 
 import torch
 from kvarena.methods.policy import Policy
+from kvarena.runners.cache import PLAIN, Storage
 from kvarena.runners.generate import Decoder, Generation, Request
 from kvarena.runners.sampler import Greedy, Sampler
 from transformers import PreTrainedModel
 
-from .policies import policy_of
+from .policies import policy_of, storage_of
 
 MAX_TOKENS = 44
 PROMPTS = {"long": 30, "short": 10, "one": 1}  # tokens; the first is above the budget
@@ -36,6 +37,7 @@ def decode(
     batch_size: int = 3,
     max_tokens: int = MAX_TOKENS,
     seed: int = 0,
+    storage: Storage = PLAIN,
 ) -> list[Generation]:
     """In the order of their ends."""
     decoder = Decoder(
@@ -46,6 +48,7 @@ def decode(
         longest_prompt=40,
         batch_size=batch_size,
         seed=seed,
+        storage=storage,
     )
     return list(decoder.run(requests))
 
@@ -53,7 +56,7 @@ def decode(
 @cache
 def baseline(model: PreTrainedModel, method: str) -> list[Generation]:
     """The three prompts under the small budget."""
-    return decode(model, policy_of(method), ALL)
+    return decode(model, policy_of(method), ALL, storage=storage_of(method))
 
 
 def tokens_of(generations: Iterable[Generation]) -> dict[str, list[int]]:

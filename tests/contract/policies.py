@@ -1,6 +1,6 @@
 """The methods that are held to the contract, each made of its config, small enough for the sequences here."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, cast
@@ -8,17 +8,44 @@ from typing import Any, cast
 import hydra
 from hydra.utils import get_class, instantiate
 from kvarena.methods.policy import Policy
+from kvarena.runners.cache import Storage
 from kvarena.runners.job.search_path import find_plugins
 from kvarena.runners.plugins import config_folders
 from omegaconf import DictConfig, OmegaConf
 
 TOKENS, RECENT, INTERVAL = 24, 8, 8
 PAGE, DENSE_LAYERS = 4, 1
+# caches that pack, by the words that choose them; heads of 16 channels have small groups
+CACHES = (
+    "cache=fp8",
+    "cache=int8 cache.keys.group=16 cache.values.group=8 cache.residual=4",
+    "cache=int4 cache.keys.group=8 cache.values.group=8",
+    "cache=turbo4 cache.residual=8",
+    "cache=turbo3",
+    "format@cache.values=fp8",
+)
+SIX = ("full", "quest", "snapkv", "h2o", "vase_attnv", "curdkv_vase")  # that are tried in each of them
+WATCHED = dict(zip(CACHES, ("snapkv", "h2o", "vase_attnv", "curdkv_vase", "snapkv", "vase_attnv"), strict=True))
 
 
 def ours() -> list[str]:
     """The methods that ship with kvarena."""
     return sorted(file.name.removesuffix(".yaml") for file in (config_folders()[0] / "method").iterdir())
+
+
+def packed(methods: Iterable[str]) -> dict[str, bool]:
+    """Each method in each cache that packs, and whether the two are always tried."""
+    return {f"{method} {words}": method in SIX for method in methods for words in CACHES}
+
+
+def watched_packed(methods: Iterable[str]) -> dict[str, bool]:
+    """The same, where every round is looked at."""
+    return {f"{method} {words}": method == WATCHED[words] for method in methods for words in CACHES}
+
+
+def storage_of(method: str) -> Storage:
+    """How its keys and values are stored."""
+    return instantiate(composed(method, ()).cache)
 
 
 @cache

@@ -1,12 +1,13 @@
 """What holds of every round of every method that evicts."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import torch
 from kvarena.contract.decoding import MAX_TOKENS, ROUNDS
-from kvarena.contract.policies import INTERVAL, RECENT, TOKENS, policy_of
+from kvarena.contract.policies import INTERVAL, RECENT, TOKENS, policy_of, storage_of
 from kvarena.contract.watching import watch
 from kvarena.kernels.noise import Noise
+from kvarena.methods.policy import LayerView
 
 
 def test_rounds_are_those_the_trigger_predicts(watched):
@@ -81,8 +82,9 @@ def test_slot_order_does_not_change_what_is_kept(watched):
 def test_a_round_asks_nothing_of_the_device(watched):
     """On tensors without data a question to the host, or a shape that depends on values, is an error."""
     view = watched.views[0]
-    fields = {name: value.to("meta") for name, value in vars(view).items() if isinstance(value, torch.Tensor)}
-    meta = replace(view, noise=Noise(keys=view.noise.keys.to("meta")), **fields)
+    parts = {field.name: getattr(view, field.name) for field in fields(LayerView)}
+    tensors = {name: value.to("meta") for name, value in parts.items() if isinstance(value, torch.Tensor)}
+    meta = replace(view, noise=Noise(keys=view.noise.keys.to("meta")), **tensors)
     assert watched.policy.keep(meta).shape == view.live.shape
     if watched.policy.needs.rank:
         assert watched.policy.survivor_order(meta, watched.policy.score(meta)).shape == view.live.shape
@@ -95,7 +97,7 @@ def test_nothing_to_drop_drops_nothing(watched):
 
 def test_a_protected_prompt_survives_every_round(model, evicting):
     """Of a prompt of 30 only 24 - 8 - 1 can, or what the layer's budget leaves; one slot stays free."""
-    seen = watch(model, policy_of(evicting, "method.budget.protect_prompt=true"))
+    seen = watch(model, policy_of(evicting, "method.budget.protect_prompt=true"), storage_of(evicting))
     assert {done.sample: done.usage.num_evictions for done in seen.generations} == ROUNDS
     for held in seen.after:
         for positions in held.positions:
@@ -104,7 +106,7 @@ def test_a_protected_prompt_survives_every_round(model, evicting):
 
 
 def test_prefill_true_cuts_a_long_prompt_at_once(model, evicting):
-    seen = watch(model, policy_of(evicting, "method.budget.prefill=true"))
+    seen = watch(model, policy_of(evicting, "method.budget.prefill=true"), storage_of(evicting))
     first = seen.after[:3]
     assert [(held.end, held.exact) for held in first] == [(30, True)] * 3
     assert [sum(held.lengths) for held in first] == [2 * min(30, held.tokens) for held in first]

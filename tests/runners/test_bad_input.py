@@ -63,7 +63,7 @@ TARGETS = (
 SMALL = ("difficulty=easy", "num_samples=1", "max_tokens=2", "engine.batch_size=1", "device=cpu", "dry_run=true")
 TIMED = ("device=cpu", "engine=eager", "dtype=float32", "batch_size=1", "steps=1", "gate=0", "dry_run=true")
 LOCAL = (f"data_dir={ROOT}/tests/problems", "compression.tokens=400")
-GROUPS = ("method", "task", "model", "sampler", "engine", "attention", "workers", "logger")
+GROUPS = ("method", "cache", "task", "model", "sampler", "engine", "attention", "workers", "logger")
 APPLICATIONS = {
     "evaluate": evaluate.application,
     "fidelity": evaluate.fidelity_application,

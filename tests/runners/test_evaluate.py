@@ -276,3 +276,48 @@ def test_a_folder_of_another_config_is_refused(kvarena, refused, tmp_path):
     (tmp_path / "else").mkdir()
     (tmp_path / "else/notes.txt").write_text("mine")
     assert "output_dir=else is not empty" in refused("output_dir=else")
+
+
+def test_a_packed_cache_is_a_run_of_its_own(kvarena, tmp_path):
+    """fp8 in half the bytes of dense solves what dense solves; an eviction and codes take a quarter together."""
+    words = ("runs_dir=runs", "num_samples=1")
+    kvarena("method=full", "cache=fp8", "max_tokens=326", *words)
+    kvarena("method=snapkv", "cache=fp8", "compression.bytes=0.4", *words)
+    kvarena("method=full", "max_tokens=326", *words)
+    table = results(load(tmp_path / "runs")).set_index("method")
+    assert list(table.index) == ["full", "full + fp8", "snapkv + fp8"]
+    assert table.accuracy[:2].tolist() == [1.0, 1.0]
+    # of heads of 64: 256 bytes and a position plain, 132 and a position packed; in float32 a plain slot has 512
+    assert table.bytes_share[:2].tolist() == [1.0, round(136 / 260, 4)]
+    assert 0.38 < table.bytes_share.iloc[2] <= 0.4
+    full, fp8 = (RunFolder(path=tmp_path / "runs" / table.run[name]) for name in ("full", "full + fp8"))
+    slots = {record.sample: record.peak_slots for record in full.records()}
+    for record in fp8.records():
+        assert record.resident_bytes == record.peak_slots * 8 * 4 * 136
+    for record in full.records():
+        assert record.resident_bytes == slots[record.sample] * 8 * 4 * 516
+    assert "cache" not in full.run()["labels"]
+    assert fp8.run()["labels"]["cache"] == "fp8"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (
+            ("cache=int4", "format@cache.values=int8", "cache.values.group=128"),
+            "head size 64: format int8g128 has groups",
+        ),
+        (("cache=fp8", "cache.residual=17"), "cache.residual=17 is above the 16 recent slots"),
+        (("cache=fp8", "cache.residual=16", "compression.bytes=0.05"), "compression.bytes=0.05 is"),
+        (
+            ("compression.bytes=0.5", "compression.tokens=64"),
+            "compression.tokens=64 and compression.bytes=0.5: use one",
+        ),
+        (("compression.bytes=1.5",), "compression.bytes=1.5: use above 0, at most 1"),
+        (("cache.residual=4",), "cache.residual=4: a plain cache packs nothing"),
+        (("cache=fp8", "attention=flash_attn"), "attention=flash_attn reads no codes"),
+        (("cache=turbo4", "cache.keys.bits=5"), "bits=5 of turbo: use 3 or 4"),
+    ],
+)
+def test_a_cache_that_cannot_be_is_refused(refused, words, said):
+    assert said in refused(*words)

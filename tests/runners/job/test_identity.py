@@ -3,9 +3,11 @@
 import hashlib
 import json
 
+import hydra
 import pytest
 from kvarena.runners.job import identity as rule
 from kvarena.runners.job.identity import differences, identity
+from omegaconf import OmegaConf
 
 LABELS = {"task": "t", "method": "snapkv", "ratio": 2, "tokens": 58}
 CONFIG = {
@@ -81,3 +83,19 @@ def test_a_key_that_came_later_means_what_was_done_before(monkeypatch, version):
     assert differences({"labels": LABELS, "config": CONFIG}, {"labels": LABELS, "config": other}) == [
         "sampler.penalty: nothing there, 1.2 asked"
     ]
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_plain_cache_is_what_there_was_before(version):
+    """As conf/ composes it; another cache, and a budget in bytes, are other runs, whatever their labels say."""
+    with hydra.initialize_config_module("kvarena.conf", version_base=None):
+        plain, fp8 = (hydra.compose("evaluate", [f"cache={name}"]) for name in ("plain", "fp8"))
+    plain, fp8 = (OmegaConf.to_container(config.cache) for config in (plain, fp8))
+    compression = CONFIG["compression"] | {"bytes": None}
+    now = CONFIG | {"cache": plain, "compression": compression}
+    assert identity(LABELS | {"cache": "plain"}, now, version) == identity(LABELS, CONFIG, version)
+    others = [CONFIG | {"cache": fp8}, CONFIG | {"compression": compression | {"bytes": 0.5}}]
+    others.append(CONFIG | {"cache": plain | {"residual": 4}})
+    assert len({identity(LABELS, each, version) for each in (CONFIG, *others)}) == 4
+    there, asked = ({"labels": LABELS, "config": config} for config in (CONFIG, now | {"cache": fp8}))
+    assert "cache.keys._target_: nothing there, kvarena.kernels.pack.Fp8 asked" in differences(there, asked)

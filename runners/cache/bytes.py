@@ -1,0 +1,67 @@
+"""Bytes as the budget: what a method's cache takes of the dense one's, both at two bytes a number.
+
+Charged is all that a layer holds, as `Usage.resident_bytes` has it on a GPU: keys and values as they are stored, scales
+and a ring beside them, positions, and what the method asks for. The dense cache is that of the model's own numbers, its
+positions included. A selection holds everything, so what it reads at a step is charged instead: keys and values of its
+tokens, and the bounds of all pages.
+"""
+
+from typing import NamedTuple
+
+import torch
+
+from ...methods.full import Full
+from ...methods.policy import Policy
+from .cache import KVCache
+from .room import Shape
+from .storage import PLAIN, Storage
+
+
+class Cost(NamedTuple):
+    """Bytes, all layers and heads together."""
+
+    slot: int
+    row: int  # whatever the number of slots
+
+    @classmethod
+    def of(cls, policy: Policy, shape: Shape, storage: Storage, length: int) -> "Cost":
+        """In a sequence of so many tokens."""
+        layers = KVCache(
+            policy=policy,
+            shape=shape,
+            batch_size=1,
+            longest_prompt=length,
+            longest=length,
+            dtype=torch.bfloat16,
+            device=torch.device("meta"),
+            storage=storage,
+        ).layers
+        slots = [layer.pair_bytes if policy.selects else layer.slot_bytes for layer in layers]
+        return cls(sum(slots), sum(layer.row_bytes for layer in layers))
+
+
+def dense_bytes(policy: Policy, shape: Shape, length: int) -> int:
+    """What is held of `length` tokens without any compression; for a selection, what is read."""
+    layer = Cost.of(Full(), shape, PLAIN, length)
+    positions = 4 * shape.layers * shape.heads if policy.selects else 0
+    return length * (layer.slot - positions)
+
+
+def tokens_within(share: float, length: int, policy: Policy, shape: Shape, storage: Storage) -> int:
+    """The budget that takes at most this share of dense's bytes; ValueError where not even a token fits."""
+    cost, room = Cost.of(policy, shape, storage, length), share * dense_bytes(policy, shape, length)
+    tokens = int((room - cost.row) // cost.slot)
+    if tokens < max(1, storage.residual):
+        raise ValueError(
+            f"compression.bytes={share:g} is {room:,.0f} bytes a row, below what cache={storage.name} takes of them "
+            f"with {max(1, storage.residual)} slots ({cost.row + max(1, storage.residual) * cost.slot:,}): raise it"
+            + (", or lower cache.residual" if storage.residual else "")
+        )
+    return tokens
+
+
+def bytes_share(length: int, policy: Policy, shape: Shape, storage: Storage) -> float:
+    """What a sequence of so many tokens takes of them after an eviction, or what a step of a selection reads."""
+    cost = Cost.of(policy, shape, storage, length)
+    tokens = min(policy.budget.tokens, length) if policy.budget else length
+    return (tokens * cost.slot + cost.row) / dense_bytes(policy, shape, length)

@@ -1,0 +1,75 @@
+"""Keys and values of a layer as they are stored: plain, or as codes with numbers beside them and the newest in a ring.
+
+R rows, H KV heads, N slots, W places of the ring, D head dim.
+"""
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch import Tensor
+
+from ...kernels.pack import Format, Packed, Stored, encode
+
+if TYPE_CHECKING:
+    from .layer import Layer
+
+
+class Names(NamedTuple):
+    """Of the columns that hold keys or values."""
+
+    codes: str
+    scales: str
+    ring: str
+
+
+KEYS = Names("keys", "key_scales", "key_ring")
+VALUES = Names("values", "value_scales", "value_ring")
+
+
+def form_of(layer: "Layer", names: Names) -> Format:
+    storage = layer.room.storage
+    return storage.keys if names is KEYS else storage.values
+
+
+def stored(layer: "Layer", names: Names, at: slice | Tensor, position: Tensor) -> Stored:
+    """Of rows `at`, as kernels read them; position [R] is that of the next token."""
+    codes, form = getattr(layer, names.codes)[at], form_of(layer, names)
+    if not form.packs:
+        return codes
+    return Packed(
+        form=form,
+        codes=codes,
+        scales=getattr(layer, names.scales)[at],
+        ring=getattr(layer, names.ring)[at],
+        positions=layer.positions[at],
+        position=position,
+        dim=layer.room.shape.dim,
+    )
+
+
+def encoded(
+    layer: "Layer", names: Names, row: int, vectors: Tensor, positions: Tensor, position: int | Tensor
+) -> dict[str, Tensor]:
+    """What a row's columns of slots are filled with for vectors [H, n, D], by name; its ring is filled here."""
+    form, ring = form_of(layer, names), getattr(layer, names.ring)
+    if not form.packs:
+        return {names.codes: vectors}
+    turned = form.turn(vectors)
+    if ring.numel():
+        ring[row] = newest(turned, positions, position, ring.shape[2])
+    codes, scales = encode(form, turned)
+    return {names.codes: codes, names.scales: scales}
+
+
+def newest(vectors: Tensor, positions: Tensor, position: int | Tensor, width: int) -> Tensor:
+    """[H, W, D], the vector of position p at p mod W, of vectors [H, n, D] at positions [n] or [H, n].
+
+    `position` is that of the next token; zeros where a position is not there.
+    """
+    asked = torch.arange(-width, 0, device=vectors.device) + position
+    found = (positions[..., None, :] == asked[:, None]) & (asked >= 0)[:, None]
+    place = found.int().argmax(-1).expand(len(vectors), -1)[..., None].expand(-1, -1, vectors.shape[-1])
+    there = vectors.gather(1, place) * found.any(-1)[..., None]
+    ring = torch.zeros_like(there)
+    ring[:, asked % width] = there
+    return ring
