@@ -1,13 +1,14 @@
 """kvarena-export: runs as logs of inspect_ai, a .eval file each. No weights, no GPU; extra `inspect`."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from .job.errors import USER_ERRORS, one_line
 from .job.recorded_task import task_of
-from .record import Labels, LineParser, RunFolder, file_name, run_folders
+from .record import Labels, LineParser, RunFolder, file_name, read_questions, run_folders
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -41,13 +42,20 @@ def export(folder: RunFolder, file: Path) -> str:
     run = folder.run()
     if any(run.get("config", {}).get(key) for key in ("reference", "texts")):
         return f"{folder.path}: left out, its texts were forced"
-    task, _ = task_of(folder, run)
+    labels, questions = Labels.read(run, folder.run_file), questions_of(folder, run)
     records = sorted(folder.records(), key=lambda record: record.key)
-    known = {sample.id for sample in task.samples[: run["num_samples"]]}
-    if unknown := sorted({record.sample for record in records} - known):
-        raise ValueError(f"{folder.records_file}: task {task.name} has no sample {unknown[0]}")
-    write_eval_log(inspect_log(run, Labels.read(run, folder.run_file), task, records), str(file), format="eval")
+    if unknown := sorted({record.sample for record in records} - questions.keys()):
+        raise ValueError(f"{folder.records_file}: task {labels.task} has no sample {unknown[0]}")
+    write_eval_log(inspect_log(run, labels, questions, records), str(file), format="eval")
     return f"{file}: {len(records)} of {run['num_samples'] * run['num_draws']} samples"
+
+
+def questions_of(folder: RunFolder, run: Mapping[str, Any]) -> dict[str, str]:
+    """By sample, as the run wrote them; where it did not, by its task built anew."""
+    if questions := read_questions(folder.path):
+        return questions
+    task, _ = task_of(folder, run)
+    return {sample.id: sample.question for sample in task.samples[: run["num_samples"]]}
 
 
 if __name__ == "__main__":

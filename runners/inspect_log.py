@@ -31,8 +31,6 @@ from inspect_ai.model import (  # pyright: ignore[reportMissingImports]
 )
 from inspect_ai.scorer import Score  # pyright: ignore[reportMissingImports]
 
-from ..tasks.sample import Sample
-from ..tasks.task import Task
 from .record import Labels, Record
 
 SCORE = "score"
@@ -44,20 +42,22 @@ METADATA = (
 SAMPLER = ("temperature", "top_p", "top_k")
 
 
-def inspect_log(run: Mapping[str, Any], labels: Labels, task: Task, records: Sequence[Record]) -> EvalLog:
-    """Of run.json, the task as it asked, and all records."""
-    samples = {sample.id: sample for sample in task.samples[: run["num_samples"]]}
-    whole = len(records) == run["num_samples"] * run["num_draws"]
+def inspect_log(
+    run: Mapping[str, Any], labels: Labels, questions: Mapping[str, str], records: Sequence[Record]
+) -> EvalLog:
+    """Of run.json, what each sample asks, and all records."""
+    planned = run["num_samples"] * run["num_draws"]
+    grader = run["config"]["task"]["grader"]["_target_"].rpartition(".")[2]
     return EvalLog(
-        status="success" if whole else "cancelled",
-        eval=spec(run, labels, task, list(samples)),
-        results=results_of(records, run["num_samples"] * run["num_draws"], grader_name(task)),
+        status="success" if len(records) == planned else "cancelled",
+        eval=spec(run, labels, list(questions)),
+        results=results_of(records, planned, grader),
         stats=EvalStats(started_at=run["started"], model_usage={labels.model: usage(records)}),
-        samples=[sample_of(record, samples[record.sample], task, run) for record in records],
+        samples=[sample_of(record, questions[record.sample], run) for record in records],
     )
 
 
-def spec(run: Mapping[str, Any], labels: Labels, task: Task, ids: list[str]) -> EvalSpec:
+def spec(run: Mapping[str, Any], labels: Labels, ids: list[str]) -> EvalSpec:
     config = run["config"]
     sampler = {name: config["sampler"][name] for name in SAMPLER if config.get("sampler", {}).get(name) is not None}
     commit, model = run.get("commit"), config["model"]
@@ -69,7 +69,9 @@ def spec(run: Mapping[str, Any], labels: Labels, task: Task, ids: list[str]) -> 
         task_args={name: getattr(labels, name) for name in ("method", "ratio", "tokens")},
         solver=labels.method,
         solver_args=config.get("method"),
-        dataset=EvalDataset(name=labels.task, location=task.path, samples=len(ids), sample_ids=ids, shuffled=False),
+        dataset=EvalDataset(
+            name=labels.task, location=config["task"].get("path"), samples=len(ids), sample_ids=ids, shuffled=False
+        ),
         model=labels.model,
         model_args={name: model[name] for name in ("path", "dtype", "revision") if model.get(name) is not None},
         model_generate_config=GenerateConfig(max_tokens=config["max_tokens"], seed=config.get("seed"), **sampler),
@@ -80,8 +82,9 @@ def spec(run: Mapping[str, Any], labels: Labels, task: Task, ids: list[str]) -> 
     )
 
 
-def sample_of(record: Record, sample: Sample, task: Task, run: Mapping[str, Any]) -> EvalSample:
-    asked, model = task.prompt(sample), run["labels"]["model"]
+def sample_of(record: Record, question: str, run: Mapping[str, Any]) -> EvalSample:
+    model = run["labels"]["model"]
+    asked = run["config"]["task"].get("template", "{question}").replace("{question}", question)
     said = ChatMessageAssistant(content=record.completion, source="generate", model=model)
     cut = record.stop == "length"
     return EvalSample(
@@ -127,7 +130,3 @@ def results_of(records: Sequence[Record], planned: int, grader: str) -> EvalResu
         name=SCORE, scorer=grader, scored_samples=graded, unscored_samples=len(records) - graded, metrics=metrics
     )
     return EvalResults(total_samples=planned, completed_samples=len(records), scores=[score])
-
-
-def grader_name(task: Task) -> str:
-    return getattr(task.grader, "__name__", type(task.grader).__name__)

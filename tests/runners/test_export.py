@@ -67,8 +67,18 @@ def test_what_is_not_finished_says_so(run):
 
 
 @needs_inspect
+def test_an_older_run_has_its_questions_of_its_task(run):
+    from inspect_ai.log import read_eval_log
+
+    (run.path / "questions.jsonl").unlink()
+    assert main(["runs", "logs"]) == 0
+    assert "What is 1 + 1?" in read_eval_log("logs/a-b.eval").samples[0].input
+
+
+@needs_inspect
 def test_a_run_whose_questions_are_gone_is_one_line(run, tmp_path, capsys):
     (tmp_path / "mine.jsonl").unlink()
+    (run.path / "questions.jsonl").unlink()
     assert main(["runs", "logs"]) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1
