@@ -61,14 +61,16 @@ const coming = new IntersectionObserver((entries) => {
 /* the charts of the setting: title, traces, axes */
 function chartsOf(rows) {
   const ratio = { title: { text: "compression ratio" }, type: "log", tickvals: [...new Set(rows.map((row) => row.ratio))], ticktext: [...new Set(rows.map((row) => `${short(row.ratio)}x`))] };
+  const compressed = methods.filter((method) => rows.some((row) => row.method === method));
+  const beside = (row) => row.ratio * 2 ** (row.method === data.dense ? 0 : 0.3 * ((compressed.indexOf(row.method) + 0.5) / compressed.length - 0.5)); // so that bars can be read
   const cache = (row) => (known(row.resident_bytes) ? row.resident_bytes / 1e6 : null);
   const budget = (row) => (known(row.tokens) ? `budget ${whole(row.tokens)} tokens` : "no budget");
   const share = (text) => ({ title: { text }, range: [-0.03, 1.05] });
   const axis = (text) => ({ title: { text } });
   return [
-    ["Accuracy by compression ratio", traces(rows, (row) => row.ratio, "pass@1", "accuracy", "lines+markers", budget), ratio, share("pass@1")],
+    ["Accuracy by compression ratio", traces(rows, beside, "pass@1", "accuracy", "lines+markers", budget), ratio, share("pass@1")],
     ["Accuracy by cache", traces(rows, cache, "pass@1", "accuracy", "markers", (row) => `${megabytes(row.resident_bytes)} MB, ${budget(row)}`), axis("cache of the largest row (MB)"), share("pass@1")],
-    ["Loops by compression ratio", traces(rows, (row) => row.ratio, "loop rate", "loop_rate", "lines+markers", budget), ratio, share("loop rate")],
+    ["Loops by compression ratio", traces(rows, beside, "loop rate", "loop_rate", "lines+markers", budget), ratio, share("loop rate")],
     ["Accuracy by speed", traces(rows, (row) => row.tokens_per_s, "pass@1", "accuracy", "markers", (row) => `${whole(row.tokens_per_s)} tokens/s, ${budget(row)}`), axis("tokens/s of the run"), share("pass@1")],
     ["Where loops begin", onsetTraces(rows), axis("evictions before the loop"), axis("loop onset (token)")],
   ].filter(([, lines]) => lines.length);

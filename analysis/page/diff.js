@@ -1,18 +1,26 @@
 "use strict";
 /* where two texts differ, by words: Myers' shortest edit script behind their common beginning */
 
+const LONGEST_WORD = 20; // characters
 const MOST_EDITS = 1500; // texts that are further apart than so many words differ in all that follows
 
-/* the first character that differs, or null; and [from, to) of what only one has, for each of the two */
+/* where the first word that differs begins, or null; and [from, to) of what only one has, for each of the two */
 function differences(a, b) {
-  let start = 0;
-  while (start < a.length && a[start] === b[start]) start += 1;
-  if (start === a.length && start === b.length) return { start: null, ranges: [[], []] };
-  const word = Math.max(a.lastIndexOf(" ", start - 1), a.lastIndexOf("\n", start - 1)) + 1;
+  let at = 0;
+  while (at < a.length && a[at] === b[at]) at += 1;
+  if (at === a.length && at === b.length) return { start: null, ranges: [[], []] };
+  const word = wordAt(a, b, at);
   const sides = [a, b].map((text) => [...text.slice(word).matchAll(/\S+/g)].map((found) => ({ text: found[0], from: word + found.index, to: word + found.index + found[0].length })));
   const common = matched(...sides);
-  if (!common) return { start, ranges: [a, b].map((text) => [{ from: start, to: text.length }]) };
-  return { start, ranges: sides.map((words, side) => joined(words, common[side], [a, b][side])) };
+  if (!common) return { start: word, ranges: [a, b].map((text) => [{ from: word, to: text.length }]) };
+  return { start: word, ranges: sides.map((words, side) => joined(words, common[side], [a, b][side])) };
+}
+
+/* where the word begins in which two texts differ at a place, unless that is far in front of it */
+function wordAt(a, b, at) {
+  if (![a[at], b[at]].some((sign) => sign && /\S/.test(sign))) return at; // one goes on where the other's word ends too
+  const word = at - a.slice(0, at).match(/\S*$/)[0].length;
+  return at - word > LONGEST_WORD ? at : word;
 }
 
 /* words that the other does not have, those beside each other in one */

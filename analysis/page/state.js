@@ -5,6 +5,10 @@ const PAGE_PROBLEMS = 200;
 const state = { setting: 0, sort: null, descending: true, firstProblem: 0, problem: 0, sides: [], hidden: new Set() };
 const setting = () => data.settings[state.setting];
 const rowOf = new Map(data.rows.map((row) => [row.place, row]));
+/* runs stand in the order of the table everywhere */
+const rank = new Map(data.rows.map(({ place }, i) => [place, i]));
+for (const { runs } of data.settings) runs.sort((a, b) => rank.get(a.place) - rank.get(b.place));
+
 const runOf = new Map(data.settings.flatMap((each) => each.runs.map((run) => [run.place, run])));
 const settingOf = new Map(data.settings.flatMap((each, i) => each.runs.map((run) => [run.place, i])));
 const isDense = (place) => rowOf.get(place).method === data.dense;

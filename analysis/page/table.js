@@ -54,5 +54,6 @@ function table() {
   const rows = shown();
   byId("count").textContent = `${rows.length} of ${data.rows.length} runs`;
   const shownColumns = visible();
+  byId("table").classList.toggle("noted", rows.some(remarks));
   byId("table").tBodies[0].replaceChildren(...rows.map((row) => line(row, shownColumns)));
 }

@@ -100,6 +100,8 @@ def test_texts_that_are_far_apart_differ_from_there_on(opened):
     }
     assert opened.run(far, "a b", "a b") == {"start": None, "ranges": [[], []]}
     assert opened.run(far, "a b", "a b c d") == {"start": 3, "ranges": [[], [{"from": 4, "to": 7}]]}
+    words = [[{"from": 2, "to": 4}], [{"from": 2, "to": 5}]]
+    assert opened.run(far, "a 57 b", "a 574 b") == {"start": 2, "ranges": words}  # whole words
     assert opened.run(far, "x one y two", "one two z") == {
         "start": 0,
         "ranges": [[{"from": 0, "to": 1}, {"from": 6, "to": 7}], [{"from": 8, "to": 9}]],
