@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ..runners.record.labels import PLAIN
 from .intervals import Interval, of_difference
 from .likeness import shared, unlike
 from .load import Run
@@ -76,7 +77,7 @@ def entries(runs: Iterable[Run]) -> Iterator[Entry]:
     """Of runs of one setting; of several of the same, such as seeds, the one with the most records."""
     groups: dict[tuple[str, int], list[list[Run]]] = defaultdict(list)
     for run in sorted(runs, key=lambda run: (-len(run.outcomes), run.name)):
-        kinds = groups[run.labels.method, run.labels.tokens or 0]
+        kinds = groups[run.labels.named, run.labels.tokens or 0]
         same = [kind for kind in kinds if settings_of(kind[0]) == settings_of(run) and not unlike(kind[0], run).differs]
         (same[0] if same else kinds.append([]) or kinds[-1]).append(run)
     for (method, _), kinds in groups.items():
@@ -92,8 +93,9 @@ def entries(runs: Iterable[Run]) -> Iterator[Entry]:
 
 
 def settings_of(run: Run) -> dict[str, str]:
-    """Of its method, flat."""
-    return dict(flattened(run.config.get("method", {})))
+    """Of its method, flat, and of its cache where that is not plain."""
+    cache = {"cache": run.config.get("cache", {})} if run.labels.cache != PLAIN else {}
+    return dict(flattened(run.config.get("method", {}) | cache))
 
 
 def flattened(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:

@@ -66,8 +66,8 @@ def spec(run: Mapping[str, Any], labels: Labels, ids: list[str]) -> EvalSpec:
         eval_id=run["identity"][:22],
         run_id=run["identity"][:22],
         task="-".join(filter(None, (labels.task, labels.difficulty))),
-        task_args={name: getattr(labels, name) for name in ("method", "ratio", "tokens")},
-        solver=labels.method,
+        task_args={name: getattr(labels, name) for name in ("method", "cache", "ratio", "tokens")},
+        solver=labels.named,
         solver_args=config.get("method"),
         dataset=EvalDataset(
             name=labels.task, location=config["task"].get("path"), samples=len(ids), sample_ids=ids, shuffled=False

@@ -19,7 +19,7 @@ import wandb_workspaces.reports.v2 as wr
 import wandb_workspaces.workspaces as ws
 
 RESULTS_FILE = "results.csv"
-METHOD = "config.labels.method"
+METHOD = "config.method"  # with the cache where that is packed
 RESULTS = {
     "accuracy": "Accuracy",
     "loop_rate": "Completions that end in a loop",

@@ -88,7 +88,9 @@ class Wandb:
 def told(run: Mapping[str, Any]) -> dict[str, Any]:
     """What wandb shows and compares of run.json: what decides of its config, and where it ran."""
     config = {key: value for key, value in run.get("config", {}).items() if key not in VOLATILE}
-    return {key: run[key] for key in TOLD if key in run} | {"config": config}
+    labels = run.get("labels", {})
+    method = " + ".join(labels[name] for name in ("method", "cache") if name in labels)  # as Labels.named
+    return {key: run[key] for key in TOLD if key in run} | {"method": method, "config": config}
 
 
 def task_and_model(run: Mapping[str, Any]) -> str | None:

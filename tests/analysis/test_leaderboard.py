@@ -15,15 +15,16 @@ NUM = 40
 def place(write, record, config, dense):
     """place(name, num_right, ...): a run of 40 problems of which the first so many are right."""
 
-    def build(name, num_right, *, method="snapkv", tokens=128, num_bytes=1000, sampler=None, planned=NUM, **settings):
+    def build(name, num_right, *, method="snapkv", tokens=128, num_bytes=1000, planned=NUM, **changed):
+        sampler, cache = changed.pop("sampler", {"temperature": 0.6}), changed.pop("cache", None)
         records = [
             record(sample=f"s{i:02}", score=float(i < num_right), resident_bytes=num_bytes, prompt_sha=f"p{i}")
             for i in range(NUM)
         ]
         labels = dense if method == "full" else {"method": method, "tokens": tokens, "ratio": 512 / tokens}
-        said = config(tokens) | {"sampler": sampler or {"temperature": 0.6}}
-        said["method"] |= settings
-        return write(name, records, samples=planned, config=said, **labels)
+        said = config(tokens) | {"sampler": sampler}
+        said["method"] |= changed
+        return write(name, records, samples=planned, config=said, **labels, **({"cache": cache} if cache else {}))
 
     return build
 
@@ -90,6 +91,12 @@ def test_one_row_a_method_and_budget_but_for_its_settings(place, tmp_path):
     assert list(table.index) == ["snapkv (window=32)", "snapkv (window=64)"]
     assert list(table.repeats) == [1, 0]
     assert ranks(table) == {"snapkv (window=32)": (1, 2, 2), "snapkv (window=64)": (1, 2, 2)}
+
+
+def test_a_packed_cache_is_a_rival_of_its_own(place, tmp_path):
+    place("plain", 20, method="snapkv", num_bytes=1000)
+    place("packed", 36, method="snapkv", num_bytes=900, cache="int8")
+    assert ranks(board(tmp_path)) == {"snapkv": (2, 2, 2), "snapkv + int8": (1, 1, 2)}
 
 
 @pytest.fixture

@@ -41,7 +41,7 @@ def test_its_own_library_reads_it(run, capsys):
     assert (log.status, log.eval.task, log.eval.model, log.eval.solver) == ("success", "local", "qwen3_4b", "snapkv")
     assert (log.eval.config.epochs, log.eval.dataset.sample_ids) == (2, ["one", "two"])
     assert log.eval.model_generate_config.temperature == run.run()["config"]["sampler"]["temperature"]
-    assert log.eval.task_args == {"method": "snapkv", "ratio": 204.8, "tokens": 40}
+    assert log.eval.task_args == {"method": "snapkv", "cache": "plain", "ratio": 204.8, "tokens": 40}
     samples = {(sample.id, sample.epoch): sample for sample in log.samples}
     assert sorted(samples) == [("one", 1), ("one", 2), ("two", 1), ("two", 2)]
     first, ungraded = samples["one", 1], samples["one", 2]

@@ -44,7 +44,7 @@ def test_an_offline_run_holds_config_numbers_and_results(start, tmp_path):
     assert (begun.run_group, begun.job_type) == ("graph_search-easy, reasoner", "vase_dkv")
     assert begun.project == "kvarena"
     assert begun.display_name == "vase_dkv on graph_search, ratio 5.8, 40 tokens"
-    assert config["labels"]["method"] == "vase_dkv"
+    assert config["labels"]["method"] == config["method"] == "vase_dkv"
     assert config["identity"].startswith(begun.run_id)
     header = json.loads((tmp_path / "run/run.json").read_text())
     assert config["config"]["sampler"] == header["config"]["sampler"]
