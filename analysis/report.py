@@ -84,7 +84,7 @@ def write_report(runs_dir: Path, output: Path) -> None:
     ours, forced = fidelity.free_runs(runs), fidelity.forced_runs(runs)
     output.mkdir(parents=True, exist_ok=True)
     with house_style():
-        look = Look(run.labels.method for run in runs)
+        look = Look(run.labels.named for run in runs)
     if ours:
         report_accuracy(ours, benchmarks(runs_dir), look, output)
     if forced:

@@ -48,6 +48,7 @@ const columns = [
   { label: "read", value: (row) => row.tokens_read, show: (row) => whole(row.tokens_read), apart: true },
   { label: "evictions", value: (row) => row.evictions, show: (row) => write(row.evictions, 1) },
   { label: "cache MB", value: (row) => row.resident_bytes, show: (row) => megabytes(row.resident_bytes) },
+  { label: "of dense's bytes", value: (row) => row.bytes_share, show: (row) => percent(row.bytes_share), apart: true },
   { label: "tok/s", value: (row) => row.tokens_per_s, show: (row) => whole(row.tokens_per_s) },
   { label: "tok/s, equal memory", value: (row) => row.tokens_per_s_equal_memory, show: (row) => whole(row.tokens_per_s_equal_memory), apart: true },
 ];

@@ -1,3 +1,5 @@
+import json
+import re
 import subprocess
 import sys
 
@@ -45,6 +47,13 @@ def test_a_broken_trace_is_one_line_that_names_it(runs_dir, capsys):
     err = capsys.readouterr().err
     assert len(err.splitlines()) == 1
     assert "snapkv/trace/s0-0.safetensors is no trace" in err
+
+
+def test_a_packed_cache_is_a_method_of_its_own_look(runs_dir, write, record):
+    write("packed", [record(num_evictions=0)], samples=2, cache="e4m3")
+    assert main([str(runs_dir)]) == 0
+    looks = re.search(r'"looks":(\{.*?\}\})', (runs_dir / "report/index.html").read_text())
+    assert sorted(json.loads(looks[1])) == ["snapkv", "snapkv + e4m3"]
 
 
 def test_step_times_are_the_users_own(runs_dir, capsys):
