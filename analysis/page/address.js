@@ -3,6 +3,7 @@
 
 function address(place, problem, draw = 0) {
   const index = settingOf.get(place);
+  if (!data.settings[index].problems.length) return "#reader"; // a run that has only begun, and is alone
   const found = runOf.get(place).draws[problem][draw];
   return written(taskNames[index], data.settings[index].problems[problem].sample, (found ? found[0] : 0) + 1, title(place));
 }

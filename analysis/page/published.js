@@ -13,7 +13,11 @@ function publishedTable() {
     known(row.difference) ? `${row.difference.toFixed(1)} (${row.difference_low.toFixed(1)} to ${row.difference_high.toFixed(1)})` : "-",
     known(row.agrees) ? (row.agrees ? "yes" : "no") : "-", row.not_comparable || "", row.caveat]);
   const textual = (i) => (i < 3 || i === 8 || i > 9) && "text";
-  const line = (tag, cells) => element("tr", {}, ...cells.map((cell, i) => element(tag, { class: textual(i), scope: tag === "th" ? "col" : null }, cell)));
-  byId("beside").replaceChildren(element("thead", {}, line("th", header)), element("tbody", {}, ...lines.map((cells) => line("td", cells))));
+  const head = header.map((label, i) => element("th", { class: textual(i), scope: "col" }, label));
+  const cells = (texts, href) => texts.map((text, i) => element("td", { class: textual(i) }, text && element("a", { href, tabindex: i ? -1 : 0 }, text)));
+  const places = new Map(data.rows.map((row) => [row.run, row.place]));
+  const rows = lines.map((texts, i) => element("tr", {}, ...cells(texts, address(places.get(data.published[i].run), 0))));
+  byId("beside").replaceChildren(element("thead", {}, element("tr", {}, ...head)), element("tbody", {}, ...rows));
+  grid(byId("beside"));
   byId("published").append(element("p", { class: "hint" }, [...new Set(data.published.map((row) => row.source))].join("; ")));
 }

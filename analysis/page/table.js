@@ -41,9 +41,8 @@ function line(row, shownColumns) {
   const cells = shownColumns.map(({ value, show = value, text, wraps, opens = any }, i) => {
     const problem = opened.get(opens);
     const draw = opens === looped ? runOf.get(row.place).first_loops[problem] : 0;
-    const there = data.settings[settingOf.get(row.place)].problems.length > 0;
     const cell = show(row);
-    const link = there ? element("a", { href: address(row.place, problem, draw), tabindex: i ? -1 : 0, "aria-label": cell === "" ? "no note" : null }, cell) : cell;
+    const link = element("a", { href: address(row.place, problem, draw), tabindex: i ? -1 : 0, "aria-label": cell === "" ? "no note" : null }, cell);
     return element("td", { class: [text && "text", wraps && "wraps"].filter(Boolean).join(" ") }, link);
   });
   return element("tr", { class: row.method === data.dense && "dense", title: row.run }, ...cells);

@@ -100,7 +100,14 @@ def folder(writer, tmp_path_factory, record, dense, config):
     snap = write("snap", [record(sample="p0", score=0.0, **theirs), *halves], samples=6, config=config(128))
     write_questions(snap.path, {"p0": "Which <b>way</b>?\nSay.", "p3": "How?"})
     write("vase", [record(sample=p, **right) for p in problems[:3]], samples=6, method="vase_dkv", ratio=2.0)
-    write("aime", [record(sample="p9", **right | {"completion": ""})], samples=1, task="aime25", difficulty=None)
+    write(
+        "aime",
+        [record(sample="p9", **right | {"completion": ""})],
+        samples=1,
+        task="aime25",
+        difficulty=None,
+        model="Qwen3-4B",
+    )
     drift = {"score": None, "note": "forced", "completion": "a b c", "pieces": ["a", "b", "c"], "num_tokens": 3}
     for name, kl in (("knorm", [0.0, 0.5, 0.1]), ("tova", [0.0, 0.0, 0.0])):
         text = record(**drift, kl=kl, nll=kl, mass=[0.5] * 3, other=[1] if max(kl) else [], eviction_steps=[2])

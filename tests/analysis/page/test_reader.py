@@ -74,6 +74,9 @@ def test_every_cell_is_a_link_to_a_completion(opened):
     assert opened.focused.get_attribute("id") == "reader-title"
     cells = opened.run("return [...document.querySelectorAll('#cells td a')].map((link) => link.hash)")
     assert len(set(cells)) == 18
+    published = opened.run("return [...document.querySelectorAll('#beside tbody a')].map((link) => link.hash)")
+    assert set(published) == {"#aime25/p9/1/snapkv%204x"}
+    assert len(published) == 12
 
 
 def test_words_are_found_in_both_texts(at):
