@@ -12,7 +12,7 @@ function publishedTable() {
     known(row.accuracy) ? `${(100 * row.accuracy_low).toFixed(1)} to ${(100 * row.accuracy_high).toFixed(1)}` : "-", whole(row.published_tokens), row.published.toFixed(2),
     known(row.difference) ? `${row.difference.toFixed(1)} (${row.difference_low.toFixed(1)} to ${row.difference_high.toFixed(1)})` : "-",
     known(row.agrees) ? (row.agrees ? "yes" : "no") : "-", row.not_comparable || "", row.caveat]);
-  const textual = (i) => (i < 3 || i === 8 || i > 9) && "text";
+  const textual = (i) => (i > 9 ? "text wraps" : (i < 3 || i === 8) && "text");
   const head = header.map((label, i) => element("th", { class: textual(i), scope: "col" }, label));
   const cells = (texts, href) => texts.map((text, i) => element("td", { class: textual(i) }, text && element("a", { href, tabindex: i ? -1 : 0 }, text)));
   const places = new Map(data.rows.map((row) => [row.run, row.place]));
