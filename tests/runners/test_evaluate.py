@@ -241,6 +241,7 @@ def test_the_budget_of_a_method_can_be_set(kvarena, tmp_path):
         ("engine=graphs", "engine=graphs needs a CUDA device, and the model is on cpu"),
         (("engine=graphs", "dry_run=true"), "engine=graphs needs a CUDA device, and the model is on cpu"),
         (("attention=flash_attn", "method=h2o"), "attention=flash_attn gives no probabilities, and H2O needs them"),
+        (("attention=flash_attn", "method=lazy_eviction"), "gives no probabilities, and LazyEviction needs them"),
         (("attention=flash_attn", "model.dtype=float32"), "attention=flash_attn"),
         ("attention=flash", "Could not find 'attention/flash'"),
         ("engine.batch_size=0", "engine.batch_size=0: use 1 or more"),
