@@ -7,8 +7,8 @@ the group, times the norm of the value. The first `sinks` tokens stay, and count
 
 A rotation is orthogonal, so queries need no second ring: those of the last `window` tokens are turned on by their own
 distance to the newest one, which is where they would be if they had been asked there. So positions are true ones, and a
-layer that normalises its queries (Qwen3, which kvpress refuses) is as good as any. The covariance is never built: the
-variance of a key's logits is over the window's own. The state is the ring of queries, `window` of each query head.
+layer that normalises its queries (Qwen3, which kvpress refuses) is as good as any. The state is the ring of queries,
+`window` of each query head.
 
 Deviations: the newest `window` queries (kvpress: all of the prompt; while it decodes, those that its buffer holds,
 whose positions it counts from the buffer's beginning); the newest `recent` slots stay.
@@ -55,7 +55,7 @@ class ExpectedAttention(Eviction):
         """[B, H, N]: sums to 1 over the live slots but the sinks."""
         ahead = torch.arange(1, self.future + 1, device=view.keys.device)[:, None] * view.frequencies  # [F, D / 2]
         # to turn the queries by a mean is to turn the keys by its transpose
-        keys = turned(view.keys.float(), ahead.cos().mean(0), -ahead.sin().mean(0)).mT
+        keys = turned(view.keys.float(), ahead.cos().mean(0), -ahead.sin().mean(0)) * view.scale
         asked = asked_at(view)  # [B, H, W]
         ago = (asked[..., -1:] - asked)[..., None] * view.frequencies  # [B, H, W, D / 2]
         cos, sin = ago.cos()[:, :, None], ago.sin()[:, :, None]
@@ -63,10 +63,12 @@ class ExpectedAttention(Eviction):
         part = counted / counted.sum(2, keepdim=True).clamp(min=1)
         support = view.live & (view.positions >= self.budget.sinks)
         total = torch.zeros_like(view.positions, dtype=torch.float32)
-        for queries in turned(view.queries.float(), cos, sin).unbind(2):  # no [Hq, W, N] tensor
-            logits = queries * view.scale @ keys
-            mean = (part * logits).sum(2)
+        for queries in turned(view.queries.float(), cos, sin).unbind(2):
+            mean = (part * queries).sum(2, keepdim=True)  # [B, H, 1, D]
+            logits = (keys @ mean.mT).squeeze(-1)
             if self.covariance:
-                mean = mean + (part * (logits - mean[:, :, None]).square()).sum(2) / 2
-            total += mean.masked_fill(~support, -torch.inf).softmax(-1)
+                centered = queries - mean
+                covariance = (part * centered).mT @ centered
+                logits = logits + ((keys @ covariance) * keys).sum(-1) / 2
+            total += logits.masked_fill(~support, -torch.inf).softmax(-1)
         return total / view.queries.shape[2]
