@@ -54,6 +54,7 @@ SHORT_SCRIPTS = {
     "speed/eviction.py": ["--turns=1", "--rounds=1", "--batch-size=2", "--tokens=64", "--methods=full,knorm"],
     "traces/compare_methods.py": ["--methods=snapkv,knorm"],
     "traces/compare_precision.py": ["--methods=snapkv,knorm"],
+    "traces/compare_formats.py": [],
     "method_table.py": ["--page=methods.md"],
     "standin_model.py": [],
     "speed/every_kernel.py": [],

@@ -12,7 +12,7 @@ import triton.language as tl
 from torch import Tensor
 
 from ..overlap import OVERLAP, begin
-from ..pack.kernel import column, layout, write
+from ..pack.kernel import CHANNELS, column, layout, write, write_group
 
 if TYPE_CHECKING:
     from ..pack import Stored
@@ -88,10 +88,18 @@ def store_packed(column, turned, pair, at, place, LAYOUT: tl.constexpr, DIM: tl.
     RING: tl.constexpr = LAYOUT[3]
     channel = tl.arange(0, DIM)
     own = tl.load(turned + pair * DIM + channel)
-    one = tl.zeros([1], tl.int64) + at
-    write(column, own.to(tl.float32)[None, :], one, one >= 0, LAYOUT, DIM)
     if RING:
         tl.store(column[3] + (pair * RING + place % RING) * DIM + channel, own.to(column[3].dtype.element_ty))
+    if LAYOUT[0] == CHANNELS:
+        GROUP: tl.constexpr = LAYOUT[2]
+        if place % GROUP == GROUP - 1:
+            tl.debug_barrier()  # what one thread has stored the others load
+            where = pair * RING + (place - GROUP + 1 + tl.arange(0, GROUP)) % RING
+            group = tl.load(column[3] + where[:, None] * DIM + channel)
+            write_group(column, group.to(tl.float32), at - GROUP + 1, LAYOUT, DIM)
+    else:
+        one = tl.zeros([1], tl.int64) + at
+        write(column, own.to(tl.float32)[None, :], one, one >= 0, LAYOUT, DIM)
 
 
 @triton.jit

@@ -12,15 +12,15 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from .formats import Affine, Format, Fp8, Plain, Turbo
+from .formats import Affine, Format, Fp8, Kivi, Plain, Turbo
 from .reference import Encoded
 
-__all__ = ["Affine", "Encoded", "Format", "Fp8", "Packed", "Plain", "Stored", "Turbo", "decode", "encode"]
+__all__ = ["Affine", "Encoded", "Format", "Fp8", "Kivi", "Packed", "Plain", "Stored", "Turbo", "decode", "encode"]
 
 
 def encode(form: Format, vectors: Tensor) -> Encoded:
     """Codes [..., C] uint8 and numbers [..., M] float16 of turned vectors [..., D]."""
-    if vectors.is_cuda:
+    if vectors.is_cuda and form.span == 1:
         from . import kernel
 
         return kernel.encode(form, vectors)
@@ -91,12 +91,23 @@ class Packed:
 
     def put(self, slots: Tensor, vectors: Tensor) -> None:
         """Write the token before `position` into `slots` [B, H]: a vector [B, H, D] a row and head."""
-        turned = self.form.turn(vectors)
+        turned, width = self.form.turn(vectors), self.ring.shape[2]
         rows, heads = (torch.arange(size, device=self.device) for size in slots.shape)
+        if width:
+            self.ring[rows, :, (self.position - 1) % width] = turned.to(self.dtype)
+        if self.form.span > 1:
+            self.put_group()
+            return
         at = rows[:, None], heads, slots
         self.codes[at], self.scales[at] = encode(self.form, turned)
-        if width := self.ring.shape[2]:
-            self.ring[rows, :, (self.position - 1) % width] = turned.to(self.dtype)
+
+    def put_group(self) -> None:
+        """Encode the group that the token before `position` completes, where it does; a slot is its position here."""
+        span, width = self.form.span, self.ring.shape[2]
+        for row in (self.position % span == 0).nonzero().flatten().tolist():
+            end = int(self.position[row])
+            group = self.ring[row][:, torch.arange(end - span, end, device=self.device) % width]
+            self.codes[row, :, end - span : end], self.scales[row, :, end - span : end] = encode(self.form, group)
 
 
 Stored = Tensor | Packed  # a column [B, H, N, D], as kernels read it

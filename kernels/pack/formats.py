@@ -31,6 +31,7 @@ class Kind(IntEnum):
     FLOAT8 = 0
     AFFINE = 1
     SPHERE = 2
+    CHANNELS = 3
 
 
 class Layout(NamedTuple):
@@ -52,6 +53,11 @@ class Format(ABC):
     def packs(self) -> bool:
         """Whether vectors become codes; if not, they stay as they are."""
         return True
+
+    @property
+    def span(self) -> int:
+        """Neighbouring tokens that are encoded together."""
+        return 1
 
     @abstractmethod
     def check(self, dim: int) -> None:
@@ -226,6 +232,51 @@ class Turbo(Format):
 
     def table(self, device: torch.device) -> Tensor:
         return centroid_table(self.bits, device)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kivi(Format):
+    """KIVI's keys: even steps of each channel over so many tokens, for keys vary most between channels.
+
+    Liu et al. 2024, arXiv 2402.02750. D bits / 8 + 4 D / tokens bytes. A group is encoded when it is whole, from the
+    ring, and its tokens cannot be told apart after that: no eviction.
+    """
+
+    bits: int
+    tokens: int
+
+    def __post_init__(self) -> None:
+        if self.bits not in (2, 4, 8):
+            raise ValueError(f"bits={self.bits} of kivi: use 2, 4 or 8")
+        if self.tokens not in (8, 16, 32, 64):
+            raise ValueError(f"tokens={self.tokens} of kivi: use 8, 16, 32 or 64")
+
+    @property
+    def name(self) -> str:
+        return f"kivi{self.bits}" + (f"t{self.tokens}" if self.tokens != 32 else "")
+
+    @property
+    def span(self) -> int:
+        return self.tokens
+
+    def check(self, dim: int) -> None:
+        if 2 * dim % self.tokens:
+            raise ValueError(f"head size {dim}: format {self.name} has groups of {self.tokens} tokens; use fewer")
+        check_bits(self.name, dim, self.bits)
+
+    def layout(self, dim: int) -> Layout:
+        return Layout(Kind.CHANNELS, self.bits, self.tokens)
+
+    def num_scales(self, dim: int) -> int:
+        return 2 * dim // self.tokens
+
+    def quantise(self, vectors: Tensor) -> Encoded:
+        """Of [..., N, D], the first of which begins a group."""
+        return reference.quantise_channels(vectors, self.bits, self.tokens)
+
+    def restore(self, codes: Tensor, scales: Tensor) -> Tensor:
+        """Of whole groups [..., N, C]."""
+        return reference.restore_channels(codes, scales, self.bits, self.tokens)
 
 
 def check_bits(name: str, dim: int, bits: int) -> None:

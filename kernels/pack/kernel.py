@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from . import Encoded, Format, Packed, Stored
 
 BLOCK = 32  # vectors at a time
-FLOAT8, AFFINE, SPHERE = (tl.constexpr(kind.value) for kind in Kind)
+FLOAT8, AFFINE, SPHERE, CHANNELS = (tl.constexpr(kind.value) for kind in Kind)
 LARGEST = tl.constexpr(LARGEST_FLOAT8)
 
 
@@ -137,7 +137,11 @@ def restore(parts, place, there, LAYOUT: tl.constexpr, DIM: tl.constexpr):
     BITS: tl.constexpr = LAYOUT[1]
     GROUP: tl.constexpr = LAYOUT[2]
     code = load_codes(parts[0], place, there, BITS, DIM)
-    if KIND == AFFINE:
+    if KIND == CHANNELS:
+        at = parts[1] + (place // GROUP)[:, None] * (2 * DIM) + tl.arange(0, DIM)
+        scale = tl.load(at, mask=there[:, None], other=0.0).to(tl.float32)
+        number = code.to(tl.float32) * scale + tl.load(at + DIM, mask=there[:, None], other=0.0).to(tl.float32)
+    elif KIND == AFFINE:
         R: tl.constexpr = code.shape[0]
         GROUPS: tl.constexpr = DIM // GROUP
         at = parts[1] + place[:, None] * (2 * GROUPS) + tl.arange(0, GROUPS)
@@ -232,6 +236,25 @@ def write(parts, number, place, there, LAYOUT: tl.constexpr, DIM: tl.constexpr):
         length = tl.sqrt_rn(tl.sum(centroid * centroid, 1))
         store_codes(parts[0], place, there, code.to(tl.uint8), BITS, DIM)
         tl.store(parts[1] + place, tl.div_rn(norm, length).to(tl.float16), mask=there)
+
+
+@triton.jit
+def write_group(parts, number, place, LAYOUT: tl.constexpr, DIM: tl.constexpr):
+    """Store turned vectors [GROUP, D] float32 of neighbouring tokens as codes from `place` on."""
+    BITS: tl.constexpr = LAYOUT[1]
+    GROUP: tl.constexpr = LAYOUT[2]
+    LEVELS: tl.constexpr = 2**BITS - 1
+    broken = tl.sum(number * 0.0, 0)
+    least = (tl.min(number, 0) + broken).to(tl.float16)
+    span = tl.max(number, 0) - least.to(tl.float32)
+    scale = tl.maximum(tl.div_rn(span, tl.full(span.shape, LEVELS, tl.float32)), 0.0).to(tl.float16)
+    steps = tl.div_rn(number - least.to(tl.float32)[None, :], unless_zero(scale)[None, :] + number * 0.0)
+    code = tl.minimum(tl.maximum(tl.floor(steps + 0.5), 0.0), LEVELS).to(tl.uint8)
+    each = place + tl.arange(0, GROUP)
+    store_codes(parts[0], each, each >= 0, code, BITS, DIM)
+    at = parts[1] + (place // GROUP) * (2 * DIM) + tl.arange(0, DIM)
+    tl.store(at, scale)
+    tl.store(at + DIM, least)
 
 
 @triton.jit

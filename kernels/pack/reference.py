@@ -67,13 +67,37 @@ def quantise_sphere(vectors: Tensor, bits: int, centroids: Tensor, borders: Tens
     """Each channel's nearest centroid, where channels have a variance of 1; and what gives back the vector's norm."""
     norm = vectors.square().sum(-1, keepdim=True).sqrt()
     spread = vectors / torch.where(norm == 0, 1.0, norm) * vectors.shape[-1] ** 0.5
-    codes = (spread[..., None] > borders).sum(-1, dtype=torch.uint8)
+    codes = torch.bucketize(spread, borders).to(torch.uint8)
     length = centroids[codes.int()].square().sum(-1, keepdim=True).sqrt()
     return pack_bits(codes, bits), (norm / length).half()
 
 
 def restore_sphere(codes: Tensor, scales: Tensor, bits: int, centroids: Tensor) -> Tensor:
     return centroids[unpack_bits(codes, bits).int()] * scales.float()
+
+
+def quantise_channels(vectors: Tensor, bits: int, span: int) -> Encoded:
+    """Even steps of each channel over `span` tokens [..., N, D]; the numbers of a group lie over its tokens' rows.
+
+    A last group that is not whole has no codes yet.
+    """
+    whole, rest = vectors.split([vectors.shape[-2] // span * span, vectors.shape[-2] % span], -2)
+    codes, numbers = quantise_affine(whole.unflatten(-2, (-1, span)).mT, bits, span)
+    codes = pack_bits(unpack_bits(codes, bits).mT, bits).flatten(-3, -2)
+    numbers = numbers.mT.flatten(-2).unflatten(-1, (span, -1)).flatten(-3, -2)  # all scales of a group, then the least
+    return with_rows(codes, rest.shape[-2]), with_rows(numbers, rest.shape[-2])
+
+
+def restore_channels(codes: Tensor, scales: Tensor, bits: int, span: int) -> Tensor:
+    steps = unpack_bits(codes, bits).unflatten(-2, (-1, span)).float()
+    numbers = scales.float().unflatten(-2, (-1, span)).flatten(-2).unflatten(-1, (2, 1, -1))
+    scale, least = numbers.unbind(-3)
+    return (steps * scale + least).flatten(-3, -2)
+
+
+def with_rows(encoded: Tensor, count: int) -> Tensor:
+    """So many rows of zeros more."""
+    return torch.cat([encoded, encoded.new_zeros(*encoded.shape[:-2], count, encoded.shape[-1])], -2)
 
 
 def unless_zero(scale: Tensor) -> Tensor:

@@ -34,6 +34,17 @@ class Storage:
         """ValueError for a head size, or a method, that it cannot serve."""
         self.keys.check(dim)
         self.values.check(dim)
+        for form in (self.keys, self.values):
+            if form.span > 1 and policy.evicts:
+                raise ValueError(
+                    f"cache={form.name} encodes {form.span} neighbouring tokens together, and {type(policy).__name__} "
+                    "evicts single ones: use a dense method or a selection, or another cache"
+                )
+            if self.residual < form.span and form.span > 1:
+                raise ValueError(
+                    f"cache.residual={self.residual}: {form.name} encodes groups of {form.span} tokens from the plain "
+                    f"ones, use {form.span} or more"
+                )
         if policy.evicts and self.residual > policy.budget.recent:
             raise ValueError(
                 f"cache.residual={self.residual} is above the {policy.budget.recent} recent slots, which alone are "

@@ -24,6 +24,7 @@ CACHES = (
     "cache=turbo3",
     "format@cache.values=fp8",
 )
+BY_CHANNEL = "cache=kivi2 cache.keys.tokens=8 cache.values.group=8 cache.residual=8"
 SIX = ("full", "quest", "snapkv", "h2o", "vase_attnv", "curdkv_vase")  # that are tried in each of them
 WATCHED = dict(zip(CACHES, ("snapkv", "h2o", "vase_attnv", "curdkv_vase", "snapkv", "vase_attnv"), strict=True))
 
@@ -34,8 +35,9 @@ def ours() -> list[str]:
 
 
 def packed(methods: Iterable[str]) -> dict[str, bool]:
-    """Each method in each cache that packs, and whether the two are always tried."""
-    return {f"{method} {words}": method in SIX for method in methods for words in CACHES}
+    """Each method in each cache that packs, and whether the two are always tried; those that evict not by channel."""
+    found = {f"{method} {words}": method in SIX for method in methods for words in CACHES}
+    return found | {f"{method} {BY_CHANNEL}": method in SIX for method in methods if not policy_of(method).evicts}
 
 
 def watched_packed(methods: Iterable[str]) -> dict[str, bool]:

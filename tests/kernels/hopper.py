@@ -28,7 +28,7 @@ from kvarena.kernels.linear import kernel as linear
 from kvarena.kernels.noise import kernel as noise
 from kvarena.kernels.norm import Norm
 from kvarena.kernels.norm import kernel as norm
-from kvarena.kernels.pack import Affine, Format, Fp8, Packed, Turbo
+from kvarena.kernels.pack import Affine, Format, Fp8, Kivi, Packed, Turbo
 from kvarena.kernels.pack import kernel as pack
 from kvarena.kernels.pages import kernel as pages
 from kvarena.kernels.rotate import kernel as rotate
@@ -114,7 +114,7 @@ def packed(form: Format, width: int) -> Packed:
 
 
 def packed_columns(keys: Packed, values: Packed) -> None:
-    """What reads and writes them."""
+    """What reads and writes them; with a ring a step's kernels alone."""
     int32 = dict(dtype=torch.int32)
     query, lengths, mask, one = of(B, H, G, D), of(B, H, **int32), of(B, H, N, dtype=torch.bool), of(B, H, D)
     memory = SimpleNamespace(
@@ -130,8 +130,9 @@ def packed_columns(keys: Packed, values: Packed) -> None:
     )
     token = PackedToken(keys, values, of(B, H, N, 1, dtype=torch.float32), of(B, H, 1, dtype=torch.float32))
     append.append(memory, query, one, one, keys.position, of(B, **int32), 0, token)
-    for listed in None, of(B, H, P // 2, **int32):
-        _, lse = attend.attend(query, keys, values, lengths, D**-0.5, listed, PAGE)
+    _, lse = attend.attend(query, keys, values, lengths, D**-0.5, None, 0)
+    if keys.ring.numel():
+        return
     mass = of(B, H, N, dtype=torch.float32)
     attend.add_mass(mass, query, keys, lengths, lse, D**-0.5)
     score.mean_softmax(of(B, H, G, W, D), keys, mask[:, :, None])
@@ -155,8 +156,8 @@ def main() -> None:
     step()
     round_of_rows()
     packed_columns(packed(Fp8(), 0), packed(Fp8(), 0))
-    packed_columns(packed(Affine(bits=4, group=32), 64), packed(Affine(bits=4, group=32), 64))
-    packed_columns(packed(Turbo(bits=3), 0), packed(Affine(bits=3, group=None), 0))
+    packed_columns(packed(Turbo(bits=3), 64), packed(Affine(bits=4, group=32), 64))
+    packed_columns(packed(Kivi(bits=2, tokens=32), 128), packed(Affine(bits=2, group=32), 128))
     print(json.dumps(launches))
 
 

@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from kvarena.kernels.pack import Affine, Fp8, Packed, Plain, Turbo, encode, kernel
+from kvarena.kernels.pack import Affine, Fp8, Kivi, Packed, Plain, Turbo, encode, kernel
 from kvarena.kernels.pack.formats import CENTROIDS, centroids, rotation
 from kvarena.kernels.pack.reference import pack_bits, unpack_bits
 
@@ -64,6 +64,21 @@ def test_affine_by_hand():
     torch.testing.assert_close(restored, torch.tensor([-1.0, 2.0, 0.0, 0.4, 7, 7, 7, 7]), atol=2e-3, rtol=0)
 
 
+def test_kivi_by_hand():
+    """Two channels over eight tokens, in steps of 1/3 and of 10; a ninth token waits for its group."""
+    form = Kivi(bits=2, tokens=8)
+    first, second = torch.tensor([0.0, 1, 0.3, 0.7, 0, 0, 0, 1]), torch.tensor([-10.0, 20, 0, 9, 0, 0, 0, 0])
+    vectors = torch.stack([first, second, first, second], 1)
+    codes, scales = form.quantise(torch.cat([vectors, vectors[:1]]))
+    assert codes.flatten().tolist() == [0, 0xFF, 0b01010101, 0b10101010, *[0b01000100] * 3, 0b01110111, 0]
+    assert scales.shape == (9, 1)
+    scale, least = scales[:8].flatten().view(2, 4)
+    torch.testing.assert_close(scale.float(), torch.tensor([1 / 3, 10, 1 / 3, 10]), rtol=1e-3, atol=0)
+    assert least.tolist() == [0, -10, 0, -10]
+    restored = form.restore(codes[:8], scales[:8])
+    torch.testing.assert_close(restored[:, 1], torch.tensor([-10.0, 20, 0, 10, 0, 0, 0, 0]))
+
+
 def test_turbo_by_hand():
     """Centroids of 8 levels for channels of variance 1, and the norm of before."""
     form, vector = Turbo(bits=3), torch.tensor([1.0, 1, -1, -1, 1, -1, 1, 3])
@@ -108,6 +123,7 @@ def test_the_rotation_turns_and_is_the_same_everywhere():
         (Affine(bits=3, group=None), 52),
         (Turbo(bits=4), 66),
         (Turbo(bits=3), 50),
+        (Kivi(bits=2, tokens=32), 48),
     ],
     ids=lambda value: getattr(value, "name", None),
 )
@@ -120,6 +136,7 @@ def test_bytes_of_a_vector_of_128(form, expected):
     [
         (Affine(bits=4, group=32), 48, "head size 48: format int4g32 has groups of 32; use group=null"),
         (Affine(bits=3, group=None), 12, "head size 12: format int3 fills no whole bytes; use format fp8"),
+        (Kivi(bits=2, tokens=32), 8, "head size 8: format kivi2 has groups of 32 tokens; use fewer"),
         (Turbo(bits=4), 96, "head size 96: format turbo4 turns powers of two; use int4, or fp8"),
     ],
 )

@@ -12,7 +12,7 @@ from kvarena.kernels.append import PackedToken
 from kvarena.kernels.append import kernel as append_kernel
 from kvarena.kernels.attend import kernel as attend_kernel
 from kvarena.kernels.evict import kernel as evict_kernel
-from kvarena.kernels.pack import Affine, Fp8, Packed, Plain, Turbo, encode
+from kvarena.kernels.pack import Affine, Fp8, Kivi, Packed, Plain, Turbo, encode
 from kvarena.kernels.score import kernel as score_kernel
 
 SCALE = 0.3
@@ -25,6 +25,7 @@ PAIRS = {  # keys, values, places of the ring
     "plain-fp8": (Plain(), Fp8(), 0),
     "fp8-plain+r3": (Fp8(), Plain(), 3),
     "int2-turbo4+r4": (Affine(bits=2, group=16), Turbo(bits=4), 4),
+    "kivi2+r16": (Kivi(bits=2, tokens=8), Affine(bits=2, group=16), 16),
 }
 
 
@@ -159,6 +160,37 @@ def test_append(columns, pair, rng, device):
         else:
             assert 0 < off < 0.6
             assert torch.equal(mine.scales, other.scales)
+
+
+@pytest.mark.parametrize("width", [8, 12])
+def test_a_group_of_tokens_is_encoded_when_it_is_whole(rng, device, width):
+    """Of 21 tokens two groups of eight are, from the ring; all others are read there."""
+    form, found = Kivi(bits=4, tokens=8), []
+    keys = torch.randn(21, 2, 2, 32, generator=rng).to(device)
+    for write in (append_kernel.append, append.reference.append):
+        codes = torch.zeros(2, 2, 128, form.num_codes(32), dtype=torch.uint8, device=device)
+        scales = torch.zeros(2, 2, 128, form.num_scales(32), dtype=torch.float16, device=device)
+        positions = torch.full((2, 2, 128), -1, dtype=torch.int32, device=device)
+        ring, values = torch.zeros(2, 2, width, 32, device=device), torch.zeros(2, 2, 128, 32, device=device)
+        lengths, noted = torch.zeros(2, 2, dtype=torch.int32, device=device), torch.zeros(2, 2, 128, 0, device=device)
+        parts = dict(form=form, codes=codes, scales=scales, ring=ring, positions=positions, dim=32)
+        for step, key in enumerate(keys):
+            column = Packed(**parts, position=torch.full((2,), step + 1, device=device))
+            memory = memory_of(column, values, positions, lengths, device)
+            at, active = torch.full((2,), step, device=device), torch.ones(2, dtype=torch.int32, device=device)
+            query, token = torch.zeros(2, 2, 5, 32, device=device), PackedToken(column, values, noted, noted[:, :, 0])
+            write(memory, query, key, key, at, active, 16, token)
+        found.append((column.float()[:, :, :21], codes, scales))
+    (ours, *bits), (theirs, *expected) = found
+    assert torch.equal(ours, theirs)
+    assert all(torch.equal(one, other) for one, other in zip(bits, expected, strict=True))
+    came = keys.permute(1, 2, 0, 3)
+    assert torch.equal(ours[:, :, -width:], came[:, :, -width:])
+    whole = came[:, :, : 21 - width].float()
+    assert 0 < (ours[:, :, : 21 - width] - whole).norm() / whole.norm() < 0.2
+    codes, scales = form.quantise(came[:, :, :16])
+    assert torch.equal(bits[0][:, :, :16], codes)
+    assert torch.equal(bits[1][:, :, :16], scales)
 
 
 def copied(column, position):

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from kvarena.kernels.pack import Affine, Fp8, Plain, Turbo
+from kvarena.kernels.pack import Affine, Fp8, Kivi, Plain, Turbo
 from kvarena.methods.budget import Budget
 from kvarena.methods.evict_large import EvictLarge
 from kvarena.methods.full import Full
@@ -92,6 +92,14 @@ def test_a_row_that_is_filled_has_its_newest_in_the_ring(rng):
         (
             lambda: Storage(keys=Fp8(), residual=9).check(128, StreamingLLM(budget=BUDGET)),
             "cache.residual=9 is above the 8 recent slots",
+        ),
+        (
+            lambda: Storage(keys=Kivi(bits=2, tokens=32), residual=8).check(128, StreamingLLM(budget=BUDGET)),
+            "cache=kivi2 encodes 32 neighbouring tokens together, and StreamingLLM evicts single ones",
+        ),
+        (
+            lambda: Storage(keys=Kivi(bits=2, tokens=32), residual=8).check(128, Full()),
+            "cache.residual=8: kivi2 encodes groups of 32 tokens from the plain ones, use 32 or more",
         ),
         (lambda: Storage(keys=Turbo(bits=4)).check(96, Full()), "head size 96: format turbo4 turns powers of two"),
     ],

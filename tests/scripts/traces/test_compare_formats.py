@@ -1,0 +1,35 @@
+"""What each way to store keys and values changes, on traces of the reasoner's own decoding."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+
+@pytest.fixture(scope="module")
+def script():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(Path(__file__).parents[3] / "scripts/traces"))
+        import compare_formats
+    return compare_formats
+
+
+def test_fewer_bytes_are_farther_off(script, watched, capsys):
+    script.main([str(watched)])
+    assert "watched on graph_search, 16 states" in capsys.readouterr().out
+    table = pd.read_csv(watched / "compare/formats.csv", index_col="cache")
+    assert table.bytes.to_dict() == {
+        "plain": 256,
+        "int8": 136,
+        "fp8": 132,
+        "int4": 80,
+        "turbo4": 70,
+        "turbo3": 54,
+        "kivi2": 48,
+    }
+    assert (table.loc["plain"].drop("bytes") == 0).all()
+    assert (table.drop("plain") > 0).all(axis=None)
+    assert 0.015 < table["keys"]["fp8"] < 0.035  # three bits of mantissa
+    for name in ("keys", "values", "logits", "attention", "output"):
+        order = table[name][["plain", "int8", "fp8", "int4", "turbo3"]]
+        assert order.is_monotonic_increasing, name
