@@ -5,6 +5,8 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# processes of make quickstart: one a core, as far as memory of a laptop goes
+JOBS ?= $(shell cores=$$(getconf _NPROCESSORS_ONLN); echo $$((cores < 4 ? cores : 4)))
 
 .PHONY: quickstart real test lint clean
 
@@ -21,8 +23,7 @@ $(VENV)/developed: $(VENV)/installed
 
 quickstart: $(VENV)/installed
 	@start=$$(date +%s); \
-	$(BIN)/kvarena experiment=quickstart; \
-	$(BIN)/kvarena-report runs/quickstart; \
+	PATH=$(CURDIR)/$(BIN):$$PATH scripts/reproduce.sh quickstart jobs=$(JOBS); \
 	echo "run: $$(($$(date +%s) - start)) s"
 
 $(VENV)/gguf: $(VENV)/installed

@@ -3,7 +3,7 @@
 #
 #   scripts/reproduce.sh NAME [jobs=N] [dry_run=true] [key=value ...]
 #
-# jobs=N: so many processes share a sweep, each on the next GPU. All other keys go to every run, such as model.path=DIR
+# jobs=N: so many processes share a sweep, each on the next GPU, or with its part of the cores. All other keys go to every run, such as model.path=DIR
 # data_dir=DIR num_samples=2 max_tokens=64 engine=graphs. The same command again goes on where the last one stopped.
 set -euo pipefail
 experiments=$(cd "$(dirname "$0")/../conf/experiment" && ls -- *.yaml | sed 's/\.yaml$//' | grep -v _ratios)
@@ -30,6 +30,7 @@ if ! [[ $jobs =~ ^[1-9][0-9]*$ ]]; then
 fi
 
 sweeps=("$name")
+logs=$runs_dir/logs
 if [[ $name == pilot_embedded ]]; then sweeps+=(pilot_embedded_ratios); fi
 
 gpus=()
@@ -37,6 +38,11 @@ if [[ -n ${CUDA_VISIBLE_DEVICES:-} ]]; then
     IFS=, read -ra gpus <<<"$CUDA_VISIBLE_DEVICES"
 elif command -v nvidia-smi >/dev/null; then
     mapfile -t gpus < <(nvidia-smi --query-gpu=index --format=csv,noheader)
+fi
+# threads that wait for one another at every small step are slower than processes that do not
+cores=$(getconf _NPROCESSORS_ONLN)
+if ! ((${#gpus[@]})) && ((jobs > 1)); then
+    export OMP_NUM_THREADS=${OMP_NUM_THREADS:-$((cores > jobs ? cores / jobs : 1))}
 fi
 
 # a command that is stopped where this script is
@@ -60,18 +66,20 @@ share() {
     return $failed
 }
 
-# all shares, side by side
+# all shares, side by side: the first says how it goes, the others what they did
 share_all() {
     local pids=() failed=0 index
-    mkdir -p "$runs_dir/logs"
-    for ((index = 0; index < jobs; index++)); do
-        share "$index" >"$runs_dir/logs/$index.log" 2>&1 &
+    mkdir -p "$logs"
+    share 0 &
+    pids+=($!)
+    for ((index = 1; index < jobs; index++)); do
+        share "$index" >"$logs/$index.log" 2>&1 &
         pids+=($!)
     done
     trap 'kill $(jobs -p) 2>/dev/null; wait; exit 143' INT TERM
     for index in "${!pids[@]}"; do
         wait "${pids[index]}" || failed=1
-        grep -A 1000 "^sweep of\|^kvarena: " "$runs_dir/logs/$index.log" || true
+        if ((index)); then grep -A 1000 "^sweep of\|^kvarena: " "$logs/$index.log" || true; fi
     done
     return $failed
 }

@@ -222,7 +222,7 @@ class Shell:
         """It installs, or runs these tests: it is asked what it would do, and what is a command of ours is run."""
         asked = ["make", "--dry-run", f"--directory={ROOT}", *arguments]
         plan = subprocess.run(asked, check=True, capture_output=True, text=True).stdout
-        for command in re.findall(r"bin/(kvarena[^;]*);", plan):
+        for command in re.findall(r"bin:\$PATH (scripts/reproduce.sh[^;]*);", plan):
             self.run(shlex.split(command))
 
     def pytest(self, arguments: list[str]) -> None:
