@@ -22,7 +22,7 @@ CONF = Path(kvarena.conf.__file__).parent
 # a module, and what it needs beside the dependencies
 EXTRA = {
     "kvarena.kernels.attend.flash": "flash_attn",
-    "kvarena.runners.inspect_log": "inspect_ai",
+    "kvarena.runners.export.inspect_log": "inspect_ai",
     **{
         f"kvarena.runners.weights.{name}": "gguf"
         for name in ("gguf_file", "hugging_face", "importer", "shards", "tensors")

@@ -25,7 +25,8 @@ import pytest
 import torch
 import yaml
 from kvarena.analysis import report
-from kvarena.runners import benchmark, evaluate, grade, start
+from kvarena.runners import benchmark, evaluate, grade
+from kvarena.runners.plugins import start
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

@@ -22,10 +22,8 @@ MAY_IMPORT = {
 FILES = sorted(path for folder in MAY_IMPORT for path in (ROOT / folder).rglob("*.py"))
 # inside runners, of runners; what has no entry here is an entry point and may import all that has
 ROOMS = {
-    "inspect_log": {"record"},
-    "listing": {"plugins"},
     "loops": set(),
-    "plugins": set(),
+    "plugins": {"record"},
     "record": set(),
     "attention": set(),
     "sampler": set(),

@@ -5,10 +5,10 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
-from kvarena.runners import start
-from kvarena.runners.listing import answer
+from kvarena.runners.plugins import start
+from kvarena.runners.plugins.listing import answer
 
-CONF = Path(__file__).parents[2] / "conf"
+CONF = Path(__file__).parents[3] / "conf"
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,9 @@ def test_a_run_that_nobody_reads_ends_as_a_signal_would_end_it(monkeypatch, capf
 
 
 def test_what_is_there_is_said_without_torch():
-    said = "import sys; from kvarena.runners import start; sys.argv = ['kvarena', 'list', 'methods']; start.main()"
+    said = (
+        "import sys; from kvarena.runners.plugins import start; sys.argv = ['kvarena', 'list', 'methods']; start.main()"
+    )
     heavy = f"{said}; sys.exit(str({{'torch', 'numpy', 'hydra'}} & sys.modules.keys()))"
     run = subprocess.run([sys.executable, "-c", heavy], capture_output=True, text=True)
     assert run.stderr == "set()\n"

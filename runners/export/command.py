@@ -6,9 +6,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from .job.errors import USER_ERRORS, one_line
-from .job.recorded_task import task_of
-from .record import Labels, LineParser, RunFolder, file_name, read_questions, run_folders
+from ..job.errors import USER_ERRORS, one_line
+from ..job.recorded_task import task_of
+from ..record import Labels, LineParser, RunFolder, file_name, read_questions, run_folders
 
 
 def main(argv: Sequence[str] | None = None) -> int:

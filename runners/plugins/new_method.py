@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from .plugins import GROUP
-from .record import LineParser
+from ..record import LineParser
+from .found import GROUP
 
 METHOD = '''"""{title}: what it keeps, in one clause. As it begins: tokens whose values are large stay.
 

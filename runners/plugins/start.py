@@ -3,8 +3,8 @@
 import sys
 from pkgutil import resolve_name
 
+from ..record import readable
 from .listing import answer
-from .record import readable
 
 
 def main() -> None:

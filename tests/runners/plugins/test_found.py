@@ -5,10 +5,11 @@ from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import pytest
-from kvarena.runners import evaluate, grade, start
+from kvarena.runners import evaluate, grade
+from kvarena.runners.plugins import start
 from kvarena.runners.record import RunFolder
 
-spec = spec_from_file_location("outside", Path(__file__).parents[1] / "outside.py")
+spec = spec_from_file_location("outside", Path(__file__).parents[2] / "outside.py")
 outside = module_from_spec(spec)
 spec.loader.exec_module(outside)
 NAME = "theirs"

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 from kvarena.runners import evaluate
-from kvarena.runners.export import main
+from kvarena.runners.export.command import main
 from kvarena.runners.record import RunFolder
 
 ABSENT = importlib.util.find_spec("inspect_ai") is None
@@ -86,13 +86,13 @@ def test_a_run_whose_questions_are_gone_is_one_line(run, tmp_path, capsys):
 
 
 def test_without_the_extra_it_is_one_line(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("kvarena.runners.export.find_spec", lambda name: None)
+    monkeypatch.setattr("kvarena.runners.export.command.find_spec", lambda name: None)
     assert main([str(tmp_path), str(tmp_path / "logs")]) == 2
     assert capsys.readouterr().err == "kvarena-export: needs inspect_ai: pip install 'kvarena[inspect]'\n"
 
 
 def test_a_folder_without_runs_is_one_line(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("kvarena.runners.export.find_spec", lambda name: object())
+    monkeypatch.setattr("kvarena.runners.export.command.find_spec", lambda name: object())
     assert main([str(tmp_path), str(tmp_path / "logs")]) == 2
     assert f"RUNS_DIR={tmp_path}: no run.json below it" in capsys.readouterr().err
     assert not (tmp_path / "logs").exists()

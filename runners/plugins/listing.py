@@ -7,7 +7,7 @@ from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
-from .plugins import config_folders
+from .found import config_folders
 
 GROUPS = {"methods": "method", "tasks": "task", "models": "model"}
 TARGET = re.compile(r"^_target_: ([\w.]+)\.\w+ *(?:#.*)?$", re.MULTILINE)

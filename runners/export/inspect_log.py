@@ -31,7 +31,7 @@ from inspect_ai.model import (  # pyright: ignore[reportMissingImports]
 )
 from inspect_ai.scorer import Score  # pyright: ignore[reportMissingImports]
 
-from .record import Labels, Record
+from ..record import Labels, Record
 
 SCORE = "score"
 # of a record, in what inspect_ai calls the metadata of a sample
