@@ -54,6 +54,18 @@ def test_a_line_for_each_position_appended(bench):
     assert [line["gate"] for line in lines] == ["1.0", "1.0", ""]
 
 
+def test_a_packed_cache_is_timed_beside_the_plain_one(bench):
+    """Both pass the gate; a line says which it is of, what a step reads of it, and the bytes of its tensors."""
+    words = ("method=streaming", "positions=[90]", "steps=8", "gate=2")
+    bench(*words)
+    plain, fp8 = bench(*words, "cache=fp8")
+    assert (plain["cache"], fp8["cache"]) == ("plain", "fp8")
+    assert fp8["gate"] == "1.0"
+    dim = 16
+    for name, slot in (("kv_bytes", (8 * dim, 2 * (dim + 2))), ("resident_bytes", (8 * dim + 4, 2 * (dim + 2) + 4))):
+        assert float(fp8[name]) / float(plain[name]) == pytest.approx(slot[1] / slot[0], rel=1e-3), name
+
+
 def test_resuming_times_what_is_missing(bench):
     options = ["positions=[40,90]", "steps=8", "gate=0", "resume=true"]
     bench("method=streaming", *options)
