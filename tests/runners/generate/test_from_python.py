@@ -4,11 +4,13 @@ import re
 
 import pytest
 import torch
+from kvarena.kernels.pack import Affine, Fp8
 from kvarena.methods.budget import Budget
 from kvarena.methods.full import Full
 from kvarena.methods.random import Random
 from kvarena.methods.snapkv import SnapKV
 from kvarena.methods.streaming import StreamingLLM
+from kvarena.runners.cache import Storage
 from kvarena.runners.generate import Decoder, Request, generate
 from kvarena.runners.generate.speech import Speech
 from kvarena.runners.sampler import Greedy, Sampling
@@ -258,3 +260,18 @@ def test_traces_of_all_go_into_a_folder(model, tokenizer, tmp_path):
             kept = {name for name in trace if name.endswith("/0/kept")}
             assert len(kept) == one.usage.num_evictions > 0
             assert trace["0/0/kept"].shape == (2, 16)
+
+
+def test_a_packed_cache_is_an_argument(model, tokenizer):
+    """Eight bits in place of 32, and a scale: the prompt alone decides the first word; bytes are those of the codes."""
+    storage = Storage(keys=Fp8(), values=Affine(bits=8, group=16))
+    plain = generate(model, tokenizer, TEXTS, Full(), max_tokens=9)
+    packed = generate(model, tokenizer, TEXTS, Full(), max_tokens=9, storage=storage)
+    assert [one[0] for one in tokens(packed)] == [one[0] for one in tokens(plain)]
+    for one, other in zip(packed, plain, strict=True):
+        assert one.usage.resident_bytes / other.usage.resident_bytes == (18 + 20 + 4) / (64 + 64 + 4)
+    with pytest.raises(ValueError, match="storage=fp8: use a kvarena"):
+        generate(model, tokenizer, TEXTS, Full(), max_tokens=9, storage="fp8")
+    wide = Storage(keys=Affine(bits=4, group=32), values=Fp8())
+    with pytest.raises(ValueError, match="head size 16: format int4g32 has groups of 32"):
+        generate(model, tokenizer, TEXTS, Full(), max_tokens=9, storage=wide)
