@@ -23,8 +23,9 @@ from ..methods.policy import Policy
 from .cache import memory
 from .generate import Decoder
 from .job import estimate, provenance
+from .job.budget import storage_of
 from .job.errors import one_line_errors, run_command
-from .job.job import find_device, storage_of
+from .job.job import find_device
 from .job.keys import Benchmark
 from .job.schema import check_plain, checked
 from .job.sweep import cost
