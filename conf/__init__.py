@@ -1,14 +1,38 @@
 """The Hydra configs, and their resolvers.
 
 `${or:A,B}` is A, or B where A is null; `${part:A,N}` an Nth of A tokens, null where A is. `${under:A,NAME}` is file
-NAME of folder A, null where A is.
+NAME of folder A, null where A is. `${profile:A}` is what layers demand, of a file A.yaml of kvarena-profile or of the
+one that ships with model A, null where A is.
 """
 
+from importlib.resources import files
+from pathlib import Path
+
 from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+
+def demand_of(name: str | None) -> list[float] | None:
+    """By layer; ValueError where there is none."""
+    if name is None:
+        return None
+    given = name.endswith(".yaml")
+    file = Path(name) if given else files("kvarena.models") / name / "profile.yaml"
+    if not file.is_file():
+        makes = f"kvarena-profile {Path(name).stem} RUN, RUN a run of method=full, makes one"
+        raise ValueError(
+            f"{name if given else f'model {name}'} has no profile here: {makes}; method.demand=null: layers alike"
+        )
+    try:
+        return list(OmegaConf.create(file.read_text()).demand)
+    except (OSError, ValueError, TypeError, AttributeError, OmegaConfBaseException) as error:
+        raise ValueError(f"{name} is no profile of kvarena-profile: it has no list `demand`") from error
+
 
 RESOLVERS = {
     "or": lambda value, default: default if value is None else value,
     "part": lambda tokens, n: None if tokens is None else tokens // n,
+    "profile": demand_of,
     "under": lambda folder, name: None if folder is None else f"{folder}/{name}",
 }
 for name, resolver in RESOLVERS.items():

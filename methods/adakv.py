@@ -54,20 +54,33 @@ class AdaKV(Allocation):
     def keep(self, view: LayerView) -> Tensor:
         heads, total = view.live.shape[1], view.evictable.sum((1, 2))
         share = total // heads - view.excess  # [B] slots that a head could keep of those that may go
-        score = self.score(view).clamp(min=torch.finfo(torch.float32).min)
+        score, inside = self.score(view), view.evictable
         granted = highest_slots(score, view, (self.alpha * share).long()[:, None])
         if self.ceiling is not None:
             left = view.live.sum((1, 2)).double() / heads - view.excess  # [B] mean of the heads after the round
             fixed = (view.live & ~view.evictable).sum(-1)
             inside = highest_slots(score, view, (self.ceiling * left).long()[:, None] - fixed)
-            score = score.masked_fill(~inside, -torch.inf)
-        # all heads as one
-        parts = score, view.positions, view.evictable & ~granted
-        score, positions, competing = (part.flatten(1)[:, None] for part in parts)
-        return view.live & ~evict.lowest(score, positions, competing, heads * view.excess).view_as(view.live)
+        return competed(score, view, granted, inside)
 
 
 def highest_slots(score: Tensor, view: LayerView, count: Tensor) -> Tensor:
     """[B, H, N] bool: the `count` [B, 1] or [B, H] evictable slots of highest score in each head."""
     others = (view.evictable.sum(-1) - count).clamp(min=0)
     return view.evictable & ~evict.lowest(score, view.positions, view.evictable, others)
+
+
+def competed(score: Tensor, view: LayerView, granted: Tensor, inside: Tensor) -> Tensor:
+    """[B, H, N] bool: the survivors, all heads as one: of what is not `granted` the slots outside of `inside` go first.
+
+    Masks [B, H, N] of evictable slots. The heads keep as many as if each had dropped `excess`.
+    """
+    count, outside = view.live.shape[1] * view.excess, view.evictable & ~granted & ~inside
+    first = torch.minimum(count, outside.sum((1, 2), dtype=torch.int32))
+    gone = _lowest_of_all(score, view, outside, first)
+    gone |= _lowest_of_all(score, view, view.evictable & ~granted & inside, count - first)
+    return view.live & ~gone
+
+
+def _lowest_of_all(score: Tensor, view: LayerView, competing: Tensor, count: Tensor) -> Tensor:
+    parts = (part.flatten(1)[:, None] for part in (score, view.positions, competing))
+    return evict.lowest(*parts, count).view_as(view.live)

@@ -34,6 +34,7 @@ ROOMS = {
     "speed": {"cache", "generate", "model", "sampler"},
     "job": {"attention", "cache", "generate", "model", "plugins", "record", "sampler"},
     "fidelity": {"generate", "model", "record", "sampler"},
+    "profile": {"fidelity", "generate", "job", "model", "record"},
     "weights": {"job", "model", "record"},
     "workers": {"cache", "fidelity", "generate", "job", "loops", "model", "record"},
 }

@@ -1,0 +1,109 @@
+"""kvarena-profile: how many tokens each layer of a model looks at, in what a recorded dense run has said."""
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
+
+from ..fidelity.texts import Completions, dense_run
+from ..generate import Request
+from ..job.errors import USER_ERRORS, one_line
+from ..job.fingerprint import TOKENIZER, fingerprint
+from ..job.job import find_device
+from ..job.made_of import place, weights
+from ..job.prompts import Prompts
+from ..job.reference import check_reference
+from ..model import Checkpoint
+from ..record import LineParser, positive, replace_file
+from .demand import measure
+from .figure import draw_profile
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    arguments = parsed(argv)
+    try:
+        print(profile(arguments))
+    except USER_ERRORS as error:
+        print(f"kvarena-profile: {one_line(error)}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def parsed(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = LineParser(prog="kvarena-profile", description=__doc__)
+    parser.add_argument("model", help="name of the model that the run is of, or the folder of its weights")
+    parser.add_argument("run", help="folder of a run of method=full")
+    parser.add_argument("--output", type=Path, help="a YAML, and a PNG beside it; default: profiles/NAME.yaml")
+    parser.add_argument("--texts", type=positive, default=8, help="completions at most, the first of the run")
+    parser.add_argument("--steps", type=positive, default=512, help="at most, of a completion, evenly spread")
+    parser.add_argument("--rho", type=part, default=0.93, help="part of the attention that is to be held")
+    parser.add_argument("--device", default="auto", help="cuda if there is one, else cpu")
+    return parser.parse_args(argv)
+
+
+def part(text: str) -> float:
+    if not 0 < (value := float(text)) <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no part from above 0 to 1")
+    return value
+
+
+def profile(arguments: argparse.Namespace) -> str:
+    """Write it; says where, and how it is used."""
+    device = find_device(arguments.device)
+    header, _ = dense_run(arguments.run)
+    checkpoint = checkpoint_of(header, arguments.model, arguments.run)
+    requests, origin = texts_of(header, checkpoint, arguments)
+    demand = measure(checkpoint.load(device), requests, rho=arguments.rho, most_steps=arguments.steps)
+    means = [round(each, 2) for each in demand.means]
+    output: Path = arguments.output or Path("profiles", f"{Path(checkpoint.name).name}.yaml")
+    output.parent.mkdir(parents=True, exist_ok=True)
+    made = dict(model=checkpoint.name, rho=arguments.rho, texts=len(requests), steps=demand.steps)
+    shares = [round(each / sum(means), 4) for each in means]
+    text = yaml.safe_dump(made | dict(demand=means, shares=shares) | origin, sort_keys=False, default_flow_style=None)
+    replace_file(output, f"{HEAD}{text}")
+    draw_profile(output.with_suffix(".png"), checkpoint.name, means, arguments.rho)
+    return f"{output}: of {len(means)} layers, {min(means):g} to {max(means):g} tokens; use it with\n  {use(output)}"
+
+
+HEAD = "# demand: tokens of each layer that hold rho of the attention, mean over heads and steps; by kvarena-profile\n"
+
+
+def use(output: Path) -> str:
+    return f"kvarena method=reasonalloc 'method.demand=${{profile:{output}}}'"
+
+
+def checkpoint_of(header: Mapping[str, Any], model: str, run: str) -> Checkpoint:
+    """The model of a run, from where it was or from another folder."""
+    name = header["labels"]["model"]
+    checkpoint: Checkpoint = instantiate(OmegaConf.create(header["config"]["model"]))
+    if model == name:
+        return checkpoint
+    if Path(model).is_dir():
+        return replace(checkpoint, path=model, revision=None)
+    raise ValueError(f"{model}: the run {run} is of model {name}, give {name}, or the folder of its weights")
+
+
+def texts_of(
+    header: Mapping[str, Any], checkpoint: Checkpoint, arguments: argparse.Namespace
+) -> tuple[list[Request], dict[str, Any]]:
+    """The first completions, and what they were said by; ValueError where this is not the model that said them."""
+    task = instantiate(OmegaConf.create(header["config"]["task"]))
+    samples = Completions(run=arguments.run, task=task)[: arguments.texts]
+    longest = max(len(said) for sample in samples for said in sample.completions)
+    prompts = Prompts(task=task, checkpoint=checkpoint, max_tokens=longest)
+    requests = prompts.requests(samples, header["num_draws"], checkpoint.tokenizer())
+    folder = place(checkpoint)
+    prints = {"weights": weights(checkpoint), "tokenizer": fingerprint(folder, TOKENIZER) if folder else {}}
+    check_reference(arguments.run, samples, requests, prints)
+    source = {"task": header["labels"]["task"], "difficulty": header["labels"]["difficulty"]}
+    return requests[: arguments.texts], source | {"run": header["identity"], "fingerprints": prints}
+
+
+if __name__ == "__main__":
+    sys.exit(main())
