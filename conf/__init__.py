@@ -8,8 +8,8 @@ one that ships with model A, null where A is.
 from importlib.resources import files
 from pathlib import Path
 
+import yaml
 from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
 
 def demand_of(name: str | None) -> list[float] | None:
@@ -20,12 +20,11 @@ def demand_of(name: str | None) -> list[float] | None:
     file = Path(name) if given else files("kvarena.models") / name / "profile.yaml"
     if not file.is_file():
         makes = f"kvarena-profile {Path(name).stem} RUN, RUN a run of method=full, makes one"
-        raise ValueError(
-            f"{name if given else f'model {name}'} has no profile here: {makes}; method.demand=null: layers alike"
-        )
+        what = name if given else f"model {name}"
+        raise ValueError(f"{what} has no profile here: {makes}; with method.profile=null layers are alike")
     try:
-        return list(OmegaConf.create(file.read_text()).demand)
-    except (OSError, ValueError, TypeError, AttributeError, OmegaConfBaseException) as error:
+        return list(yaml.safe_load(file.read_text())["demand"])
+    except (OSError, ValueError, TypeError, KeyError, yaml.YAMLError) as error:
         raise ValueError(f"{name} is no profile of kvarena-profile: it has no list `demand`") from error
 
 

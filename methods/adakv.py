@@ -82,5 +82,5 @@ def competed(score: Tensor, view: LayerView, granted: Tensor, inside: Tensor) ->
 
 
 def _lowest_of_all(score: Tensor, view: LayerView, competing: Tensor, count: Tensor) -> Tensor:
-    parts = (part.flatten(1)[:, None] for part in (score, view.positions, competing))
-    return evict.lowest(*parts, count).view_as(view.live)
+    scores, positions, flat = (part.flatten(1)[:, None] for part in (score, view.positions, competing))
+    return evict.lowest(scores, positions, flat, count).view_as(view.live)

@@ -33,6 +33,7 @@ from .shares import raised, robust_shares, whole
 
 @dataclass(frozen=True, kw_only=True)
 class ReasonAlloc(Allocation):
+    profile: str | None = None  # where the demand was read, by the config
     demand: Sequence[float] | None = None  # [L] of each layer, in any unit; None: layers are alike
     heads: bool = True  # whether heads compete; false: all of a layer keep as many
     period: int = 128  # decode steps between two looks at what heads demand
@@ -50,9 +51,11 @@ class ReasonAlloc(Allocation):
             raise ValueError(f"method.most={self.most}: use 1 or more times the mean, or null for no bound")
         if self.demand is not None and not all(each > 0 for each in self.demand):
             raise ValueError(f"method.demand={list(self.demand)}: each layer demands more than 0")
+        if self.demand is not None and self.budget.share is not None:
+            raise ValueError(f"budget.share={self.budget.share}: layers share out a number of slots; use null")
         if self.demand is not None and type(self.of).tokens is not Eviction.tokens:
             name = type(self.of).__name__
-            raise ValueError(f"method.of={name} has budgets by layer of its own: use method.demand=null")
+            raise ValueError(f"method.of={name} has budgets by layer of its own: use method.profile=null")
         if self.heads:
             self._check_heads()
 
@@ -72,9 +75,9 @@ class ReasonAlloc(Allocation):
     def tokens(self, layer: int, num_layers: int) -> int:
         return self.of.tokens(layer, num_layers) if self.demand is None else self._layers(num_layers)[layer]
 
-    def tokens_at(self, layer: int, num_layers: int, length: int) -> int | None:
+    def tokens_at(self, layer: int, num_layers: int, length: int, prompt: int = 0) -> int:
         if self.demand is None:
-            return self.of.tokens_at(layer, num_layers, length)
+            return self.of.tokens_at(layer, num_layers, length, prompt)
         return flattened(self._layers(num_layers), self.budget.tokens, length)[layer]
 
     def _layers(self, num_layers: int) -> tuple[int, ...]:
@@ -82,7 +85,7 @@ class ReasonAlloc(Allocation):
         demand, rule = tuple(self.demand or ()), (self.gamma, self.least, self.most)
         if len(demand) != num_layers:
             raise ValueError(
-                f"method.demand is of {len(demand)} layers, the model has {num_layers}: profile it, or use null"
+                f"method.profile is of {len(demand)} layers, the model has {num_layers}: give its own, or null"
             )
         return layer_budgets(demand, self.budget.tokens, self.budget.recent + self.budget.sinks + 1, *rule)
 
@@ -101,8 +104,8 @@ class ReasonAlloc(Allocation):
 
     def _heads(self, score: Tensor, view: LayerView, left: Tensor) -> Tensor:
         """[B, H] evictable slots of each head, `left` [B] in all: by how many of the best scores are its own."""
-        flat = (part.flatten(1)[:, None] for part in (score, view.positions, view.evictable))
-        lowest = evict.lowest(*flat, view.live.shape[1] * view.excess).view_as(view.live)
+        scores, positions, evictable = (part.flatten(1)[:, None] for part in (score, view.positions, view.evictable))
+        lowest = evict.lowest(scores, positions, evictable, view.live.shape[1] * view.excess).view_as(view.live)
         demand = (view.evictable & ~lowest).sum(-1)
         shares = robust_shares(demand, gamma=self.gamma, least=self.least, most=self.most)
         return whole(shares * left[:, None], left)

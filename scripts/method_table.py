@@ -53,6 +53,7 @@ KINDS = {  # by module: its family, and how it stands to what was published
     "pyramid": ("allocation", VARIANT),
     "quest": ("selection", VARIANT),
     "random": ("chance", VARIANT),
+    "reasonalloc": ("allocation", RECONSTRUCTED),
     "rkv": ("window and redundancy", EQUAL),
     "rpc": ("window", VARIANT),
     "snapkv": ("window", VARIANT),
@@ -64,6 +65,7 @@ KINDS = {  # by module: its family, and how it stands to what was published
     "watched": ("another's", ""),
 }
 ARXIV = re.compile(r"arXiv (\d{4}\.\d{5})")
+WRAPPED = re.compile(r"/method@of: (\w+)")
 PART = re.compile(r"\$\{part:.*,(\d+)\}")
 SWITCHES = ("protect_prompt", "prefill")
 DEFAULTS = {field.name: field.default for field in fields(Budget)}
@@ -100,7 +102,7 @@ def table_row(name: str, method: DictConfig, file: str, needs: Needs) -> TableRo
         family,
         " ".join([*text.splitlines()[:1], *(f"*{note[0].upper()}{note[1:]}.*" for note in notes)]),
         budget(config.get("budget", {})) if policy.evicts else "",
-        ", ".join(parameters(config, raw)),
+        ", ".join(parameters(config, raw, of[1] if (of := WRAPPED.search(file)) else "")),
         ", ".join(state(needs)),
         round_times().get(name, ""),
         ", ".join(f"[{number}](https://arxiv.org/abs/{number})" for number in sources),
@@ -114,13 +116,17 @@ def budget(settings: Mapping[str, Any]) -> str:
     return ", ".join([*numbers, *(f"`{key}`" for key in SWITCHES if settings[key])])
 
 
-def parameters(config: Mapping[str, Any], raw: Mapping[str, Any]) -> Iterator[str]:
-    """All but the budget, as they are overridden."""
+def parameters(config: Mapping[str, Any], raw: Mapping[str, Any], of: str) -> Iterator[str]:
+    """All but the budget, as they are overridden; `of`: the method that it wraps, if any."""
     for key, value in config.items():
         if key == "of":
-            yield "`method@method.of=snapkv`"
+            yield f"`method@method.of={of}`"
         elif part := PART.fullmatch(str(raw[key])):
             yield f"`{key}` budget / {part[1]}"
+        elif key == "demand":
+            continue  # a list that goes by the model
+        elif key == "profile":
+            yield "`profile` of the model"
         elif isinstance(value, Mapping) and "_target_" in value and key != "budget":
             yield f"`{key}` {value['_target_'].rpartition('.')[2]}"
         elif key not in ("_target_", "budget"):

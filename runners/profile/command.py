@@ -68,14 +68,11 @@ def profile(arguments: argparse.Namespace) -> str:
     text = yaml.safe_dump(made | dict(demand=means, shares=shares) | origin, sort_keys=False, default_flow_style=None)
     replace_file(output, f"{HEAD}{text}")
     draw_profile(output.with_suffix(".png"), checkpoint.name, means, arguments.rho)
-    return f"{output}: of {len(means)} layers, {min(means):g} to {max(means):g} tokens; use it with\n  {use(output)}"
+    said = f"{output}: {len(means)} layers, {min(means):g} to {max(means):g} tokens"
+    return f"{said}; kvarena method=reasonalloc method.profile={output}"
 
 
 HEAD = "# demand: tokens of each layer that hold rho of the attention, mean over heads and steps; by kvarena-profile\n"
-
-
-def use(output: Path) -> str:
-    return f"kvarena method=reasonalloc 'method.demand=${{profile:{output}}}'"
 
 
 def checkpoint_of(header: Mapping[str, Any], model: str, run: str) -> Checkpoint:

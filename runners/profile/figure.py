@@ -17,7 +17,7 @@ def draw_profile(path: Path, model: str, demand: Sequence[float], rho: float) ->
     axis = figure.subplots()
     axis.bar(layers, demand, color="0.8")
     axis.set(xlabel="layer", ylabel=f"tokens that hold {100 * rho:g} %", title=model)
-    axis.xaxis.get_major_locator().set_params(integer=True)
+    axis.set_xticks(layers)
     budget = axis.twinx()
     budget.plot(layers, shares.tolist(), color="black", marker="o", markersize=3)
     budget.axhline(1, color="black", linewidth=0.5, linestyle="dotted")

@@ -87,5 +87,7 @@ def overrides_that_shrink(key: str, settings: Mapping[str, Any]) -> Iterator[str
     elif "budget" in settings:
         small = {"recent": RECENT, "interval": INTERVAL, "prefill": "false"}
         yield from (f"{key}.budget.{name}={value}" for name, value in small.items())
+    if settings.get("demand"):
+        yield f"{key}.demand=[1,4,9]"  # of three layers, the budget of the middle one is the mean
     if isinstance(settings.get("of"), Mapping):
         yield from overrides_that_shrink(f"{key}.of", settings["of"])

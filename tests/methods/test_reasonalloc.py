@@ -222,5 +222,5 @@ def test_what_cannot_work_is_refused(alloc, changes, said):
 
 
 def test_a_profile_of_other_layers_is_refused(alloc):
-    with pytest.raises(ValueError, match="demand is of 2 layers, the model has 3"):
+    with pytest.raises(ValueError, match="profile is of 2 layers, the model has 3"):
         alloc(40, demand=[1, 2]).tokens(0, 3)
