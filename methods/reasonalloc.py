@@ -28,7 +28,7 @@ from ..kernels import evict
 from .adakv import competed, highest_slots
 from .allocation import Allocation
 from .policy import Eviction, LayerView
-from .shares import raised, robust_shares, whole
+from .shares import raised, robust_shares, whole_slots
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +78,7 @@ class ReasonAlloc(Allocation):
     def tokens_at(self, layer: int, num_layers: int, length: int, prompt: int = 0) -> int:
         if self.demand is None:
             return self.of.tokens_at(layer, num_layers, length, prompt)
-        return flattened(self._layers(num_layers), self.budget.tokens, length)[layer]
+        return nearer_to_mean(self._layers(num_layers), self.budget.tokens, length)[layer]
 
     def _layers(self, num_layers: int) -> tuple[int, ...]:
         """[L] slots of a head."""
@@ -108,7 +108,7 @@ class ReasonAlloc(Allocation):
         lowest = evict.lowest(scores, positions, evictable, view.live.shape[1] * view.excess).view_as(view.live)
         demand = (view.evictable & ~lowest).sum(-1)
         shares = robust_shares(demand, gamma=self.gamma, least=self.least, most=self.most)
-        return whole(shares * left[:, None], left)
+        return whole_slots(shares * left[:, None], left)
 
 
 @lru_cache(maxsize=64)
@@ -118,15 +118,15 @@ def layer_budgets(
     """[L] of at least `low` slots, `tokens` on average."""
     total = len(demand) * tokens
     shares = robust_shares(torch.tensor(demand), gamma=gamma, least=least, most=most)
-    return tuple(whole(raised(shares, low / total) * total, torch.tensor(total)).tolist())
+    return tuple(whole_slots(raised(shares, low / total) * total, torch.tensor(total)).tolist())
 
 
 @lru_cache(maxsize=1024)
-def flattened(layers: tuple[int, ...], tokens: int, length: int) -> tuple[int, ...]:
+def nearer_to_mean(layers: tuple[int, ...], tokens: int, length: int) -> tuple[int, ...]:
     """[L] for a sequence of so many tokens: the largest layer holds it all, the others differ from the mean as less."""
     most = max(layers)
     if length >= most or most == tokens:
         return layers
     apart = torch.tensor(layers, dtype=torch.float64) - tokens
     parts = apart * max(length - tokens, 0) / (most - tokens)
-    return tuple((tokens + whole(parts, torch.tensor(0))).tolist())
+    return tuple((tokens + whole_slots(parts, torch.tensor(0))).tolist())

@@ -30,7 +30,7 @@ def raised(shares: Tensor, floor: float) -> Tensor:
         low |= below
 
 
-def whole(parts: Tensor, total: Tensor) -> Tensor:
+def whole_slots(parts: Tensor, total: Tensor) -> Tensor:
     """[..., M] int64 that sum to `total` [...], as parts [..., M] float64 do but for rounding: the largest remainders
     are rounded up, of equal ones the first."""
     floor = parts.floor()

@@ -21,12 +21,12 @@ from ..job.prompts import Prompts
 from ..job.reference import check_reference
 from ..model import Checkpoint
 from ..record import LineParser, positive, replace_file
-from .demand import measure
+from .demand import measure_demand
 from .figure import draw_profile
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    arguments = parsed(argv)
+    arguments = profile_arguments(argv)
     try:
         print(profile(arguments))
     except USER_ERRORS as error:
@@ -35,19 +35,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def parsed(argv: Sequence[str] | None) -> argparse.Namespace:
+def profile_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = LineParser(prog="kvarena-profile", description=__doc__)
     parser.add_argument("model", help="name of the model that the run is of, or the folder of its weights")
     parser.add_argument("run", help="folder of a run of method=full")
     parser.add_argument("--output", type=Path, help="a YAML, and a PNG beside it; default: profiles/NAME.yaml")
     parser.add_argument("--texts", type=positive, default=8, help="completions at most, the first of the run")
     parser.add_argument("--steps", type=positive, default=512, help="at most, of a completion, evenly spread")
-    parser.add_argument("--rho", type=part, default=0.93, help="part of the attention that is to be held")
+    parser.add_argument("--rho", type=held_part, default=0.93, help="part of the attention that is to be held")
     parser.add_argument("--device", default="auto", help="cuda if there is one, else cpu")
     return parser.parse_args(argv)
 
 
-def part(text: str) -> float:
+def held_part(text: str) -> float:
     if not 0 < (value := float(text)) <= 1:
         raise argparse.ArgumentTypeError(f"{text!r} is no part from above 0 to 1")
     return value
@@ -59,7 +59,7 @@ def profile(arguments: argparse.Namespace) -> str:
     header, _ = dense_run(arguments.run)
     checkpoint = checkpoint_of(header, arguments.model, arguments.run)
     requests, origin = texts_of(header, checkpoint, arguments)
-    demand = measure(checkpoint.load(device), requests, rho=arguments.rho, most_steps=arguments.steps)
+    demand = measure_demand(checkpoint.load(device), requests, rho=arguments.rho, most_steps=arguments.steps)
     means = [round(each, 2) for each in demand.means]
     output: Path = arguments.output or Path("profiles", f"{Path(checkpoint.name).name}.yaml")
     output.parent.mkdir(parents=True, exist_ok=True)

@@ -62,7 +62,7 @@ def tokens_holding(probabilities: Tensor, rho: float) -> Tensor:
 
 
 @torch.inference_mode()
-def measure(model: Model, texts: Sequence[Request], *, rho: float, most_steps: int) -> Demand:
+def measure_demand(model: Model, texts: Sequence[Request], *, rho: float, most_steps: int) -> Demand:
     """Of texts that dense has said: a step for each of their tokens but the last, which no query follows."""
     demand = Demand(rho=rho, most_steps=most_steps)
     with own_attention(model):

@@ -8,7 +8,7 @@ from kvarena.methods.adakv import AdaKV
 from kvarena.methods.policy import Eviction
 from kvarena.methods.pyramid import Pyramid
 from kvarena.methods.reasonalloc import ReasonAlloc
-from kvarena.methods.shares import raised, robust_shares, whole
+from kvarena.methods.shares import raised, robust_shares, whole_slots
 from kvarena.methods.snapkv import SnapKV
 from kvarena.methods.tova import TOVA
 from kvarena.runners.generate import Decoder, Request
@@ -172,14 +172,14 @@ def test_sums_are_exact(seed):
     demand = torch.rand(5, 1 + seed, generator=rng) * 10 ** torch.randint(0, 6, (5, 1), generator=rng)
     total = torch.randint(0, 10**6, (5,), generator=rng)
     shares = robust_shares(demand, gamma=0.5, least=0.25, most=2.0)
-    assert torch.equal(whole(shares * total[:, None], total).sum(-1), total)
+    assert torch.equal(whole_slots(shares * total[:, None], total).sum(-1), total)
     assert raised(shares[0], 0.9 / (1 + seed)).min() >= 0.9 / (1 + seed) - 1e-12
     assert raised(shares[0], 0.9 / (1 + seed)).sum() == pytest.approx(1)
 
 
 def test_no_demand_at_all_has_no_share():
     shares = robust_shares(torch.zeros(1, 3), gamma=0.5, least=0.25, most=2.0)
-    assert whole(shares * 0, torch.tensor([0])).tolist() == [[0, 0, 0]]
+    assert whole_slots(shares * 0, torch.tensor([0])).tolist() == [[0, 0, 0]]
 
 
 def test_layers_and_heads_while_it_decodes(model, alloc):

@@ -7,7 +7,7 @@ import torch
 from kvarena.methods.full import Full
 from kvarena.runners.attention import Own
 from kvarena.runners.generate import Decoder, Request
-from kvarena.runners.profile import measure
+from kvarena.runners.profile import measure_demand
 from kvarena.runners.profile.demand import tokens_holding
 from kvarena.runners.sampler import Greedy
 
@@ -51,7 +51,7 @@ def test_one_pass_sees_what_the_steps_of_the_loop_see(model):
     looking.needed.clear()  # the probe's
     (said,) = decoder.run([Request("a", 0, PROMPT)])
     steps = torch.tensor(looking.needed).view(-1, 3)  # of three layers
-    demand = measure(model, [Request("a", 0, PROMPT, said.token_ids)], rho=0.93, most_steps=1000)
+    demand = measure_demand(model, [Request("a", 0, PROMPT, said.token_ids)], rho=0.93, most_steps=1000)
     assert demand.steps == len(steps) == len(said.token_ids) - 1
     assert demand.means == pytest.approx(steps.mean(0).tolist())
     assert len(set(demand.means)) == 3
@@ -59,5 +59,5 @@ def test_one_pass_sees_what_the_steps_of_the_loop_see(model):
 
 def test_steps_are_spread_over_a_text(model):
     text = Request("a", 0, PROMPT, [1] * 50)
-    assert measure(model, [text, text], rho=0.9, most_steps=10).steps == 2 * 10
-    assert measure(model, [text], rho=0.9, most_steps=30).steps == 25
+    assert measure_demand(model, [text, text], rho=0.9, most_steps=10).steps == 2 * 10
+    assert measure_demand(model, [text], rho=0.9, most_steps=30).steps == 25
