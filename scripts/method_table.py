@@ -102,7 +102,7 @@ def table_row(name: str, method: DictConfig, file: str, needs: Needs) -> TableRo
         family,
         " ".join([*text.splitlines()[:1], *(f"*{note[0].upper()}{note[1:]}.*" for note in notes)]),
         budget(config.get("budget", {})) if policy.evicts else "",
-        ", ".join(parameters(config, raw, of[1] if (of := WRAPPED.search(file)) else "")),
+        ", ".join(parameters(config, raw, of[1] if (of := WRAPPED.search(file)) else "snapkv")),
         ", ".join(state(needs)),
         round_times().get(name, ""),
         ", ".join(f"[{number}](https://arxiv.org/abs/{number})" for number in sources),
