@@ -60,6 +60,7 @@ def composed() -> int:
     asked += [("benchmark", [f"shape={name}"]) for name in groups.pop("shape")]
     asked += [("whole_run", [f"mix={name}"]) for name in groups.pop("mix")]
     asked += [(f"grader/{name}", []) for name in groups.pop("grader")]  # of kvarena-grade
+    asked += [("evaluate", ["cache=fp8", f"format@cache.keys={name}"]) for name in groups.pop("format")]
     for choices in zip_longest(*groups.values()):
         asked.append(("evaluate", [f"{group}={name}" for group, name in zip(groups, choices, strict=True) if name]))
     with initialize_config_module("kvarena.conf", version_base="1.3"):

@@ -17,8 +17,7 @@ def append_line(path: Path, *values: Mapping[str, Any]) -> None:
             write_all(file.fileno(), data)
         except OSError as error:
             os.ftruncate(file.fileno(), before)
-            advice = f"{error.strerror}, what was there is kept: make room and run the same again"
-            raise OSError(error.errno, advice, str(path)) from error
+            raise no_room(error, path) from error
     if new:
         sync_folder(path.parent)
 
@@ -33,10 +32,20 @@ def write_all(descriptor: int, data: bytes) -> None:
 def replace_file(path: Path, text: str) -> None:
     """Write a file by way of a temporary one beside it, so that it is never half there."""
     temporary = path.with_suffix(path.suffix + ".tmp")
-    with temporary.open("wb", buffering=0) as file:
-        write_all(file.fileno(), text.encode())
+    try:
+        with temporary.open("wb", buffering=0) as file:
+            write_all(file.fileno(), text.encode())
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise no_room(error, path) from error
     temporary.replace(path)
     sync_folder(path.parent)
+
+
+def no_room(error: OSError, path: Path) -> OSError:
+    return OSError(
+        error.errno, f"{error.strerror}, what was there is kept: make room and run the same again", str(path)
+    )
 
 
 def sync_folder(folder: Path) -> None:

@@ -74,7 +74,7 @@ def test_a_signal_ends_it_between_two_lines(start, until, lines, whole, tmp_path
 
 
 def test_a_full_disk_ends_it_with_one_line_and_whole_records(start, whole, tmp_path, lines):
-    run = start(*RUN, max_bytes=12_000)  # run.json fits, the records do not
+    run = start(*RUN, max_bytes=14_000)  # run.json fits, the records do not
     assert run.wait() == 2
     last = run.text.splitlines()[-1]
     assert last.startswith("kvarena: [Errno 27] File too large, what was there is kept: make room and run the same ")
@@ -83,6 +83,14 @@ def test_a_full_disk_ends_it_with_one_line_and_whole_records(start, whole, tmp_p
     assert 0 < lines() < ROWS
     assert start(*RUN).wait() == 0
     assert outcome(tmp_path / "run") == whole
+
+
+def test_a_full_disk_at_the_start_leaves_no_half_of_a_file(start, tmp_path):
+    run = start(*RUN, max_bytes=4_000)
+    assert run.wait() == 2
+    assert run.text.splitlines()[-1].startswith("kvarena: [Errno 27] File too large, what was there is kept: make room")
+    assert not list((tmp_path / "run").glob("*.tmp"))
+    assert not (tmp_path / "run/run.json").exists()
 
 
 def test_a_second_process_on_the_folder_stops_with_a_line(start, until, lines, whole, tmp_path):
