@@ -39,10 +39,15 @@ def write_scripts(folder: Path, texts: Iterable[tuple[int, Any]]) -> dict[int, s
 
 
 def write_texts(run: Run, folder: Path, dense: Tokens) -> list[str]:
-    """The completions of a run; the name of each, as its record is sorted. `dense` as `tokens_of` makes it."""
+    """The completions of a run; the name of each, as its record is sorted. `dense` as `tokens_of` makes it.
+
+    What a run that goes on has written since it was loaded is not of this report.
+    """
     places = {record.key: place for place, record in enumerate(run.outcomes)}
     budget = run.config.get("method", {}).get("budget", {})
-    texts = ((places[record.key], reader_facts(record, budget, dense)) for record in run.records())
+    texts = (
+        (places[record.key], reader_facts(record, budget, dense)) for record in run.records() if record.key in places
+    )
     names = write_scripts(folder, texts)
     return [names[place] for place in range(len(places))]
 

@@ -1,9 +1,10 @@
 import re
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 from kvarena.analysis import texts
 from kvarena.analysis.load import load
 from kvarena.analysis.texts import characters, leaves, loop_character, reader_facts, tokens_of, units, write_texts
+from kvarena.runners.record import append_line
 
 
 def test_scripts_hold_several_completions_and_names_say_which(write, tmp_path, record, monkeypatch):
@@ -18,6 +19,14 @@ def test_scripts_hold_several_completions_and_names_say_which(write, tmp_path, r
         assert re.findall(r'receive\("7/([-0-9]+)"', calls) == held
     assert not (tmp_path / "texts/7/2.js").exists()
     assert f'"completion":"{"b" * 500}"' in (tmp_path / "texts/7/0.js").read_text()
+
+
+def test_what_a_run_writes_after_it_was_loaded_waits_for_the_next_report(write, tmp_path, record):
+    write("a", [record(sample="s0")], samples=2)
+    (run,) = load(tmp_path)
+    assert len(run.outcomes) == 1  # read once
+    append_line(tmp_path / "a/records.jsonl", asdict(record(sample="s1")))
+    assert len(write_texts(run, tmp_path / "texts", {})) == 1
 
 
 def test_a_text_and_its_marks(record):
