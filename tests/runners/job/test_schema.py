@@ -35,6 +35,7 @@ def test_what_ships_passes_and_stays_as_it_is():
         choice = {group: names[place % len(names)] for group, names in others.items()}
         own = ["task.path=mine.jsonl"] if choice["task"] == "local" else []
         asked = [f"{group}={name}" for group, name in choice.items()]
+        own += ["method.profile=null"] if method == "reasonalloc" else []  # none ships but that of the reasoner
         config = compose("evaluate", [f"method={method}", "compression.tokens=400", *asked, *own])
         check_plain(Evaluation, config)
         assert checked(Evaluation, config) == OmegaConf.to_container(config, resolve=True)
