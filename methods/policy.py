@@ -160,7 +160,7 @@ class Eviction(Policy, ABC):
     budget: Budget = field()  # needed: the base's None is no default here
 
     def tokens(self, layer: int, num_layers: int) -> int:
-        return self.budget.tokens
+        return self.budget.of_layer(layer, num_layers)
 
     def tokens_at(self, layer: int, num_layers: int, length: int, prompt: int = 0) -> int:
         return self.tokens(layer, num_layers) if self.budget.share is None else self.budget.at(length, prompt)
@@ -216,6 +216,8 @@ class Selection(Policy):
         super().__post_init__()
         if self.budget.share is not None:
             raise ValueError(f"budget.share={self.budget.share}: a selection reads a number of tokens; use null")
+        if self.budget.layers is not None:
+            raise ValueError(f"budget.tokens={list(self.budget.layers)}: a selection reads one number in all layers")
         if self.page < 1:
             raise ValueError(f"method.page={self.page}: use 1 or more tokens a page")
         if self.budget.tokens < self.page:

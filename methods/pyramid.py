@@ -26,6 +26,8 @@ class Pyramid(Allocation):
         super().__post_init__()
         if self.beta < 1:
             raise ValueError(f"method.beta={self.beta}: use 1 (even layers) or more")
+        if self.budget.layers is not None:
+            raise ValueError(f"budget.tokens={list(self.budget.layers)}: use one number, a pyramid shares it out")
         if self.budget.share is not None:
             raise ValueError(f"budget.share={self.budget.share}: a pyramid is of a number of slots; use null")
         if self.of.uneven:

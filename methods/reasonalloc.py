@@ -53,6 +53,8 @@ class ReasonAlloc(Allocation):
             raise ValueError(f"method.demand={list(self.demand)}: each layer demands more than 0")
         if self.demand is not None and self.budget.share is not None:
             raise ValueError(f"budget.share={self.budget.share}: layers share out a number of slots; use null")
+        if self.demand is not None and self.budget.layers is not None:
+            raise ValueError(f"budget.tokens={list(self.budget.layers)}: use one number, demand shares it out")
         if self.demand is not None and type(self.of).tokens is not Eviction.tokens:
             name = type(self.of).__name__
             raise ValueError(f"method.of={name} has budgets by layer of its own: use method.profile=null")

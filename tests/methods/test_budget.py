@@ -1,5 +1,10 @@
+from dataclasses import replace
+
 import pytest
 from kvarena.methods.budget import Budget
+from kvarena.methods.pyramid import Pyramid
+from kvarena.methods.quest import Quest
+from kvarena.methods.snapkv import SnapKV
 
 
 @pytest.mark.parametrize(
@@ -53,6 +58,39 @@ def test_what_cannot_work_is_refused_by_name(changes, named):
 )
 def test_slots_that_a_round_leaves(changes, length, prompt, slots):
     assert Budget(tokens=64, recent=8, **changes).at(length, prompt) == slots
+
+
+def test_a_list_is_the_slots_of_each_layer():
+    budget = Budget(tokens=[40, 20, 31], recent=8)
+    assert (budget.tokens, budget.layers) == (30, (40, 20, 31))
+    assert [budget.of_layer(layer, 3) for layer in range(3)] == [40, 20, 31]
+    assert [SnapKV(budget=budget).tokens(layer, 3) for layer in range(3)] == [40, 20, 31]
+    assert replace(budget, recent=4).layers == (40, 20, 31)
+    with pytest.raises(ValueError, match=r"budget\.tokens has 3 layers, the model 4: one number each"):
+        budget.of_layer(0, 4)
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"tokens": []}, r"budget.tokens=\[\]: give a number of slots, or one for each layer"),
+        ({"tokens": [40, 12]}, "budget of 12 tokens is not above recent"),
+        ({"tokens": [40, 20.5]}, "budget.tokens="),
+        ({"tokens": [40, 20], "share": 0.5}, "give budget.tokens as that list alone"),
+        ({"tokens": 31, "layers": (40, 20)}, "give budget.tokens as that list alone"),
+    ],
+)
+def test_lists_that_cannot_work(changes, named):
+    with pytest.raises(ValueError, match=named):
+        Budget(**({"recent": 8, "sinks": 4} | changes))
+
+
+def test_layers_are_said_once():
+    budget = Budget(tokens=[40, 20], recent=8)
+    with pytest.raises(ValueError, match="a selection reads one number in all layers"):
+        Quest(budget=budget)
+    with pytest.raises(ValueError, match="use one number, a pyramid shares it out"):
+        Pyramid(of=SnapKV(budget=budget), budget=budget)
 
 
 @pytest.mark.parametrize("share", [0.0, 1.0, -0.5])

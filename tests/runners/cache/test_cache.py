@@ -318,3 +318,11 @@ def test_what_a_round_says_of_a_slot_stays_with_it(feed):
             assert (scores[length:] == -1).all()
     assert [clock.round for clock in rows.cache.clocks] == [4, 2]
     assert min(sum(score >= 0 for score in scores.values()) for scores in said.values()) == 11
+
+
+def test_a_round_leaves_each_layer_its_own_slots(feed):
+    rows = feed(StreamingLLM(budget=Budget(tokens=[22, 14], recent=4, interval=4)))
+    rows.admit(0, 12)
+    rows.run(10)  # by their mean of 18 a row is due at 22
+    assert [len(rows.positions(layer, 0, head)) for layer in range(2) for head in range(2)] == [22, 22, 14, 14]
+    assert torch.allclose(rows.outputs[0], rows.dense(0), atol=1e-5)  # the round comes after the step
