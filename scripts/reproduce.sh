@@ -30,7 +30,8 @@ if ! [[ $jobs =~ ^[1-9][0-9]*$ ]]; then
 fi
 
 sweeps=("$name")
-logs=$runs_dir/logs
+logs=$runs_dir/logs program=kvarena
+if [[ $name == *_fidelity ]]; then program=kvarena-fidelity; fi
 if [[ $name == pilot_embedded ]]; then sweeps+=(pilot_embedded_ratios); fi
 
 gpus=()
@@ -60,7 +61,7 @@ share() {
     local sweep failed=0
     if ((${#gpus[@]})); then export CUDA_VISIBLE_DEVICES=${gpus[$1 % ${#gpus[@]}]}; fi
     for sweep in "${sweeps[@]}"; do
-        run kvarena experiment="$sweep" runs_dir="$runs_dir" dry_run="$dry_run" share.index="$1" share.of="$jobs" \
+        run $program experiment="$sweep" runs_dir="$runs_dir" dry_run="$dry_run" share.index="$1" share.of="$jobs" \
             ${overrides[@]+"${overrides[@]}"} || failed=1
     done
     return $failed

@@ -6,7 +6,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import ClassVar, cast, overload
 
-from datasets import Dataset, load_dataset
 from huggingface_hub import hf_hub_download
 
 from .reach import prepare
@@ -56,6 +55,9 @@ class Hub(Sequence[Sample]):
         return Path(paths[0]).parent.name, rows  # snapshots/<commit>/<file>
 
     def _table_rows(self, name: str) -> tuple[str, Iterator[Row]]:
+        # takes seconds to import, and a task that is read from a file needs none of it
+        from datasets import Dataset, load_dataset
+
         data = load_dataset(name, self.config, split=self.split, revision=self.revision)
         if isinstance(data, dict):
             if len(data) > 1:

@@ -13,7 +13,7 @@ from .thought import OPEN, UNFINISHED, unfinished, without_marks
 
 @dataclass(frozen=True, kw_only=True)
 class Grade:
-    score: float | None  # 1 right, 0 wrong; None: could not be judged (note says why), which is not wrong
+    score: float | None  # 1 right, 0 wrong, or the share that is; None: not judged (note says why), which is not wrong
     answer: str  # what was read out of the completion
     note: str = ""
     second_opinion: float | None = None  # 1 if answer and target are equal as text, 0 if not; None: no such opinion

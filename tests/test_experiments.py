@@ -86,6 +86,26 @@ def test_the_pilot_on_gsm8k_is_the_published_one():
     assert theirs["tokens"].dropna().unique().tolist() == [512]
 
 
+REAL = PAPER | CONTROLS | {"rkv", "h2o", "tova", "keydiff", "evict_large", "evict_random"}
+
+
+@pytest.mark.parametrize("name", ["real_gsm8k", "real_math500", "real_fidelity"])
+def test_a_study_on_real_weights_is_cut_short_with_a_whole_table(name):
+    """All methods at one ratio come before the next; a round leaves 32 recent tokens and comes every 16."""
+    config = composed(name)
+    params = list(config.hydra.sweeper.params.items())[-2:]
+    assert params[0] == ("compression.ratio", "4,2,8")
+    assert params[1][0] == "method"
+    assert sorted(params[1][1].split(",")) == sorted(REAL)
+    assert (config.compression.recent, config.compression.interval, config.model.name) == (32, 16, "qwen2_5_coder_1_5b")
+    assert config.sampler._target_.endswith("Greedy")
+
+
+def test_budgets_on_real_weights_are_of_the_models_own_chains():
+    lengths = {name: composed(name).task.dense_length for name in ("real_gsm8k", "real_math500", "real_long")}
+    assert lengths == {"real_gsm8k": 400, "real_math500": 560, "real_long": 6000}
+
+
 @pytest.mark.parametrize(
     ("method", "slots"),
     [

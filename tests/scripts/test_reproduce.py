@@ -48,6 +48,17 @@ def test_two_processes_run_grade_report_and_pack(reproduce, tmp_path):
         assert sum(name.endswith("/records.jsonl") for name in archive.getnames()) == 2
 
 
+@pytest.mark.slow
+def test_what_a_dense_run_said_is_forced(reproduce, tmp_path, standin):
+    same = [f"model.path={standin}", "device=cpu", "num_samples=2", "engine.batch_size=2", "compression.ratio=8"]
+    free = ["method=full", "max_tokens=24", f"data_dir={ROOT}/tests/problems"]
+    assert reproduce("real_gsm8k", *same, *free)[0] == 0
+    (dense,) = (file.parent for file in tmp_path.rglob("run.json"))
+    assert reproduce("real_fidelity", f"reference={dense}", *same, "method=full,vase_dkv")[0] == 0
+    drift = pd.read_csv(tmp_path / "runs/real_fidelity/report/fidelity.csv")
+    assert drift[["method", "texts"]].values.tolist() == [["full", 2], ["vase_dkv", 2]]
+
+
 def test_throughput_is_a_sweep_and_a_whole_decode(reproduce):
     """And a plan of it needs no GPU."""
     changed = ["method=full,quest", "compression.tokens=2048", "steps=8"]
