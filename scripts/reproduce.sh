@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # One experiment of conf/experiment/: run what is missing of it, grade, report, compare with what was published.
 #
-#   scripts/reproduce.sh NAME [jobs=N] [dry_run=true] [key=value ...]
+#   scripts/reproduce.sh NAME [jobs=N] [dry_run=true] [report=false] [key=value ...]
 #
-# jobs=N: so many processes share a sweep, each on the next GPU, or with its part of the cores. All other keys go to every run, such as model.path=DIR
+# jobs=N: so many processes share a sweep, each on the next GPU, or with its part of the cores. report=false: the sweep alone, for a
+# machine whose time is dear, or that is to be left soon. All other keys go to every run, such as model.path=DIR
 # data_dir=DIR num_samples=2 max_tokens=64 engine=graphs. The same command again goes on where the last one stopped.
 set -euo pipefail
 experiments=$(cd "$(dirname "$0")/../conf/experiment" && ls -- *.yaml | sed 's/\.yaml$//' | grep -v _ratios)
@@ -14,18 +15,24 @@ if ! grep -qxF -- "$name" <<<"$experiments"; then
 fi
 shift
 
-jobs=1 runs_dir=runs/$name dry_run=false overrides=()
+jobs=1 runs_dir=runs/$name dry_run=false report=true overrides=()
 for override in "$@"; do
     case $override in
         jobs=*) jobs=${override#*=} ;;
         runs_dir=*) runs_dir=${override#*=} ;;
         dry_run=*) dry_run=${override#*=} ;;
+        report=*) report=${override#*=} ;;
         *) overrides+=("$override") ;;
     esac
 done
 if [[ $dry_run == true ]]; then jobs=1; fi
 if ! [[ $jobs =~ ^[1-9][0-9]*$ ]]; then
     echo "reproduce.sh: jobs=$jobs: use 1 or more" >&2
+    exit 2
+fi
+
+if [[ $report != true && $report != false ]]; then
+    echo "reproduce.sh: report=$report: use true or false" >&2
     exit 2
 fi
 
@@ -101,7 +108,7 @@ case $name in
         ;;
     *)
         if ((jobs == 1)); then share 0 || status=1; else share_all || status=1; fi
-        if [[ $dry_run == false ]]; then
+        if [[ $dry_run == false && $report == true ]]; then
             kvarena-grade "$runs_dir" --ungraded
             kvarena-report "$runs_dir" --archive "$runs_dir/report/runs.tar.xz"
             if [[ $name == pilot_embedded ]]; then python3 -m kvarena.analysis.studies.pilot "$runs_dir"; fi
