@@ -27,6 +27,7 @@ class Program:
     """Work on tensors that stay in place, captured once and replayed."""
 
     def __init__(self, work: Callable[[], None], pool: Any, warm_up: int) -> None:
+        self.work = work  # what it closes over must stay in place, too
         self.graph = torch.cuda.CUDAGraph()
         side = torch.cuda.Stream()
         side.wait_stream(torch.cuda.current_stream())
