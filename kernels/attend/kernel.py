@@ -17,7 +17,7 @@ import triton.language as tl
 from torch import Tensor
 
 from ..overlap import OVERLAP, begin
-from ..pack.kernel import column, layout, products, strides, turned, weighted_sum
+from ..pack.kernel import column, layout, load_columns, load_rows, strides, turned
 
 if TYPE_CHECKING:
     from ..pack import Stored
@@ -232,16 +232,17 @@ def attend_split(
                 number = tl.load(listed + slot // PAGE, mask=live, other=-1)
                 slot = number * PAGE + slot % PAGE
                 live = (number >= 0) & (slot < length)
-            logits = products(own, keys, base, pair, row, slot, live, num_slots, KEYS, DIM) * (SCALE * LOG2E)
+            key = load_columns(keys, base, pair, row, slot, live, num_slots, own.dtype, KEYS, DIM)
+            logits = tl.dot(own, key, input_precision="ieee") * (SCALE * LOG2E)
             logits = tl.where(live[None, :], logits, LOWEST)
             before = top
             top = tl.maximum(before, tl.max(logits, 1))
             shrink = tl.exp2(before - top)
             # where nothing is live yet, LOWEST - top is 0
             weights = tl.where(live[None, :], tl.exp2(logits - top[:, None]), 0.0)
-            seen = weighted_sum(weights, values, base, pair, row, slot, live, num_slots, own.dtype, VALUES, DIM)
+            value = load_rows(values, base, pair, row, slot, live, num_slots, own.dtype, VALUES, DIM)
             total = total * shrink + tl.sum(weights, 1)
-            output = output * shrink[:, None] + seen
+            output = output * shrink[:, None] + tl.dot(weights.to(value.dtype), value, input_precision="ieee")
         part = ((row * LISTS + one) * tl.num_programs(0) + split) * SHARING + lane
         empty = total == 0
         total = tl.where(empty, 1.0, total)
@@ -319,8 +320,8 @@ def add_probabilities(
         own = tl.load(query + (pair * GROUPS + lane)[:, None] * DIM + channel, mask=there[:, None], other=0.0)
         total = tl.load(lse + pair * GROUPS + lane, mask=there, other=0.0)
         base = row * row_stride + head * head_stride
-        found = products(own, keys, base, pair, row, slot, live, head_stride // DIM, KEYS, DIM)
-        logits = found * SCALE - total[:, None]
+        key = load_columns(keys, base, pair, row, slot, live, head_stride // DIM, own.dtype, KEYS, DIM)
+        logits = tl.dot(own, key, input_precision="ieee") * SCALE - total[:, None]
         probability = tl.where(there[:, None], tl.exp(logits), 0.0)
         at = mass + row * mass_row_stride + head * mass_head_stride + slot
         before = tl.load(at, mask=live, other=0.0)
@@ -359,8 +360,8 @@ def mark_used(
         own = tl.load(query + (pair * GROUPS + lane)[:, None] * DIM + channel, mask=there[:, None], other=0.0)
         total = tl.load(lse + pair * GROUPS + lane, mask=there, other=0.0)
         base = row * row_stride + head * head_stride
-        found = products(own, keys, base, pair, row, slot, live, head_stride // DIM, KEYS, DIM)
-        logits = found * SCALE - total[:, None]
+        key = load_columns(keys, base, pair, row, slot, live, head_stride // DIM, own.dtype, KEYS, DIM)
+        logits = tl.dot(own, key, input_precision="ieee") * SCALE - total[:, None]
         most = tl.max(tl.where(there[:, None], tl.exp(logits), 0.0), 0)
         place, newest = tl.load(position + row).to(tl.int32), slot == length - 1
         at = pair * num_slots + slot

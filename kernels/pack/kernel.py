@@ -199,55 +199,6 @@ def load_columns(stored, base, pair, row, slot, there, num_slots, DTYPE, LAYOUT:
     return number
 
 
-@triton.constexpr_function
-def scaled_apart(dtype: tl.dtype, layout: tuple[int, ...] | None) -> bool:
-    """Whether a vector's codes are numbers of the dtype but for a power of two, which its one scale takes up."""
-    return layout is not None and layout[0] == FLOAT8.value and layout[3] == 0 and dtype in (tl.bfloat16, tl.float16)
-
-
-@triton.jit
-def widened(code, DTYPE: tl.constexpr):
-    """Codes of e4m3 as numbers of DTYPE, 2 ** (7 - its bias) of what they are: the same sign, exponent and mantissa."""
-    MANTISSA: tl.constexpr = 7 if tl.bfloat16 == DTYPE else 10
-    bits = ((code & 128).to(tl.uint16) << 8) | ((code & 127).to(tl.uint16) << (MANTISSA - 3))
-    return bits.to(DTYPE, bitcast=True)
-
-
-@triton.jit
-def products(query, stored, base, pair, row, slot, there, num_slots, LAYOUT: tl.constexpr, DIM: tl.constexpr):
-    """[T, R] float32: queries [T, D] by the vectors of slots [R], turned where they are packed."""
-    DTYPE: tl.constexpr = query.dtype
-    if scaled_apart(DTYPE, LAYOUT):
-        HALF: tl.constexpr = 2.0**60 if tl.bfloat16 == DTYPE else 2.0**4  # the power's root, lest anything be too small
-        place = pair * num_slots + slot.to(tl.int64)
-        at = stored[0] + place[None, :] * DIM + tl.arange(0, DIM)[:, None]
-        number = widened(tl.load(at, mask=there[None, :], other=0), DTYPE)
-        scale = tl.load(stored[1] + place, mask=there, other=0.0).to(tl.float32) * HALF
-        found = tl.dot((query * HALF).to(DTYPE), number) * scale[None, :]
-    else:
-        key = load_columns(stored, base, pair, row, slot, there, num_slots, DTYPE, LAYOUT, DIM)
-        found = tl.dot(query, key, input_precision="ieee")
-    return found
-
-
-@triton.jit
-def weighted_sum(
-    weights, stored, base, pair, row, slot, there, num_slots, DTYPE, LAYOUT: tl.constexpr, DIM: tl.constexpr
-):
-    """[T, D] float32: the vectors of slots [R], turned where they are packed, by weights [T, R], which become DTYPE."""
-    if scaled_apart(DTYPE, LAYOUT):
-        HALF: tl.constexpr = 2.0**60 if tl.bfloat16 == DTYPE else 2.0**4
-        place = pair * num_slots + slot.to(tl.int64)
-        at = stored[0] + place[:, None] * DIM + tl.arange(0, DIM)[None, :]
-        number = widened(tl.load(at, mask=there[:, None], other=0), DTYPE)
-        scale = tl.load(stored[1] + place, mask=there, other=0.0).to(tl.float32) * HALF
-        found = tl.dot((weights * scale[None, :]).to(DTYPE), number) * HALF
-    else:
-        value = load_rows(stored, base, pair, row, slot, there, num_slots, DTYPE, LAYOUT, DIM)
-        found = tl.dot(weights.to(value.dtype), value, input_precision="ieee")
-    return found
-
-
 @triton.jit
 def write(parts, number, place, there, LAYOUT: tl.constexpr, DIM: tl.constexpr):
     """Store turned vectors [R, D] float32 as codes at `place` [R] int64."""
