@@ -68,6 +68,7 @@ class Header(Part):
     template_sha256: NotRequired[str]
     prompts_sha256: NotRequired[str]
     shape: NotRequired[Shape]
+    batch_variant: NotRequired[bool]
     random_weights: NotRequired[bool]
 
 

@@ -165,6 +165,8 @@ def flags(run: Run, dense: Run | None) -> list[str]:
         found.append("prompt protected" + cut_prompts(run))
     if halvings := run.header.get("halvings"):
         found.append(f"out of memory: batch halved {len(halvings)} times")
+    if run.header.get("batch_variant"):
+        found.append("batch variant: its last steps may have had fewer rows")
     if left_out := run.header.get("left_out"):
         asks = ", ".join(f"{name}={value}" for name, value in left_out.items())
         found.append(f"left out, though the model's generation config asks it: {asks}")

@@ -23,6 +23,7 @@ from .from_model import FromModel
 from .layer import Layer
 from .room import Room, Shape
 from .round_facts import RoundFacts
+from .rows_in_use import RowsInUse
 from .storage import PLAIN, Storage
 from .views import Reading, view_of
 
@@ -50,6 +51,7 @@ class KVCache:
     layers: list[Layer] = field(init=False)
     clocks: list[Clock | None] = field(init=False)  # None: idle
     ahead: int = field(init=False, default=1)  # steps that may be taken before the clocks follow
+    used: RowsInUse = field(init=False)  # what steps have: all rows, or the first ones
     positions: Tensor = field(init=False)  # [B] int64, of the next token
     active: Tensor = field(init=False)  # [B] int32, 1: the row grows
     noise: Noise = field(init=False)
@@ -66,6 +68,7 @@ class KVCache:
         self.active = torch.zeros(self.batch_size, dtype=torch.int32, device=self.device)
         self.noise = Noise(keys=torch.zeros(self.batch_size, 2, dtype=torch.int64, device=self.device))
         self._read = torch.zeros(self.batch_size, dtype=torch.int64, device=self.device)
+        self.use(self.batch_size)
 
     @property
     def nbytes(self) -> int:
@@ -96,6 +99,8 @@ class KVCache:
             if slots < most and (needed := min(self._longest(index), most)) > slots:
                 layer.grow(min(most, max(needed, 2 * slots)))
                 moved = True
+        if moved:
+            self.use(self.used.count)
         return moved
 
     def _longest(self, index: int) -> int:
@@ -109,6 +114,27 @@ class KVCache:
         self.noise.keys[row] = torch.tensor(key, device=self.device)
         self.positions[row], self.active[row], self._read[row] = prompt, 1, 0
 
+    def use(self, rows: int) -> None:
+        """Steps have the first so many rows from here on; the others are idle."""
+        assert not any(self.clocks[rows:])
+        self.used = RowsInUse(
+            layers=[layer.first(rows) for layer in self.layers],
+            positions=self.positions[:rows],
+            active=self.active[:rows],
+            noise=Noise(keys=self.noise.keys[:rows]),
+            read=self._read[:rows],
+        )
+
+    def move(self, row: int, to: int) -> None:
+        """A row goes on, with all that it has, where an idle one was."""
+        assert self.clocks[to] is None
+        self.clocks[to] = self.clocks[row]
+        for each in (self.positions, self.active, self.noise.keys, self._read):
+            each[to] = each[row]
+        for layer in self.layers:
+            layer.move(row, to)
+        self._idle(row)
+
     def prompt_layers(self) -> list[Layer]:
         """Memory for one prompt, apart from the rows."""
         room = self._room(self.longest_prompt)
@@ -121,13 +147,14 @@ class KVCache:
 
     def attend(self, index: int, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
         """Append one new token a row, then attend. query [B, Hq, 1, D], key, value [B, H, 1, D] -> [B, 1, Hq, D]."""
-        layer, grouped, page = self.layers[index], query.reshape(self.batch_size, *self.shape[1:]), self.policy.page
+        used, page = self.used, self.policy.page
+        layer, grouped = used.layers[index], query.reshape(used.count, *self.shape[1:])
         keys, values, packed = layer.keys, layer.values, None
         if self.storage.packs:
-            keys, values = layer.stored(slice(None), self.positions + 1)
+            keys, values = layer.stored(slice(None), used.positions + 1)
             packed = PackedToken(keys, values, layer.noted, self.notes(key, value).squeeze(2))
         new = dict(query=grouped, key=key.squeeze(2), value=value.squeeze(2))
-        lengths = append(layer, **new, position=self.positions, active=self.active, page=page, packed=packed)
+        lengths = append(layer, **new, position=used.positions, active=used.active, page=page, packed=packed)
         chosen = self.policy.read(grouped, self._reading(index, lengths)) if self.policy.selects else None
         longest = min(self._longest(index), layer.room.slots)
         output, lse = self.attention(
@@ -139,29 +166,29 @@ class KVCache:
         if layer.last_used.numel():
             uses = layer.last_used, layer.longest_gap
             least = layer.room.needs.used
-            attend.note_uses(*uses, grouped, keys, lengths, lse, self.positions, scale=scale, least=least)
+            attend.note_uses(*uses, grouped, keys, lengths, lse, used.positions, scale=scale, least=least)
         if self.policy.selects:
             slots = layer.room.slots
-            attend.add_reads(self._read, lengths, self.active, pages=chosen, page=page, num_slots=slots)
-        return output.view(self.batch_size, 1, -1, self.shape.dim)
+            attend.add_reads(used.read, lengths, used.active, pages=chosen, page=page, num_slots=slots)
+        return output.view(used.count, 1, -1, self.shape.dim)
 
     def _reading(self, index: int, lengths: Tensor) -> Reading:
         """What a selection sees, its new token included."""
         return Reading(
-            memory=self.layers[index],
+            memory=self.used.layers[index],
             policy=self.policy,
             layer=index,
             num_layers=self.shape.layers,
             lengths=lengths,
-            position=self.positions,
-            noise=self.noise,
+            position=self.used.positions,
+            noise=self.used.noise,
         )
 
     def advance(self, going: Tensor | None = None) -> None:
-        """Close a step on the device: every active row is one token longer; it stays active where `going` [B]."""
-        self.positions += self.active
+        """Close a step on the device: every active row is one token longer; it stays active where `going`, of each."""
+        self.used.positions.add_(self.used.active)
         if going is not None:
-            self.active *= going
+            self.used.active.mul_(going)
 
     def count(self, row: int, steps: int = 1) -> None:
         """Close steps of a row on the host."""
@@ -225,12 +252,15 @@ class KVCache:
         read = clock.mean_slots
         if self.policy.selects and clock.steps:
             read = self._read[row].item() / (clock.steps * self.shape.layers * self.shape.heads)
+        self._idle(row)
+        slot_bytes = sum(layer.slot_bytes for layer in self.layers)
+        return clock.usage(read, slot_bytes, sum(layer.row_bytes for layer in self.layers))
+
+    def _idle(self, row: int) -> None:
         self.clocks[row] = None
         self.positions[row] = self.active[row] = 0
         for layer in self.layers:
             layer.lengths[row] = 0
-        slot_bytes = sum(layer.slot_bytes for layer in self.layers)
-        return clock.usage(read, slot_bytes, sum(layer.row_bytes for layer in self.layers))
 
     def clear(self) -> None:
         for row, clock in enumerate(self.clocks):

@@ -6,7 +6,7 @@ view shows and a trace holds are read off `COLUMNS`.
 B rows, L layers, H KV heads, G query heads per KV head, N slots, W window, P pages, D head dim.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated, get_type_hints
 
 import torch
@@ -119,6 +119,19 @@ class Layer:
             if column.numel():
                 column[:, :, : new.shape[2]].index_copy_(0, row, new)
                 column[:, :, new.shape[2] :].index_fill_(0, row, kind.empty)
+
+    def first(self, rows: int) -> "Layer":
+        """So many of its rows, in the same memory."""
+        if rows == len(self.lengths):
+            return self
+        part = replace(self, lengths=self.lengths[:rows], **{name: getattr(self, name)[:rows] for name in COLUMNS})
+        part.known = self.known
+        return part
+
+    def move(self, row: int, to: int) -> None:
+        """Write a row anew with all that another holds."""
+        for column in (self.lengths, *(getattr(self, name) for name in COLUMNS)):
+            column[to] = column[row]
 
     def grow(self, capacity: int) -> None:
         """Move to columns of more room, one after the other."""

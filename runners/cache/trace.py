@@ -44,6 +44,10 @@ class Trace:
             self._tensors[row]["decay"] = torch.tensor(cache.policy.needs.decay, dtype=torch.float64)
             self._names[row] = name
 
+    def move(self, row: int, to: int) -> None:
+        if row in self._tensors:
+            self._tensors[to], self._names[to] = self._tensors.pop(row), self._names.pop(row)
+
     def before(self, cache: KVCache, rows: Sequence[int]) -> None:
         for row in self._tensors.keys() & set(rows):
             round, facts = cache.clocks[row].round, cache.facts([row])

@@ -32,6 +32,9 @@ class Scribe:
     def admitted(self, row: int, request: Request) -> None:
         self._tokens[row, : len(request.completion)] = torch.tensor(request.completion, device=self._tokens.device)
 
+    def move(self, row: int, to: int) -> None:
+        self._tokens[to], self._states[to] = self._tokens[row], self._states[row]
+
     def __call__(self, states: Tensor, rows: Tensor, count: Tensor) -> Tensor:
         at = rows, count.clamp(max=self._tokens.shape[1] - 1)  # an idle row counts on
         self._states[at] = states
@@ -53,6 +56,10 @@ class Examiner(Scribe):
     def admitted(self, row: int, request: Request) -> None:
         super().admitted(row, request)
         self._keys[row] = request.key
+
+    def move(self, row: int, to: int) -> None:
+        super().move(row, to)
+        self._keys[to] = self._keys.pop(row)
 
     def released(self, row: int, length: int) -> Drift:
         own, said = self._states[row, :length], self._tokens[row, :length]

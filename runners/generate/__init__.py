@@ -7,6 +7,7 @@ ends as a `Generation`; `generate` is that for prompts of any kind.
 from .decoder import Decoder
 from .from_python import generate
 from .logprobs import Logprobs
+from .narrowing import sizes
 from .prefill import Prompt, prompt_mass
 from .request import Generation, Request, RunningSequence
 from .teacher import Sees
@@ -21,4 +22,5 @@ __all__ = [
     "Sees",
     "generate",
     "prompt_mass",
+    "sizes",
 ]

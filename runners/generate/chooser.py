@@ -35,6 +35,12 @@ class Chooser:
         if self.teacher:
             self.teacher.admitted(row, request)
 
+    def move(self, row: int, to: int) -> None:
+        """A request goes on in another row."""
+        for each in (self.history, self.teacher, self.probable):
+            if each:
+                each.move(row, to)
+
     def __call__(self, seen: Tensor, noise: Noise, rows: Tensor, num_chosen: Tensor) -> Tensor:
         """Next tokens [R] of `rows` [R] with logits [R, V], or states [R, E] for a teacher. On the device.
 

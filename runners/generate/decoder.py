@@ -2,6 +2,7 @@
 
 B rows. Every step has exactly `batch_size` rows, idle ones included, and prompts are prefilled one at a time, so a row
 does not depend on its neighbours. A request waits until a row is idle, then runs in it as a sequence until it ends.
+Where `narrow` is asked for, steps have fewer rows as a run ends: the sequences that are left move together.
 """
 
 import time
@@ -16,6 +17,7 @@ from ...kernels.noise import Noise
 from ..cache import Trace
 from ..model import own_attention
 from .engine import Engine
+from .narrowing import Narrowing
 from .request import Generation, Request, RunningSequence
 from .watcher import Watcher
 
@@ -27,8 +29,10 @@ class Decoder(Engine):
     seed: int = 0
     trace: NonNegativeInt = 0  # write the cache of the first so many rows, below output_dir
     output_dir: Path | None = None
+    narrow: bool = False  # steps have fewer rows as a run ends; what is said may hang on that on a GPU
     watch: Callable[[Request], Watcher] | None = None  # follows a sequence, and may end it at a look
     steps: int = field(init=False, default=0)
+    places: int = field(init=False, default=0)  # rows of all steps together, idle ones included
     running: list[RunningSequence | None] = field(init=False)  # [B]; None: the row is idle
     tracing: Trace = field(init=False)
 
@@ -45,14 +49,19 @@ class Decoder(Engine):
         The model attends through our cache until the last of them.
         """
         waiting, ended = iter(requests), list[Generation]()
+        narrowing = Narrowing(crowded=self.steps)
         try:
             with own_attention(self.model):
                 self.prepare()
                 while True:
                     for row in range(self.batch_size):
                         while self.running[row] is None and (request := next(waiting, None)) is not None:
+                            if row >= self.cache.used.count:
+                                self.use(self.batch_size)
                             self.admit(row, request)
                             ended += self.collect()
+                    if self.narrow and (busy := len(self.lengths())):
+                        self.use(narrowing.rows(self.cache.used.count, busy, self.steps))
                     if count := self.burst():
                         self.launch(count)
                     elif not ended:
@@ -85,6 +94,19 @@ class Decoder(Engine):
         if sequence.stop is None and row in self.cache.due():
             self.evict([row])
 
+    def use(self, rows: int) -> None:
+        """Go on with the first so many rows, which have room for all sequences: who is beyond moves there."""
+        if rows == self.cache.used.count:
+            return
+        idle = (row for row in range(rows) if self.running[row] is None)
+        for row, sequence in enumerate(self.running[rows:], rows):
+            if sequence:
+                to = next(idle)
+                self.running[to], self.running[row] = sequence, None
+                for each in (self.cache, self.buffer, self.chooser, self.tracing):
+                    each.move(row, to)
+        self.cache.use(rows)
+
     def evict(self, rows: Sequence[int]) -> None:
         self.tracing.before(self.cache, rows)
         self.round(rows)
@@ -110,6 +132,7 @@ class Decoder(Engine):
         for _ in range(count):
             self.step()
         self.steps += count
+        self.places += count * self.cache.used.count
 
     def look_at(self, count: int) -> None:
         """Wait for steps, and see what they chose."""
@@ -126,6 +149,7 @@ class Decoder(Engine):
         self.running = [None] * self.batch_size
         self.buffer.restart()
         self.cache.clear()
+        self.use(self.batch_size)
 
     def collect(self) -> list[Generation]:
         """The sequences that have stopped; their rows are idle then."""

@@ -116,9 +116,11 @@ class Engine:
         self.cache.seat(row, self.prompt.layers)
 
     def step(self) -> None:
-        """One token for every row, on the device alone."""
-        seen = self.chooser.sees(self.model, self.buffer.last[:, None], self.cache.positions[:, None], self.cache)
-        token = self.choose(seen, self.cache.noise, self.all_rows, self.buffer.count)
+        """One token for every row in use, on the device alone."""
+        used, last, count = self.cache.used, self.buffer.last, self.buffer.count
+        rows = slice(used.count)
+        seen = self.chooser.sees(self.model, last[rows, None], used.positions[:, None], self.cache)
+        token = self.choose(seen, used.noise, self.all_rows[rows], count[rows])
         self.buffer.add(token)
         self.cache.advance((token >= 0) & (token[:, None] != self.eos).all(-1))
 

@@ -35,6 +35,10 @@ class MostProbable:
         self._top_ids[at], self._top[at] = top.indices, top.values
         self._chosen[at] = logs.gather(1, tokens.clamp(min=0)[:, None])[:, 0]
 
+    def move(self, row: int, to: int) -> None:
+        for column in (self._top_ids, self._top, self._chosen):
+            column[to] = column[row]
+
     def of(self, row: int, length: int) -> list[Logprobs]:
         """Of a text of so many tokens."""
         columns = (column[row, :length].tolist() for column in (self._chosen, self._top_ids, self._top))

@@ -27,6 +27,10 @@ class Teacher(Protocol):
         """A row is given to a text."""
         ...
 
+    def move(self, row: int, to: int) -> None:
+        """A text goes on in another row."""
+        ...
+
     def __call__(self, states: Tensor, rows: Tensor, count: Tensor) -> Tensor:
         """The next tokens [R] of `rows` [R] in states [R, E], which have said `count` [R] of theirs. On the device
         alone."""

@@ -21,11 +21,16 @@ class TokenBuffer:
         self.last[row], self.count[row] = token.clamp(min=0), 1
 
     def add(self, tokens: Tensor) -> None:
-        """A step's tokens [B], -1 where there is none."""
-        self._since.index_copy_(1, self._column, tokens[:, None])
-        self.last.copy_(tokens.clamp(min=0))
-        self.count += 1
+        """A step's tokens, -1 where there is none: of all rows, or of the first ones."""
+        rows = slice(len(tokens))
+        self._since[rows].index_copy_(1, self._column, tokens[:, None])
+        self.last[rows] = tokens.clamp(min=0)
+        self.count[rows].add_(1)
         self._column.add_(1).remainder_(self._since.shape[1])
+
+    def move(self, row: int, to: int) -> None:
+        """After a look."""
+        self.last[to], self.count[to] = self.last[row], self.count[row]
 
     def look(self, steps: int) -> list[list[int]]:
         """Of each row the tokens of so many steps, all there were since the last look."""

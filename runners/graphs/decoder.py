@@ -1,8 +1,9 @@
 """The decode loop with its step and its rounds captured in CUDA graphs: the same tokens, without the host in between.
 
 Single tokens take fused layers (`fused.py`), or the model's own, compiled one by one; prompts take the model as it is.
-A step is captured before the first prompt, and again where a dense layer has moved; a round is captured for 1, 2, 4,
-... rows as they come, padded with rows that have nothing to drop; prompts, where asked for, by their rounded lengths.
+A step is captured before the first prompt, again where a dense layer has moved, and for fewer rows where these are all
+that is left; a round is captured for 1, 2, 4, ... rows as they come, padded with rows that have nothing to drop;
+prompts, where asked for, by their rounded lengths.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,7 +16,7 @@ from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from ..cache import KVCache, RoundFacts, Shape, memory
-from ..generate import Decoder, Prompt, Sees
+from ..generate import Decoder, Prompt, Sees, sizes
 from ..model import decoder_layers, forward
 from .fused import FusedLayer, fuse
 from .prompts import PaddedPrompt
@@ -59,7 +60,7 @@ class GraphDecoder(Decoder):
     look: PositiveInt = 8
     capture_prompts: bool = False
     _layers: dict[nn.Module, Callable] = field(init=False)
-    _step: Program | None = field(init=False, default=None)
+    _steps: dict[int, Program] = field(init=False, default_factory=dict)  # by their number of rows
     _rounds: dict[int, Round] = field(init=False, default_factory=dict)  # by their number of rows
     _seat: Program | None = field(init=False, default=None)
     _row: Tensor = field(init=False)  # [1] int64, where it puts a prompt
@@ -91,19 +92,30 @@ class GraphDecoder(Decoder):
             layer: FusedLayer.of(layer) or torch.compile(layer.forward, dynamic=False)
             for layer in decoder_layers(self.model)
         }
+        # a layer that is compiled would be compiled for every number of rows
+        self.narrow = self.narrow and all(isinstance(call, FusedLayer) for call in self._layers.values())
 
     def single_tokens(self) -> AbstractContextManager[None]:
         return forwards(self._layers)
 
     def prepare(self) -> None:
-        """Capture the step while no row is live, so that warming up changes nothing that counts."""
-        if self._step is None:
-            self._capture_step(warm_up=WARM_UP)
-            self.buffer.restart()
+        """Capture the step while no row is live, so that warming up changes nothing that counts.
+
+        Steps of fewer rows are warmed up too: when they are captured, rows are live.
+        """
+        if self.batch_size in self._steps:
+            return
+        with self.single_tokens():
+            for rows in sizes(self.batch_size) if self.narrow else ():
+                self.use(rows)
+                super().step()
+        self.use(self.batch_size)
+        self._capture_step(warm_up=WARM_UP)
+        self.buffer.restart()
 
     def _capture_step(self, warm_up: int) -> None:
         with self.single_tokens(), capturing(self.model.config.model_type):
-            self._step = Program(super().step, self._pool, warm_up)
+            self._steps[self.cache.used.count] = Program(super().step, self._pool, warm_up)
 
     def seat(self, row: Tensor) -> None:
         if not self.capture_prompts:
@@ -116,13 +128,15 @@ class GraphDecoder(Decoder):
 
     def moved(self) -> None:
         """The programs point to memory that is gone. A capture alone runs nothing, so live rows stay as they are."""
+        self._steps.clear()
         self._rounds.clear()
         self._seat = None
         self._capture_step(warm_up=0)
 
     def step(self) -> None:
-        assert self._step
-        self._step()
+        if self.cache.used.count not in self._steps:
+            self._capture_step(warm_up=0)
+        self._steps[self.cache.used.count]()
 
     def round(self, rows: Sequence[int]) -> None:
         size = min(1 << (len(rows) - 1).bit_length(), self.batch_size)

@@ -16,7 +16,7 @@ VOLATILE = (
     *("accept_changed", "lengths"),
 )
 # what a run may have more or less of; by the first rule these were of its identity
-GROWING = ("num_samples", "num_draws", "engine.batch_size", "engine.look")
+GROWING = ("num_samples", "num_draws", "engine.batch_size", "engine.look", "engine.narrow")
 METHODS = ("method", "method.of", "method.of.of")  # where a method's settings stand, in a wrapper or two
 # keys that came after runs had been made without them, with the value that means what was done then
 ADDED: dict[str, Any] = {
@@ -24,6 +24,7 @@ ADDED: dict[str, Any] = {
     "sampler.no_repeat_ngram_size": 0,
     "sampler.suppress_tokens": [],
     "engine.capture_prompts": False,
+    "engine.narrow": False,
     "compression.share": None,
     **dict.fromkeys((f"{method}.beside_recent" for method in METHODS), False),
     **{f"{method}.aggregate": {"_target_": "kvarena.methods.aggregate.Mean"} for method in METHODS},

@@ -133,6 +133,8 @@ def begin(folder: RunFolder, run: Mapping[str, Any], accepted: Collection[str]) 
         for kind, names in changes(prints, run["fingerprints"]).items()
     ]
     news = {key: run[key] for key in EXTENT if there.get(key) != run[key]}
+    if run["batch_variant"] and not there.get("batch_variant"):
+        news["batch_variant"] = True
     if changed:
         news["accepted_changes"] = [*there.get("accepted_changes", []), *changed]
         news["fingerprints"] = prints | {change["kind"]: run["fingerprints"][change["kind"]] for change in changed}

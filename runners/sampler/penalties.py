@@ -51,6 +51,9 @@ class History:
         self.said[row, : len(prompt)] = torch.tensor(list(prompt), device=self.said.device)
         self.lengths[row] = len(prompt)
 
+    def move(self, row: int, to: int) -> None:
+        self.said[to], self.lengths[to] = self.said[row], self.lengths[row]
+
     def add(self, rows: Tensor, tokens: Tensor) -> None:
         """What rows [R] say next, -1 for nothing; of a row that has ended it is overwritten."""
         at = self.lengths[rows].clamp(max=self.said.shape[1] - 1)

@@ -138,7 +138,8 @@ class Worker:
         """Dense has gone through the same loop first, unless it has for the run before."""
         job, batch_size = self.job, self.job.config["engine"]["batch_size"]
         requests, engine = job.requests(self.tokenizer), partial(job.engine, attention=job.attention, trace=0)
-        key = (job.checkpoint, self.device, job.engine.func, batch_size, prompts_digest(requests))
+        settings = tuple(sorted((job.engine.keywords | {"trace": 0}).items()))
+        key = (job.checkpoint, self.device, job.engine.func, settings, prompts_digest(requests))
         states = STATES.get(key, lambda: dense_states(self.model, requests, engine, batch_size))
         return Examiner(self.model, batch_size=self.batch_size, longest=longest(requests), states=states)
 

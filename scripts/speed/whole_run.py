@@ -2,9 +2,10 @@
 
     python scripts/speed/whole_run.py mix=short shape=qwen2_5_1_5b method=vase_attnv batch_size=128 output=whole_run.csv
 
-Efficiency is (tokens / places x step) / seconds of prompts and decoding, where the step is timed on its own, with all
-places at the mix's mean position. Weights are random, and lengths are those of refill.py. Load, set-up and capture, and
-the grading of as many boxed answers, stand beside it: a sweep pays for the first ones once.
+Efficiency is (tokens / batch x step) / seconds of prompts and decoding, where the step is timed on its own, with all
+places at the mix's mean position. Weights are random, and lengths are those of refill.py. Load, set-up and capture
+(steps of fewer rows included, where engine.narrow asks for them), and the grading of as many boxed answers, stand
+beside it: a sweep pays for the first ones once. `places` are the rows of all steps together.
 """
 
 import math
@@ -17,7 +18,7 @@ import hydra
 import torch
 from hydra.core.hydra_config import HydraConfig
 from kvarena.kernels.noise import Noise
-from kvarena.runners.generate import Decoder, Generation, Request
+from kvarena.runners.generate import Decoder, Generation, Request, sizes
 from kvarena.runners.job import provenance
 from kvarena.runners.job.errors import one_line_errors, run_command
 from kvarena.runners.job.order import longest_first
@@ -90,6 +91,15 @@ def capture_prompts(decoder: Decoder, longest: int) -> None:
             decoder.abandon()
 
 
+def capture_narrow(decoder: Decoder) -> None:
+    """Steps of fewer rows, all of them idle."""
+    with own_attention(decoder.model), torch.inference_mode():
+        for rows in sizes(decoder.batch_size) if decoder.narrow else ():
+            decoder.use(rows)
+            decoder.step()
+        decoder.abandon()
+
+
 def step_seconds(decoder: Decoder, position: int, steps: int) -> float:
     """Of a step with all places taken, its share of the rounds included."""
     with own_attention(decoder.model), torch.inference_mode():
@@ -121,18 +131,20 @@ def measure_run(config: DictConfig, names: Mapping[str, str]) -> dict[str, objec
     requests = in_order(mixed, config.order, config.error, config.seed)
     warm_up(decoder, requests[0].prompt)
     capture_prompts(decoder, config.mix.prompt.most)
-    capture, steps = lap(), decoder.steps
+    capture_narrow(decoder)
+    capture, steps, places = lap(), decoder.steps, decoder.places
     done: list[Generation] = list(decoder.run(requests))
-    wall, steps = lap(), decoder.steps - steps
+    wall, steps, places = lap(), decoder.steps - steps, decoder.places - places
     assert {(each.sample, each.draw): len(each.token_ids) for each in done} == mixed.lengths
     prompts, tokens = sum(each.prefill_s for each in done), sum(mixed.lengths.values())
     step = step_seconds(decoder, mixed.mean_position, config.steps)
-    busy = (tokens - len(requests)) / (steps * config.batch_size)  # the first token of a row is its prompt's
+    busy = (tokens - len(requests)) / places  # the first token of a row is its prompt's
     budget = decoder.policy.budget
     return {
         **names,
         "order": config.order,
         "batch": config.batch_size,
+        "narrow": decoder.narrow,
         "tokens": budget.tokens if budget else None,
         "efficiency": round(tokens / config.batch_size * step / wall, 4),
         "wall_s": round(wall, 3),
@@ -145,6 +157,7 @@ def measure_run(config: DictConfig, names: Mapping[str, str]) -> dict[str, objec
         "step_ms": round(1e3 * step, 4),
         "mean_position": mixed.mean_position,
         "steps": steps,
+        "places": places,
         "generated": tokens,
         "requests": len(requests),
         "device": provenance.device_name(decoder.device),

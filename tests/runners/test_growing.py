@@ -76,6 +76,15 @@ def test_more_samples_and_draws_and_another_batch_go_on_with_the_same_records(kv
     assert [line["batch_sizes"] for line in RunFolder(path=folder).sessions()] == [[2], [3]]
 
 
+def test_a_run_says_whether_any_of_it_may_have_narrowed(kvarena, run_of):
+    """From the first command on that asks for it, whatever later ones ask."""
+    run, said = ["method=random", "output_dir=run"], []
+    for overrides in (["num_samples=1"], ["num_samples=2", "+engine.narrow=true"], ["num_samples=3"]):
+        assert kvarena(*run, *overrides)[0] == 0
+        said.append(run_of()[0]["batch_variant"])
+    assert said == [False, True, True]
+
+
 def test_less_of_a_run_is_complete_and_changes_nothing(kvarena, run_of, tmp_path):
     assert kvarena("method=random", "num_samples=3", "num_draws=2", "output_dir=run")[0] == 0
     before = (tmp_path / "run/run.json").read_bytes()

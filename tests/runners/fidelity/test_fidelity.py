@@ -10,6 +10,9 @@ from kvarena.methods.random import Random
 from kvarena.methods.snapkv import SnapKV
 from kvarena.methods.streaming import StreamingLLM
 from kvarena.runners.fidelity import fidelity
+from kvarena.runners.generate import Decoder
+from kvarena.runners.graphs.prompts import PaddedPrompt
+from kvarena.runners.model import forward
 
 TEXTS = [(list(range(5 + 3 * n, 25 + 4 * n)), [(7 * i + n) % 64 for i in range(40 - 5 * n)]) for n in range(5)]
 
@@ -72,6 +75,24 @@ def test_a_text_does_not_depend_on_its_neighbours(model):
     alone = [fidelity(model, None, [text], policy(), batch_size=3)[0] for text in TEXTS]
     assert fidelity(model, None, TEXTS, policy(), batch_size=3) == alone
     assert fidelity(model, None, TEXTS[::-1], policy(), batch_size=3)[::-1] == alone
+
+
+class Padding(Decoder):
+    """Prompts as the engine of graphs captures them."""
+
+    def prompts(self, cache, sees=forward):
+        return PaddedPrompt(cache=cache, sees=sees, capture=lambda work: work)
+
+
+@pytest.mark.parametrize("method", [SnapKV, H2O])
+def test_padded_prompts_leave_the_drift(model, method):
+    """The states of a text and what its prompt leaves are as without the padding."""
+    exact, padded = (
+        fidelity(model, None, TEXTS, policy(method), batch_size=3, engine=engine) for engine in (Decoder, Padding)
+    )
+    for one, other in zip(exact, padded, strict=True):
+        assert other.kl == pytest.approx(one.kl, abs=1e-4)
+        assert other.other == one.other
 
 
 @pytest.mark.parametrize(

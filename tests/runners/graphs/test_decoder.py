@@ -17,11 +17,13 @@ from kvarena.methods.snapkv import SnapKV
 from kvarena.methods.vase_attnv import VaSEAttnV
 from kvarena.methods.vase_dkv import VaSEDKV
 from kvarena.runners.cache import Shape
-from kvarena.runners.generate import Decoder, Request
+from kvarena.runners.fidelity import fidelity
+from kvarena.runners.generate import Decoder, Request, narrowing
 from kvarena.runners.generate.speech import Speech
 from kvarena.runners.graphs import GraphDecoder
 from kvarena.runners.graphs.decoder import capturing
 from kvarena.runners.graphs.fused import fuse
+from kvarena.runners.model import eos_ids
 from kvarena.runners.sampler import Greedy, Sampling
 from kvarena.tasks.procedural.graph_search import GraphSearch
 from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Config, GPTNeoXConfig, OPTConfig
@@ -86,6 +88,13 @@ def model_on_gpu():
     return model, AutoTokenizer.from_pretrained(folder)
 
 
+@pytest.fixture
+def soon(monkeypatch):
+    """Rows narrow at once, down to one."""
+    monkeypatch.setattr(narrowing, "PATIENCE", 1)
+    monkeypatch.setattr(narrowing, "LEAST", 1)
+
+
 @pytest.fixture(scope="module")
 def requests():
     _, tokenizer = model_on_gpu()
@@ -118,6 +127,58 @@ def test_tokens_are_those_of_the_eager_engine(requests, name, sampler, prompts):
     for sample in same:
         assert graphs[sample].usage == eager[sample].usage
         assert graphs[sample].stop == eager[sample].stop
+
+
+def narrowing_twice(requests, **options):
+    """By sample: with all ten rows, and with fewer as the run ends; both twice through one decoder."""
+    done = []
+    for narrow in False, True:
+        options = dict(sampler=GREEDY, max_tokens=240, longest_prompt=100, batch_size=10) | options
+        decoder = GraphDecoder(model=model_on_gpu()[0], narrow=narrow, **options)
+        first, again = ({each.sample: each for each in decoder.run(requests)} for _ in range(2))
+        for sample, each in first.items():
+            assert (again[sample].token_ids, again[sample].usage) == (each.token_ids, each.usage)
+        assert (decoder.places < 10 * decoder.steps) == narrow
+        done.append(first)
+    return done
+
+
+@gpu
+@pytest.mark.parametrize(("name", "sampler"), [*((name, GREEDY) for name in POLICIES), ("vase_attnv", SAMPLING)])
+def test_steps_of_fewer_rows_say_the_same(requests, soon, name, sampler):
+    wide, narrow = narrowing_twice(requests, policy=POLICIES[name], sampler=sampler)
+    same = [sample for sample in wide if wide[sample].token_ids == narrow[sample].token_ids]
+    assert len(same) >= 14  # equal tokens have values that differ in the last bit where their steps had unlike rows
+    for sample in same:
+        assert narrow[sample].usage == wide[sample].usage
+        assert narrow[sample].stop == wide[sample].stop
+
+
+@gpu
+def test_steps_of_fewer_rows_while_dense_layers_grow(requests, soon, monkeypatch):
+    """Programs for all rows and for fewer are gone when memory moves, and a second run captures all rows anew."""
+    from kvarena.runners.cache import cache
+
+    monkeypatch.setattr(cache, "GROWTH", 16)
+    wide, narrow = narrowing_twice(requests, policy=Full())
+    assert {sample: each.token_ids for sample, each in narrow.items()} == {
+        sample: each.token_ids for sample, each in wide.items()
+    }
+
+
+@gpu
+@pytest.mark.parametrize("name", ["vase_attnv", "h2o"])
+def test_forced_texts_drift_as_far_in_steps_of_fewer_rows(requests, soon, name):
+    drifts, ends = [], eos_ids(model_on_gpu()[0])
+    words = [[token for token in request.prompt * 2 if token not in ends] for request in requests]
+    texts = [
+        (request.prompt, said[: 30 + 9 * i]) for i, (request, said) in enumerate(zip(requests, words, strict=True))
+    ]
+    for engine in GraphDecoder, partial(GraphDecoder, narrow=True), partial(GraphDecoder, capture_prompts=True):
+        model, tokenizer = model_on_gpu()
+        found = fidelity(model, tokenizer, texts, POLICIES[name], batch_size=10, engine=engine)
+        drifts.append(sum(sum(drift.kl) for drift in found))
+    assert drifts[1:] == pytest.approx(drifts[:1] * 2, rel=0.05)
 
 
 @gpu

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from kvarena.runners.generate import narrowing
 from omegaconf import OmegaConf
 
 TINY = ["shape=tiny", "engine=eager", "device=cpu", "dtype=float32", "batch_size=4", "steps=8", "output=runs.csv"]
@@ -29,7 +30,9 @@ def test_a_line_says_where_the_time_went(script, monkeypatch, tmp_path, capsys):
     table = pd.read_csv(tmp_path / "runs.csv")
     assert table.mix.tolist() == ["short", "long"]
     assert table.requests.tolist() == [6, 12]
-    assert (table.steps * 4 >= table.generated - table.requests).all()
+    assert (table.places == table.steps * 4).all()
+    assert (table.places >= table.generated - table.requests).all()
+    assert not table.narrow.any()
     parts = table.prefill_s + table.decode_s + table.idle_s
     assert parts.tolist() == pytest.approx(table.wall_s.tolist(), abs=0.01)
     efficiency = table.generated / 4 * table.step_ms / 1e3 / table.wall_s
@@ -39,6 +42,19 @@ def test_a_line_says_where_the_time_went(script, monkeypatch, tmp_path, capsys):
     with pytest.raises(SystemExit, match="2"):
         script.main()
     assert "order=best: use one of given, predicted, known" in capsys.readouterr().err
+
+
+def test_steps_of_fewer_rows_count_as_such(script, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(narrowing, "PATIENCE", 2)
+    monkeypatch.setattr(narrowing, "LEAST", 1)
+    monkeypatch.setattr(sys, "argv", ["whole_run", *TINY, "+engine.narrow=true", "mix.completion.sigma=1.2"])
+    script.main()
+    (line,) = pd.read_csv(tmp_path / "runs.csv").itertuples()
+    assert line.narrow
+    assert line.generated - line.requests <= line.places < 4 * line.steps
+    busy = (line.generated - line.requests) / line.places
+    assert line.decode_s / (line.decode_s + line.idle_s) == pytest.approx(busy, abs=0.02)
 
 
 def test_a_mix_is_what_its_config_says(script):
