@@ -27,6 +27,14 @@ def test_an_experiment_composes_and_sweeps_over_what_exists(name):
     assert {"full", "vase_dkv"} <= set(params["method"].split(","))
 
 
+def test_an_experiment_of_fidelity_has_the_last_word_on_its_keys():
+    with initialize_config_module("kvarena.conf", version_base="1.3"):
+        named = compose("fidelity", overrides=["experiment=real_fidelity", "task=gsm8k"])
+        plain = compose("fidelity", overrides=["texts=texts.jsonl"])
+    assert (named.num_samples, named.runs_dir, named.task.name) == (64, "runs/real_fidelity", "gsm8k")
+    assert (plain.num_samples, plain.runs_dir, plain.task.name) == (None, "runs/fidelity", "local")
+
+
 @pytest.mark.parametrize("name", ["quickstart", "embedded", "pilot_embedded", "pilot_embedded_ratios"])
 def test_an_embedded_experiment_has_its_ablation_and_a_difficulty(name):
     config = composed(name)

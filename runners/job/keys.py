@@ -1,4 +1,4 @@
-"""The keys of conf/evaluate.yaml and conf/benchmark.yaml, and what each may be."""
+"""The keys of conf/common.yaml and conf/benchmark.yaml, and what each may be."""
 
 from dataclasses import dataclass
 from functools import partial
