@@ -128,10 +128,11 @@ class GraphDecoder(Decoder):
 
     def moved(self) -> None:
         """The programs point to memory that is gone. A capture alone runs nothing, so live rows stay as they are."""
-        self._steps.clear()
+        before = self._steps  # until there is another: the memory that captures share goes with the last of them
+        self._steps, self._seat = {}, None
         self._rounds.clear()
-        self._seat = None
         self._capture_step(warm_up=0)
+        before.clear()
 
     def step(self) -> None:
         if self.cache.used.count not in self._steps:
