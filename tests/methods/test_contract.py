@@ -3,6 +3,7 @@
 import pytest
 from kvarena.contract.decoding import ALL, MAX_TOKENS, ROUNDS, baseline, decode, tokens_of
 from kvarena.contract.policies import TOKENS, ours, policy_of
+from kvarena.methods.rkv import RKV
 
 
 @pytest.mark.parametrize(
@@ -64,3 +65,10 @@ def test_an_even_allocation_is_the_method_token_for_token(model, name, even, of)
     done = decode(model, policy_of(name, f"method@method.of={of}", even), ALL)
     assert tokens_of(done) == tokens_of(baseline(model, of))
     assert [generation.usage for generation in done] == [generation.usage for generation in baseline(model, of)]
+
+
+@pytest.mark.parametrize("name", ["adakv", "pyramid"])
+def test_allocations_of_rkv_have_a_name_each_for_a_sweep(name):
+    named = policy_of(f"{name}_rkv")
+    assert type(named.of) is RKV
+    assert named == policy_of(name, "method@method.of=rkv") != policy_of(name)
