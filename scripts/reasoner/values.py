@@ -4,22 +4,18 @@ python scripts/reasoner/values.py [--problems 64] [--device cuda]
 
 After half of its own dense chain a row loses a share of its slots once: those of largest value range, of smallest, or
 random ones, in every layer and KV head; the recent 16 and 4 sinks stay. Then it goes on with a full cache.
-
-L layers, H KV heads, S tokens of prompt and completion, D head dim.
 """
 
 import argparse
 import csv
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import mean
 
 import torch
 from data import load_task
 from evaluation import read_prompts
-from kvarena.kernels.score import value_range
 from kvarena.methods.budget import Budget
 from kvarena.methods.evict_large import EvictLarge
 from kvarena.methods.full import Full
@@ -28,11 +24,11 @@ from kvarena.methods.random import Random
 from kvarena.runners.generate import Decoder, Generation, Request
 from kvarena.runners.graphs import GraphDecoder
 from kvarena.runners.loops import terminal_loop
-from kvarena.runners.model import Model, Tokenizer, forward, own_attention
+from kvarena.runners.model import Model, Tokenizer
+from kvarena.runners.profile.value_ranges import top_share, value_ranges_of
 from kvarena.runners.sampler import Greedy
 from kvarena.tasks.task import Task
 from torch import Tensor
-from torch.nn.functional import scaled_dot_product_attention
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 TASKS = ("graph_search", "assignments", "addition", "sorting", "coloring", "deduction")
@@ -46,32 +42,6 @@ class EvictSmall(EvictLarge):
 
     def score(self, view: LayerView) -> Tensor:
         return view.constants[..., 0]
-
-
-@dataclass(kw_only=True)
-class Ranges:
-    """Dense causal attention that keeps the value range of every token it sees."""
-
-    layers: list[Tensor] = field(default_factory=list)  # [L] of [H, S]
-
-    def attend(self, index: int, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
-        self.layers.append(value_range(value)[0])
-        return scaled_dot_product_attention(query, key, value, is_causal=True, scale=scale, enable_gqa=True).mT
-
-
-def value_ranges_of(model: Model, tokens: Sequence[int]) -> Tensor:
-    """[L, H, S]"""
-    seen = Ranges()
-    ids = torch.tensor([tokens], device=model.device)
-    with torch.inference_mode(), own_attention(model):
-        forward(model, ids, torch.arange(len(tokens), device=model.device)[None], seen)
-    return torch.stack(seen.layers)
-
-
-def top_share(values: Tensor, share: float) -> Tensor:
-    """[L]: part of the sum of values [L, H, S] that the largest `share` of a head's slots holds; mean over heads."""
-    count = max(1, round(share * values.shape[-1]))
-    return (values.topk(count, -1).values.sum(-1) / values.sum(-1)).mean(-1)
 
 
 def decode_requests(
