@@ -17,11 +17,10 @@ B rows, H KV heads, N slots.
 import math
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
-from ..kernels import evict
 from .allocation import Allocation
+from .competitors import Competitors
 from .policy import LayerView
 
 
@@ -52,35 +51,12 @@ class AdaKV(Allocation):
         return max(math.floor(self.ceiling * tokens), longest_prompt) + self.budget.interval
 
     def keep(self, view: LayerView) -> Tensor:
-        heads, total = view.live.shape[1], view.evictable.sum((1, 2))
+        layer = Competitors.of(self.score(view), view)
+        heads, total = layer.live.shape[1], layer.evictable.sum((1, 2))
         share = total // heads - view.excess  # [B] slots that a head could keep of those that may go
-        score, inside = self.score(view), view.evictable
-        granted = highest_slots(score, view, (self.alpha * share).long()[:, None])
+        inside, granted = layer.evictable, layer.highest((self.alpha * share).long()[:, None])
         if self.ceiling is not None:
-            left = view.live.sum((1, 2)).double() / heads - view.excess  # [B] mean of the heads after the round
-            fixed = (view.live & ~view.evictable).sum(-1)
-            inside = highest_slots(score, view, (self.ceiling * left).long()[:, None] - fixed)
-        return competed(score, view, granted, inside)
-
-
-def highest_slots(score: Tensor, view: LayerView, count: Tensor) -> Tensor:
-    """[B, H, N] bool: the `count` [B, 1] or [B, H] evictable slots of highest score in each head."""
-    others = (view.evictable.sum(-1) - count).clamp(min=0)
-    return view.evictable & ~evict.lowest(score, view.positions, view.evictable, others)
-
-
-def competed(score: Tensor, view: LayerView, granted: Tensor, inside: Tensor) -> Tensor:
-    """[B, H, N] bool: the survivors, all heads as one: of what is not `granted` the slots outside of `inside` go first.
-
-    Masks [B, H, N] of evictable slots. The heads keep as many as if each had dropped `excess`.
-    """
-    count, outside = view.live.shape[1] * view.excess, view.evictable & ~granted & ~inside
-    first = torch.minimum(count, outside.sum((1, 2), dtype=torch.int32))
-    gone = _lowest_of_all(score, view, outside, first)
-    gone |= _lowest_of_all(score, view, view.evictable & ~granted & inside, count - first)
-    return view.live & ~gone
-
-
-def _lowest_of_all(score: Tensor, view: LayerView, competing: Tensor, count: Tensor) -> Tensor:
-    scores, positions, flat = (part.flatten(1)[:, None] for part in (score, view.positions, competing))
-    return evict.lowest(scores, positions, flat, count).view_as(view.live)
+            left = layer.live.sum((1, 2)).double() / heads - view.excess  # [B] mean of the heads after the round
+            fixed = (layer.live & ~layer.evictable).sum(-1)
+            inside = layer.highest((self.ceiling * left).long()[:, None] - fixed)
+        return view.heads.own(layer.competed(granted, inside))

@@ -17,6 +17,7 @@ from ..kernels import evict
 from ..kernels.noise import Noise
 from ..kernels.pack import Stored
 from .budget import Budget
+from .heads import ALL, Heads
 from .settings import check_types
 
 UNSEEN = -1  # of a slot that no round has said anything of
@@ -70,6 +71,7 @@ class LayerView:
     output_weight: Tensor = field(default_factory=lambda: torch.empty(0))
     # [D / 2] float32, empty unless needed: angle by which each position turns channels i and i + D / 2
     frequencies: Tensor = field(default_factory=lambda: torch.empty(0))
+    heads: Heads = ALL  # which of the layer's these H are: what is reduced over heads asks it for the others
 
     @property
     def scale(self) -> float:

@@ -14,7 +14,7 @@ give. With gamma 1 and no cut, at every round, this is AdaKV of alpha = mu.
 Deviations, or what no reader of the paper says: heads are KV heads, and attention is the mean of a group's; recent and
 protected slots do not compete; slots that a head does not hold go to the best scores of the others.
 
-B rows, L layers, H KV heads, N slots.
+B rows, L layers, H KV heads of a view, A KV heads of the layer, N slots.
 """
 
 from collections.abc import Sequence
@@ -24,9 +24,8 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from ..kernels import evict
-from .adakv import competed, highest_slots
 from .allocation import Allocation
+from .competitors import Competitors
 from .policy import Eviction, LayerView
 from .shares import raised, robust_shares, whole_slots
 
@@ -97,18 +96,19 @@ class ReasonAlloc(Allocation):
     def keep(self, view: LayerView) -> Tensor:
         if not self.heads:
             return self.of.keep(view)
-        score, left = self.score(view), view.evictable.sum((1, 2)) - view.live.shape[1] * view.excess
-        granted = highest_slots(score, view, (self.mu * (left // view.live.shape[1])).long()[:, None])
-        held = (view.evictable.sum(-1) - view.excess[:, None]).clamp(min=0)
+        layer = Competitors.of(self.score(view), view)
+        heads = layer.live.shape[1]
+        left = layer.evictable.sum((1, 2)) - heads * view.excess
+        granted = layer.highest((self.mu * (left // heads)).long()[:, None])
+        held = (layer.evictable.sum(-1) - view.excess[:, None]).clamp(min=0)
         due = view.round % max(1, self.period // max(1, self.budget.interval)) == 0
-        slots = torch.where(due[:, None], self._heads(score, view, left), held)
-        return competed(score, view, granted, highest_slots(score, view, slots))
+        slots = torch.where(due[:, None], self._heads(layer, left), held)
+        return view.heads.own(layer.competed(granted, layer.highest(slots)))
 
-    def _heads(self, score: Tensor, view: LayerView, left: Tensor) -> Tensor:
-        """[B, H] evictable slots of each head, `left` [B] in all: by how many of the best scores are its own."""
-        scores, positions, evictable = (part.flatten(1)[:, None] for part in (score, view.positions, view.evictable))
-        lowest = evict.lowest(scores, positions, evictable, view.live.shape[1] * view.excess).view_as(view.live)
-        demand = (view.evictable & ~lowest).sum(-1)
+    def _heads(self, layer: Competitors, left: Tensor) -> Tensor:
+        """[B, A] evictable slots of each head, `left` [B] in all: by how many of the best scores are its own."""
+        lowest = layer.lowest_of_all(layer.evictable, layer.live.shape[1] * layer.excess)
+        demand = (layer.evictable & ~lowest).sum(-1)
         shares = robust_shares(demand, gamma=self.gamma, least=self.least, most=self.most)
         return whole_slots(shares * left[:, None], left)
 

@@ -53,8 +53,9 @@ def turned(vectors: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 
 
 def mean_over_heads(score: Tensor, view: LayerView) -> Tensor:
-    """[B, H, N]: mean over the KV heads, which hold the same positions, but not in the same slots."""
-    mean = score.gather(-1, view.by_position).mean(1, keepdim=True).expand_as(score)
+    """[B, H, N]: mean over the layer's KV heads, which hold the same positions, but not in the same slots."""
+    lined = view.heads.of_all(score.gather(-1, view.by_position))
+    mean = lined.mean(1, keepdim=True).expand_as(score)
     return torch.empty_like(score).scatter_(-1, view.by_position, mean)
 
 
@@ -112,7 +113,7 @@ def slot_gumbel(view: LayerView) -> Tensor:
 
 
 def _slot_counter(view: LayerView) -> tuple[Tensor, Tensor, Tensor, int]:
-    heads = torch.arange(view.positions.shape[1], device=view.positions.device)[:, None]
+    heads = view.heads.first + torch.arange(view.positions.shape[1], device=view.positions.device)[:, None]
     return view.positions.clamp(min=0), heads, _epoch(view, view.round)[:, None, None], noise.SLOTS
 
 

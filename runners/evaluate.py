@@ -31,7 +31,7 @@ from .job.workers import Workers
 from .model import Tokenizer, left_out, shape_of
 from .record import Locked, RunFolder, end_unread, locked, write_questions
 from .weights import read_origin
-from .workers import opens_thought
+from .workers import by_torchrun, follow, follows, leading, opens_thought
 
 
 def evaluate(job: Job) -> Outcome:
@@ -169,6 +169,10 @@ def fidelity_application(config: DictConfig) -> Outcome | None:
 
 
 def main() -> None:
+    if follows():
+        sys.exit(follow())
+    if by_torchrun():
+        leading()
     run_command(application)  # type: ignore[arg-type]
 
 

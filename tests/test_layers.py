@@ -29,14 +29,15 @@ ROOMS = {
     "sampler": set(),
     "cache": {"attention", "record"},
     "model": {"cache"},
-    "generate": {"attention", "cache", "model", "sampler"},
-    "graphs": {"cache", "generate", "model"},
+    "parallel": {"cache", "model"},
+    "generate": {"attention", "cache", "model", "parallel", "sampler"},
+    "graphs": {"cache", "generate", "model", "parallel"},
     "speed": {"cache", "generate", "model", "sampler"},
-    "job": {"attention", "cache", "generate", "model", "plugins", "record", "sampler"},
+    "job": {"attention", "cache", "generate", "model", "parallel", "plugins", "record", "sampler"},
     "fidelity": {"generate", "model", "record", "sampler"},
     "profile": {"fidelity", "generate", "job", "model", "record"},
     "weights": {"job", "model", "record"},
-    "workers": {"cache", "fidelity", "generate", "job", "loops", "model", "record"},
+    "workers": {"cache", "fidelity", "generate", "job", "loops", "model", "parallel", "record"},
 }
 RUNNERS = [path for path in FILES if path.is_relative_to(ROOT / "runners")]
 OUTSIDE = sorted(path for folder in ("scripts", "tests") for path in (ROOT / folder).rglob("*.py"))

@@ -16,6 +16,7 @@ from torch import Tensor
 from ...kernels import attend, evict
 from ...kernels.append import PackedToken, append
 from ...kernels.noise import Noise
+from ...methods.heads import Heads
 from ...methods.policy import Eviction, LayerView, Policy
 from ..attention import Attention, Own
 from .clock import Clock, Usage
@@ -74,6 +75,11 @@ class KVCache:
     def nbytes(self) -> int:
         """Of its tensors, whatever is live."""
         return sum(layer.nbytes for layer in self.layers)
+
+    @property
+    def heads(self) -> Heads:
+        """Which of each layer's are held here."""
+        return self.layers[0].known.heads
 
     def capacity(self, layer: int) -> int:
         """Slots per KV head that a layer may fill."""
@@ -247,14 +253,18 @@ class KVCache:
         return view_of(self.layers[index], index, self.policy, facts)
 
     def release(self, row: int) -> Usage:
-        """The row is done: its account, and the row free for the next prompt."""
+        """The row is done: its account, that of all heads wherever they are, and the row free for the next prompt."""
         clock = self.clocks[row]
         read = clock.mean_slots
         if self.policy.selects and clock.steps:
-            read = self._read[row].item() / (clock.steps * self.shape.layers * self.shape.heads)
+            total = self.heads.total(self._read[row]).item()
+            read = total / (clock.steps * self.shape.layers * self.shape.heads * self.heads.ranks)
         self._idle(row)
-        slot_bytes = sum(layer.slot_bytes for layer in self.layers)
-        return clock.usage(read, slot_bytes, sum(layer.row_bytes for layer in self.layers))
+        slot_bytes, row_bytes = (
+            self.heads.ranks * sum(sizes)
+            for sizes in zip(*((layer.slot_bytes, layer.row_bytes) for layer in self.layers), strict=True)
+        )
+        return clock.usage(read, slot_bytes, row_bytes)
 
     def _idle(self, row: int) -> None:
         self.clocks[row] = None
@@ -265,4 +275,4 @@ class KVCache:
     def clear(self) -> None:
         for row, clock in enumerate(self.clocks):
             if clock:
-                self.release(row)
+                self._idle(row)

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from ...methods.heads import ALL, Heads
+
 
 @dataclass(frozen=True, kw_only=True)
 class FromModel:
@@ -16,3 +18,4 @@ class FromModel:
     scaling: float | None = None  # of the logits; None: 1/sqrt(D)
     output_weight: Tensor = field(default_factory=lambda: torch.empty(0))  # [H, G, D, E]
     frequencies: Tensor = field(default_factory=lambda: torch.empty(0))  # [D / 2], of its rotation
+    heads: Heads = ALL  # that are held here

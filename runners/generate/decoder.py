@@ -54,12 +54,12 @@ class Decoder(Engine):
             with own_attention(self.model):
                 self.prepare()
                 while True:
-                    for row in range(self.batch_size):
-                        while self.running[row] is None and (request := next(waiting, None)) is not None:
-                            if row >= self.cache.used.count:
-                                self.use(self.batch_size)
-                            self.admit(row, request)
-                            ended += self.collect()
+                    while None in self.running and (request := next(waiting, None)) is not None:
+                        row = self.running.index(None)
+                        if row >= self.cache.used.count:
+                            self.use(self.batch_size)
+                        self.admit(row, request)
+                        ended += self.collect()
                     if self.narrow and (busy := len(self.lengths())):
                         self.use(narrowing.rows(self.cache.used.count, busy, self.steps))
                     if count := self.burst():

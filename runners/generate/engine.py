@@ -18,6 +18,7 @@ from ...methods.settings import fit
 from ..attention import Attention, Own
 from ..cache import PLAIN, KVCache, Shape, Storage
 from ..model import Model, eos_ids, forward, shape_of
+from ..parallel import ALONE, Ranks
 from ..sampler import Sampler
 from .chooser import Chooser
 from .known import known_of
@@ -43,6 +44,7 @@ class Engine:
     look: PositiveInt = 1  # steps at most between two looks at what was chosen
     teacher: Teacher | None = None  # forces the completions of the requests; None: the sampler chooses
     logprobs: PositiveInt | None = None  # log probabilities of so many tokens at each choice; a teacher makes none
+    ranks: Ranks = ALONE  # over which the model is split
     device: torch.device = field(init=False)
     cache: KVCache = field(init=False)
     prompt: Prompt = field(init=False)  # the last that was read
@@ -60,7 +62,8 @@ class Engine:
     def __post_init__(self) -> None:
         for name in ("max_tokens", "batch_size", "look"):
             setattr(self, name, fit(name, getattr(self, name), PositiveInt))
-        self.device, shape = self.model.device, shape_of(self.model.config)
+        self.device, whole = self.model.device, shape_of(self.model.config)
+        shape = self.ranks.shape(whole)
         self.check(shape, self.device)
         self.storage.check(shape.dim, self.policy)
         self.attention.check(self.policy, self.model.dtype, self.device, self.storage.packs)
@@ -92,7 +95,10 @@ class Engine:
             dtype=self.model.dtype,
             device=self.device,
             attention=self.attention,
-            known=[replace(known, scaling=scale) for known, scale in zip(known, scales, strict=True)],
+            known=[
+                replace(known, scaling=scale, heads=self.ranks.heads(whole))
+                for known, scale in zip(known, scales, strict=True)
+            ],
             storage=self.storage,
         )
         self.prompt = self.prompts(self.cache, self.chooser.sees)
@@ -126,7 +132,7 @@ class Engine:
 
     def choose(self, seen: Tensor, noise: Noise, rows: Tensor, num_chosen: Tensor) -> Tensor:
         """Next tokens [R] of `rows` [R] by what is seen [R, V]; -1 where there is none."""
-        return self.chooser(seen, noise, rows, num_chosen)
+        return self.ranks.agreed(self.chooser(seen, noise, rows, num_chosen))
 
     def round(self, rows: Sequence[int]) -> None:
         """Drop what these rows have too much, on the device."""

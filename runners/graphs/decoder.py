@@ -88,12 +88,13 @@ class GraphDecoder(Decoder):
     def fit_layers(self) -> None:
         self._pool = torch.cuda.graph_pool_handle()
         fuse(self.model)
-        self._layers = {
-            layer: FusedLayer.of(layer) or torch.compile(layer.forward, dynamic=False)
-            for layer in decoder_layers(self.model)
-        }
+        fused = {layer: FusedLayer.of(layer, self.ranks) for layer in decoder_layers(self.model)}
+        if self.ranks.size > 1 and None in fused.values():
+            family = self.model.config.model_type
+            raise ValueError(f"engine=graphs splits no layers of model {family}: use engine=eager")
+        self._layers = {layer: ours or torch.compile(layer.forward, dynamic=False) for layer, ours in fused.items()}
         # a layer that is compiled would be compiled for every number of rows
-        self.narrow = self.narrow and all(isinstance(call, FusedLayer) for call in self._layers.values())
+        self.narrow = self.narrow and None not in fused.values()
 
     def single_tokens(self) -> AbstractContextManager[None]:
         return forwards(self._layers)

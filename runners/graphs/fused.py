@@ -18,6 +18,7 @@ from ...kernels.linear import gated, linear
 from ...kernels.norm import Norm, normed
 from ...kernels.rotate import rotate
 from ..model import PLAIN_LAYERS, Attends, Model, decoder_layers
+from ..parallel import ALONE, Ranks
 
 # in the order of their calls
 GROUPS = (("self_attn", ("q_proj", "k_proj", "v_proj")), ("mlp", ("gate_proj", "up_proj")))
@@ -74,9 +75,10 @@ class FusedLayer:
     output: nn.Linear
     gate_up: First
     down: nn.Linear
+    ranks: Ranks = ALONE  # over which the layer is split
 
     @classmethod
-    def of(cls, layer: nn.Module) -> "FusedLayer | None":
+    def of(cls, layer: nn.Module, ranks: Ranks = ALONE) -> "FusedLayer | None":
         """None where the layer is of another kind."""
         if type(layer) not in PLAIN_LAYERS:
             return None
@@ -98,6 +100,7 @@ class FusedLayer:
             output=attention.o_proj,
             gate_up=gate_up,
             down=mlp.down_proj,
+            ranks=ranks,
         )
 
     def __call__(
@@ -108,9 +111,15 @@ class FusedLayer:
         joined = linear(normed(hidden, self.norms[0]), first.weight, bias=first.bias)
         query, key, value = rotate(joined, cos[:, 0], sin[:, 0], self.heads, *self.head_norms)
         attended = kv_cache.attend(self.index, query[:, :, None], key[:, :, None], value[:, :, None], self.scale)
-        hidden = linear(attended.flatten(1), self.output.weight, bias=self.output.bias, residual=hidden)
+        hidden = self.added(attended.flatten(1), self.output, hidden)
         inner = gated(normed(hidden, self.norms[1]), self.gate_up.weight)
-        return linear(inner, self.down.weight, bias=self.down.bias, residual=hidden)[:, None]
+        return self.added(inner, self.down, hidden)[:, None]
+
+    def added(self, own: Tensor, product: nn.Linear, hidden: Tensor) -> Tensor:
+        """[B, E]: hidden states and the product of all ranks' inputs; one of them brings the bias and the states."""
+        first = self.ranks.first
+        bias, residual = (product.bias, hidden) if first else (None, None)
+        return self.ranks.sum(linear(own, product.weight, bias=bias, residual=residual))
 
 
 def norm_of(module: Any) -> Norm:

@@ -13,7 +13,7 @@ VERSION = 2
 # what may differ between two calls that go on with one run
 VOLATILE = (
     *("output_dir", "runs_dir", "dry_run", "workers", "num_workers", "ray", "logger", "grading_s", "share"),
-    *("accept_changed", "lengths"),
+    *("accept_changed", "lengths", "tensor_parallel"),
 )
 # what a run may have more or less of; by the first rule these were of its identity
 GROWING = ("num_samples", "num_draws", "engine.batch_size", "engine.look", "engine.narrow")

@@ -16,6 +16,7 @@ from ..attention import Attention
 from ..cache import Shape, Storage, bytes_share
 from ..generate import Decoder, Request
 from ..model import DTYPES, Checkpoint, Tokenizer, shape_of
+from ..parallel import check_split
 from ..record import Labels, file_name
 from ..sampler import Sampler
 from .budget import resolve, shape_config, storage_of, tokens_of
@@ -111,8 +112,18 @@ class Job:
                 engine = cast(type[Decoder], self.engine.func)
                 engine.check(shape, self.device)
             self.attention.check(self.policy, DTYPES[self.checkpoint.dtype], self.device, self.storage.packs)
+        if (size := self.config.get("tensor_parallel", 1)) > 1:
+            self._check_ranks(size)
+            if known:
+                check_split(known, size)
         if shape:
             self.storage.check(shape.dim, self.policy)
+
+    def _check_ranks(self, size: int) -> None:
+        if self.config["engine"]["trace"]:
+            raise ValueError(f"engine.trace writes whole layers, and tensor_parallel={size} has parts of them: use 1")
+        if self.forces:
+            raise ValueError(f"tensor_parallel={size}: texts are forced through whole models alone, use 1")
 
     def bytes_share(self, shape: Shape) -> float:
         """Of the dense cache's bytes, that the budget comes to."""

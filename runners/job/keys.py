@@ -68,6 +68,7 @@ class Evaluation(Section):
     max_tokens: PositiveInt
     device: Text
     num_workers: PositiveInt
+    tensor_parallel: PositiveInt = 1
     ray: Cluster
     grading_s: Seconds
     share: Share

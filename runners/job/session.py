@@ -35,4 +35,5 @@ def session(folder: RunFolder, workers: Workers, progress: Progress) -> Iterator
 
 
 def hardware(workers: Workers) -> dict[str, Any]:
-    return {"device": ", ".join(sorted(set(workers.devices))), "num_workers": len(workers.devices)}
+    split = {"rank_bytes": ranks} if any(ranks := [list(each) for each in workers.rank_bytes]) else {}
+    return {"device": ", ".join(sorted(set(workers.devices))), "num_workers": len(workers.devices)} | split

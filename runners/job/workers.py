@@ -1,6 +1,6 @@
 """What a run asks of those who do its work, one worker or many."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,6 +15,11 @@ class Workers(Protocol):
     @property
     def devices(self) -> Sequence[str]:
         """One a worker."""
+        ...
+
+    @property
+    def rank_bytes(self) -> Sequence[Sequence[Mapping[str, int]]]:
+        """Of each worker whose model is split, what each rank's weights and cache take; none where it is whole."""
         ...
 
     @property

@@ -1,7 +1,7 @@
 """A model in a folder or on the hub."""
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import lru_cache
@@ -71,8 +71,8 @@ class Checkpoint:
         except OSError:  # none is there
             return asked(GenerationConfig.from_model_config(self.config()))
 
-    def load(self, device: torch.device) -> Model:
-        """The model on a device, of whose tensors each is as the files have it."""
+    def load(self, device: torch.device, change: Callable[[Model], object] = lambda model: None) -> Model:
+        """The model on a device, of whose tensors each is as the files have it, but for what `change` does before."""
         with quiet():
             model, info = self._read(
                 AutoModelForCausalLM,
@@ -82,6 +82,7 @@ class Checkpoint:
             )
         if wrong := tensors_in_doubt(info):
             raise ValueError(f"model.path={self.source}: the weights are not those of its config.json, {wrong}")
+        change(model)
         return model.to(device).eval()
 
     def _stamp(self) -> frozenset[tuple[str, int, int]]:

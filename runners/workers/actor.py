@@ -5,6 +5,7 @@
 
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,10 +15,9 @@ from omegaconf import DictConfig
 from ..generate import Request
 from ..job import build
 from ..record import Record
+from .local import HERE, staffed
 from .request_queue import RequestQueue
 from .worker import Worker
-
-LOCAL = {"_target_": "kvarena.runners.workers.local.Local"}
 
 
 class Reply(NamedTuple):
@@ -29,6 +29,7 @@ class Reply(NamedTuple):
     lengths: list[int]  # tokens so far of the rows under way
     steps: int
     batch_size: int
+    ranks: Sequence[dict[str, int]] = ()
 
 
 class Actor:
@@ -40,9 +41,9 @@ class Actor:
 
     def load(self, config: dict[str, Any], method: str, longest_prompt: int, folder: str) -> Reply:
         os.chdir(folder)  # paths of the config are relative to the driver's folder
-        job = build(DictConfig(config | {"workers": LOCAL, "num_workers": 1}), method)
+        job = build(DictConfig(config | HERE), method)
         job.check()
-        self.worker = Worker(job=job, longest_prompt=longest_prompt, output_dir=Path())
+        self.worker = ExitStack().enter_context(staffed(job, longest_prompt, Path()))
         self.queue = RequestQueue()
         self.running = iter(())
         return self.reply([])
@@ -58,5 +59,5 @@ class Actor:
 
     def reply(self, records: list[Record]) -> Reply:
         name = f"{os.getpid()} on {ray.util.get_node_ip_address()}"
-        worker = self.worker
-        return Reply(name, worker.devices[0], records, worker.lengths(), worker.steps, worker.batch_size)
+        worker, (ranks,) = self.worker, self.worker.rank_bytes
+        return Reply(name, worker.devices[0], records, worker.lengths(), worker.steps, worker.batch_size, ranks)

@@ -1,7 +1,8 @@
 """Everything in this process: one worker."""
 
+import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +11,13 @@ import torch
 from ..job import Job
 from ..job.job import find_device
 from ..job.workers import Workers
+from ..parallel import ALONE
+from .orders import Load
+from .team import number_of_processes, team_of
 from .worker import Worker
+
+# of a config: its worker is this process
+HERE = {"workers": {"_target_": "kvarena.runners.workers.local.Local"}, "num_workers": 1}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,8 +33,25 @@ class Local:
 
     @contextmanager
     def open(self, job: Job, longest_prompt: int, output_dir: Path) -> Iterator[Workers]:
-        worker = Worker(job=job, longest_prompt=longest_prompt, output_dir=output_dir)
-        try:
+        with staffed(job, longest_prompt, output_dir) as worker:
             yield worker
-        finally:
-            worker.drop()  # for the next run of a sweep, and for other processes
+
+
+@contextmanager
+def staffed(job: Job, longest_prompt: int, output_dir: Path) -> Iterator[Worker]:
+    """The worker of this process, with those that hold other parts of its model."""
+    size = job.config.get("tensor_parallel", 1)
+    if number_of_processes() not in (1, size):
+        raise ValueError(f"tensor_parallel={size}: torchrun has started {number_of_processes()} processes, use as many")
+    with ExitStack() as stack:
+        ranks, orders = ALONE, None
+        if size > 1:
+            team = team_of(size)
+            stack.enter_context(team.together())
+            orders = team.orders
+            orders.give(Load(dict(job.config), job.labels.method, longest_prompt, os.getcwd()))
+            assert job.device
+            ranks = team.join(job.device)
+        worker = Worker(job=job, longest_prompt=longest_prompt, output_dir=output_dir, ranks=ranks, orders=orders)
+        stack.callback(worker.drop)  # for the next run of a sweep, and for other processes
+        yield worker

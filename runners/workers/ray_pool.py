@@ -47,7 +47,8 @@ class Pool:
     job: Job
     longest_prompt: int
     num_workers: int
-    num_gpus: int  # of an actor
+    num_cpus: int  # of an actor
+    num_gpus: int
     deaths: int = 0  # since the last record
     slots: list[ActorSlot] = field(init=False)
     busy: dict[Any, ActorSlot] = field(init=False, default_factory=dict)  # by the reply awaited
@@ -63,6 +64,10 @@ class Pool:
     @property
     def devices(self) -> list[str]:
         return [slot.reply.device for slot in self.slots]
+
+    @property
+    def rank_bytes(self) -> list[Sequence[dict[str, int]]]:
+        return [slot.reply.ranks for slot in self.slots]
 
     @property
     def steps(self) -> int:
@@ -83,7 +88,7 @@ class Pool:
             yield self.collect()
 
     def hire(self, slot: ActorSlot) -> None:
-        slot.actor = ray.remote(num_cpus=1, num_gpus=self.num_gpus)(Actor).remote()
+        slot.actor = ray.remote(num_cpus=self.num_cpus, num_gpus=self.num_gpus)(Actor).remote()
         folder, method = os.getcwd(), self.job.labels.method
         self.busy[slot.actor.load.remote(dict(self.job.config), method, self.longest_prompt, folder)] = slot
 
@@ -150,24 +155,28 @@ class Ray:
     def open(self, job: Job, longest_prompt: int, output_dir: Path) -> Iterator[Workers]:
         if job.config["engine"]["trace"]:
             raise ValueError("engine.trace counts the rows of one process: use workers=local")
-        self.connect()
+        size = job.config.get("tensor_parallel", 1)
+        self.connect(size * self.num_workers)
         try:
             gpus = ray.cluster_resources().get("GPU", 0)
             on_gpus = job.config["device"] == "cuda" or (job.config["device"] == "auto" and gpus > 0)
             kind, there = ("GPU", gpus) if on_gpus else ("CPU", ray.cluster_resources().get("CPU", 0))
-            if there < self.num_workers:
-                raise ValueError(f"num_workers={self.num_workers}: the cluster has {there:g} {kind}s")
-            yield Pool(job=job, longest_prompt=longest_prompt, num_workers=self.num_workers, num_gpus=int(on_gpus))
+            if there < size * self.num_workers:
+                each = f" of {size} {kind}s" if size > 1 else ""
+                raise ValueError(f"num_workers={self.num_workers}{each}: the cluster has {there:g} {kind}s")
+            sizes = dict(num_cpus=size, num_gpus=size * on_gpus)
+            yield Pool(job=job, longest_prompt=longest_prompt, num_workers=self.num_workers, **sizes)
         finally:
             ray.shutdown()
 
-    def connect(self) -> None:
+    def connect(self, least: int) -> None:
+        """A cluster of its own has at least so many CPUs."""
         address = os.environ.get("RAY_ADDRESS") if self.address == "auto" else self.address
         if address:
             refuse_silence(address)
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         before = signal.getsignal(signal.SIGTERM)
-        num_cpus = None if self.address else max(self.num_workers, os.cpu_count() or 1)
+        num_cpus = None if self.address else max(least, os.cpu_count() or 1)
         try:
             ray.init(self.address or "local", num_cpus=num_cpus, log_to_driver=False, logging_level=logging.WARNING)
         except ConnectionError as error:

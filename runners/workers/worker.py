@@ -4,7 +4,7 @@ Where memory runs out during a run, the rows under way begin anew in half as man
 depend on how many there are.
 """
 
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -14,14 +14,16 @@ import torch
 from ...tasks.task import Sample
 from ..cache import memory
 from ..fidelity import Examiner, dense_states, longest
-from ..generate import Decoder, Request
+from ..generate import Decoder, Generation, Request
 from ..job import Job, provenance
 from ..job.made_of import stamp
 from ..job.provenance import prompts_digest
 from ..model import Model, Tokenizer, own_attention, shape_of
+from ..parallel import ALONE, TOGETHER, Ranks, refusing_loss, split
 from ..record import Record
 from .held import MODEL, STATES
 from .judge import judge, opens_thought
+from .orders import Orders
 from .request_queue import RequestQueue
 
 
@@ -30,6 +32,9 @@ class Worker:
     job: Job
     longest_prompt: int  # tokens
     output_dir: Path
+    ranks: Ranks = ALONE  # over which the model is split
+    orders: Orders | None = None  # of rank 0 to those that follow
+    rank_bytes: list[Sequence[dict[str, int]]] = field(init=False)  # one worker's; of weights and cache, where split
     device: torch.device = field(init=False)
     tokenizer: Tokenizer = field(init=False)
     opened: bool = field(init=False)  # whether prompts end inside a thought
@@ -48,12 +53,16 @@ class Worker:
         assert job.device
         self.device = job.device
         self.batch_size = job.config["engine"]["batch_size"]
-        self.model = MODEL.get((job.checkpoint, self.device, stamp(job.checkpoint)), self._load)
+        key = job.checkpoint, self.device, stamp(job.checkpoint), self.ranks
+        self.model = MODEL.get(key, self._load)
         if job.forces and not (job.policy.evicts or job.policy.selects):
             self.batch_size = max(1, self.batch_size // 2)  # dense beside itself: what another shape rounds otherwise
         if (reason := self._set_up()) is not None:
             self.drop()
             raise MemoryError(f"out of memory at engine.batch_size={self.batch_size}: {self._advice()} ({reason})")
+        assert self.decoder
+        weights = sum(each.nbytes for each in self.model.parameters())
+        self.rank_bytes = [self.ranks.each({"weights": weights, "cache": self.decoder.cache.nbytes})]
 
     @property
     def steps(self) -> int:
@@ -86,7 +95,7 @@ class Worker:
         """Until the requests end, or memory does: then it returns why."""
         assert self.decoder
         try:
-            for generation in self.decoder.run(queue):
+            for generation in self._generations(queue):
                 request, sample = queue.ended((generation.sample, generation.draw)), self.samples[generation.sample]
                 seconds = self.job.config["grading_s"]
                 yield [judge(self.job.task, sample, request, generation, self.tokenizer, seconds, self.opened)]
@@ -96,9 +105,14 @@ class Worker:
             return reason
         return None
 
+    def _generations(self, queue: RequestQueue) -> Iterator[Generation]:
+        assert self.decoder
+        with refusing_loss(self.ranks):
+            yield from self.decoder.run(self.orders.served(queue) if self.orders else queue)
+
     def _load(self) -> Model:
         try:
-            return self.job.checkpoint.load(self.device)
+            return self.job.checkpoint.load(self.device, partial(split, ranks=self.ranks))
         except RuntimeError as error:
             if (reason := memory.shortage(error)) is None:
                 raise
@@ -113,7 +127,19 @@ class Worker:
             return f"the cache takes {needed / 2**30:.1f} GiB, {free / 2**30:.1f} GiB are free"
         try:
             self.examiner = self._examiner() if job.forces else None
-            self.decoder = job.engine(
+            self.decoder = self._build()
+            with own_attention(self.model), torch.inference_mode():
+                self.decoder.prepare()
+        except RuntimeError as error:
+            if (reason := memory.shortage(error)) is None:
+                raise
+            return reason
+        return None
+
+    def _build(self) -> Decoder:
+        job = self.job
+        with refusing_loss(self.ranks):
+            return job.engine(
                 model=self.model,
                 policy=job.policy,
                 sampler=job.sampler,
@@ -125,14 +151,8 @@ class Worker:
                 seed=job.config["seed"],
                 output_dir=self.output_dir,
                 teacher=self.examiner,
+                ranks=self.ranks,
             )
-            with own_attention(self.model), torch.inference_mode():
-                self.decoder.prepare()
-        except RuntimeError as error:
-            if (reason := memory.shortage(error)) is None:
-                raise
-            return reason
-        return None
 
     def _examiner(self) -> Examiner:
         """Dense has gone through the same loop first, unless it has for the run before."""
@@ -146,7 +166,7 @@ class Worker:
     def _row_bytes(self) -> int:
         return memory.row_bytes(
             self.job.policy,
-            shape_of(self.model.config),
+            self.ranks.shape(shape_of(self.model.config)),
             self.model.dtype,
             longest_prompt=self.longest_prompt,
             longest=self.longest_prompt + self.job.config["max_tokens"],
@@ -156,6 +176,9 @@ class Worker:
     def _halve(self, reason: str | None) -> None:
         """Go on with half as many rows, or half of them again where not even these can be set up."""
         while reason is not None:
+            if self.ranks.size > 1:  # the others may have had enough
+                least = f"use engine.batch_size={max(1, self.batch_size // 2)}; {TOGETHER}"
+                raise MemoryError(f"out of memory under tensor_parallel={self.ranks.size}: {least} ({reason})")
             if self.batch_size == 1:
                 less = "lower max_tokens or the budget, or use a smaller model"
                 raise MemoryError(f"out of memory at a batch of one row: {less} ({reason})")

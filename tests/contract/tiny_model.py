@@ -26,23 +26,21 @@ def build_tiny_model(family: str = "qwen3", **changes: Any) -> PreTrainedModel:
     """3 layers, 4 query and 2 KV heads of 16, random weights, large ones so that outputs vary."""
     config, model, extra = CONFIGS[family]
     torch.manual_seed(0)
-    built = model(
-        config(
-            vocab_size=VOCABULARY,
-            hidden_size=64,
-            num_hidden_layers=3,
-            num_attention_heads=4,
-            num_key_value_heads=2,
-            intermediate_size=96,
-            max_position_embeddings=512,
-            initializer_range=0.06,
-            tie_word_embeddings=False,
-            bos_token_id=None,
-            eos_token_id=None,
-            pad_token_id=None,
-            **(extra | changes),
-        )
-    ).eval()
+    sizes = dict(
+        vocab_size=VOCABULARY,
+        hidden_size=64,
+        num_hidden_layers=3,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        intermediate_size=96,
+        max_position_embeddings=512,
+        initializer_range=0.06,
+        tie_word_embeddings=False,
+        bos_token_id=None,
+        eos_token_id=None,
+        pad_token_id=None,
+    )
+    built = model(config(**(sizes | extra | changes))).eval()
     built.generation_config.eos_token_id = NO_EOS
     with torch.no_grad():
         for name, parameter in built.named_parameters():

@@ -1,0 +1,16 @@
+"""One model over several devices of a host: `Ranks` hold as many KV heads each, `split` leaves each its columns."""
+
+from .ranks import ALONE, PATIENCE, TOGETHER, Ranks, join, refusing_loss
+from .split import RowLinear, check_split, split
+
+__all__ = [
+    "ALONE",
+    "PATIENCE",
+    "TOGETHER",
+    "Ranks",
+    "RowLinear",
+    "check_split",
+    "join",
+    "refusing_loss",
+    "split",
+]

@@ -1,0 +1,108 @@
+"""Rank 0 of a model that is split, and the processes that follow it: those that torchrun has started, or its own.
+
+A process has one team, for all runs of a sweep. A rank that dies, or cannot set up what rank 0 can, ends the process
+with one line; the records are on the disk.
+"""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+from torch.distributed import Store, TCPStore, rendezvous
+
+from ..parallel import PATIENCE, TOGETHER, Ranks, join
+from .orders import Orders
+from .watch import watch
+
+GRACE = 3  # s that rank 0 has to end by an error of its own
+FOLLOWER = "import sys; from kvarena.runners.workers.follower import follow; sys.exit(follow())"
+
+
+@dataclass(kw_only=True)
+class Team:
+    size: int
+    store: Store
+    orders: Orders
+    ranks: Ranks | None = None  # None: they have not met
+    broken: bool = False  # a run has ended in an error, so nobody knows what the others wait for
+
+    def join(self, device: torch.device) -> Ranks:
+        if self.ranks is None:
+            self.ranks = join(0, self.size, self.store, device)
+        return self.ranks
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """A run of all ranks."""
+        if self.broken:
+            raise ValueError(f"tensor_parallel={self.size}: an earlier run has failed, and its ranks with it")
+        self.broken = True
+        yield
+        self.broken = False
+
+    def why(self) -> str:
+        """As far as it is known."""
+        said = [key for rank in range(1, self.size) if self.store.check([key := f"why/{rank}"])]
+        return self.store.get(said[0]).decode() if said else "a rank is gone"
+
+    def gone(self) -> None:
+        """In a thread: rank 0 may wait for the others on a device, where no signal reaches it."""
+        time.sleep(GRACE)
+        os.write(2, f"kvarena: tensor_parallel={self.size}: {self.why()}; {TOGETHER}\n".encode())
+        os._exit(2)
+
+
+def by_torchrun() -> bool:
+    return "TORCHELASTIC_RUN_ID" in os.environ
+
+
+def number_of_processes() -> int:
+    """That torchrun has started; 1: it has not started this one."""
+    return int(os.environ["WORLD_SIZE"]) if by_torchrun() else 1
+
+
+def follows() -> bool:
+    """Whether this process is one of torchrun's that do as rank 0 says."""
+    return by_torchrun() and int(os.environ["RANK"]) > 0
+
+
+@lru_cache(maxsize=1)
+def leading() -> Store:
+    """torchrun's store, in which rank 0 says who it is."""
+    store, _, _ = next(rendezvous("env://"))
+    store.set("pid/0", str(os.getpid()))
+    return store
+
+
+@lru_cache(maxsize=1)
+def team_of(size: int) -> Team:
+    """The followers are there when it returns, and end when this process does."""
+    if by_torchrun():
+        store = leading()
+    else:
+        store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+        store.set("pid/0", str(os.getpid()))
+        for rank in range(1, size):
+            hire(rank, size, store.port)
+    keys = [f"pid/{rank}" for rank in range(1, size)]
+    store.wait(keys, PATIENCE)
+    team = Team(size=size, store=store, orders=Orders(store=store))
+    whys = [f"why/{rank}" for rank in range(1, size)]
+    watch([int(store.get(key)) for key in keys], team.gone, lambda: any(store.check([why]) for why in whys))
+    return team
+
+
+def hire(rank: int, size: int, port: int) -> None:
+    own = dict(RANK=rank, WORLD_SIZE=size, MASTER_ADDR="127.0.0.1", MASTER_PORT=port, TORCHELASTIC_USE_AGENT_STORE=True)
+    subprocess.Popen(
+        [sys.executable, "-c", FOLLOWER],
+        env=os.environ | {name: str(value) for name, value in own.items()},
+        stdin=subprocess.DEVNULL,
+        start_new_session=True,  # a terminal's Ctrl-C is for rank 0
+    )

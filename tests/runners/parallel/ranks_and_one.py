@@ -1,0 +1,208 @@
+"""A tiny model over several ranks and on one: what every method keeps and says, a line a case in FOLDER/equal.csv.
+
+    torchrun --nproc-per-node=2 tests/runners/parallel/ranks_and_one.py FOLDER [--graphs] [NAME ...]
+
+Float32; in CPU processes, or with --graphs on GPUs, in CUDA graphs. Of no NAME all methods. Status 1: a case differs.
+"""
+
+import argparse
+import csv
+import pickle
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+import torch.distributed as dist
+from kvarena.contract.decoding import request
+from kvarena.contract.policies import ours, policy_of, storage_of
+from kvarena.contract.tiny_model import build_tiny_model
+from kvarena.methods.policy import Policy
+from kvarena.runners.cache import Storage
+from kvarena.runners.generate import Decoder
+from kvarena.runners.graphs import GraphDecoder
+from kvarena.runners.model import Model
+from kvarena.runners.parallel import ALONE, Ranks, join, split
+from kvarena.runners.sampler import Greedy, Sampling
+from torch import Tensor
+
+HEADS = dict(num_attention_heads=8, num_key_value_heads=4)
+FAMILIES: dict[str, dict[str, Any]] = {
+    "qwen3": {},
+    "qwen2": dict(hidden_size=128),
+    "llama": dict(hidden_size=128, attention_bias=True, mlp_bias=True),  # a bias of products by row too
+    "qwen3_tied": dict(tie_word_embeddings=True),
+}
+# that compete over heads otherwise, ask the model for more, or store codes
+OTHERS = (
+    "adakv method.ceiling=1.5",
+    "adakv method@method.of=pyramid",
+    "snapkv method.weight._target_=kvarena.methods.weight.ByOutput",
+    "random method.shared_heads=true",
+    "adakv cache=int8 cache.keys.group=8 cache.values.group=8 cache.residual=4",
+    "quest cache=fp8",
+)
+OF_EACH_FAMILY = ("full", "adakv", "vase_attnv")
+REQUESTS = [request("long"), request("middle", 22), request("short", 3)]
+TOKENS = 12  # of a completion: two rounds of the first, one of the second; the third takes the place of one of them
+# of a logit: the ranks' sums are in another order, and what lies between two codes may fall to either
+ALLOWED, PACKED = 1e-3, 2e-2
+
+
+class Case(NamedTuple):
+    name: str
+    family: str
+    policy: Policy
+    storage: Storage
+    sampler: Any
+
+
+class Kept(NamedTuple):
+    """Of one case, by the heads of a rank."""
+
+    tokens: dict[str, list[int]]
+    usage: dict[str, Any]
+    rounds: list[list[list[list[int]]]]  # of a round of a row: by layer and head the positions
+    logits: Tensor  # of every choice that no graph makes
+    cache_bytes: int
+
+
+def cases(names: list[str]) -> list[Case]:
+    """All methods with one family, and a few with the others."""
+
+    def case(method: str, family: str = "qwen3", sampler: Any = None) -> Case:
+        name, *words = method.split()
+        packs = any(word.startswith("cache") for word in words)
+        policy, storage = policy_of(method) if packs else policy_of(name, *words), storage_of(method if packs else name)
+        return Case(f"{method} {family}", family, policy, storage, sampler or Greedy())
+
+    found = [case(method) for method in (*ours(), *OTHERS)]
+    found += [case(method, family) for family in [*FAMILIES][1:] for method in OF_EACH_FAMILY]
+    found.append(case("vase_dkv", sampler=Sampling(temperature=0.8, top_k=20, repetition_penalty=1.2)))
+    return [each for each in found if not names or each.name.split()[0] in names]
+
+
+def model_of(family: str, device: torch.device) -> Model:
+    model = build_tiny_model(family.split("_")[0], **(HEADS | FAMILIES[family]))
+    rng = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if name.endswith("bias"):
+                parameter.normal_(std=0.5, generator=rng)
+    return model.to(device)
+
+
+def observed(engine: type[Decoder]) -> type[Any]:
+    """A decoder that notes what its rounds leave, and the logits that it chooses by outside of graphs."""
+
+    class Observed(engine):  # type: ignore[valid-type,misc]
+        def __post_init__(self) -> None:
+            self.rounds, self.logits = [], []
+            super().__post_init__()
+
+        def choose(self, seen: Tensor, *others: Any) -> Tensor:
+            if engine is Decoder or seen.shape[0] == 1:  # the first token is chosen outside of a graph
+                self.logits.append(seen.float().cpu())
+            return super().choose(seen, *others)
+
+        def evict(self, rows: list[int]) -> None:
+            super().evict(rows)
+            for row in rows:
+                layers = [(layer.positions[row].tolist(), layer.lengths[row].tolist()) for layer in self.cache.layers]
+                self.rounds.append([[sorted(head[:n]) for head, n in zip(*one, strict=True)] for one in layers])
+
+    return Observed
+
+
+def decoded(case: Case, model: Model, ranks: Ranks, engine: type[Decoder]) -> Kept:
+    decoder = observed(engine)(
+        model=model,
+        policy=case.policy,
+        sampler=case.sampler,
+        storage=case.storage,
+        max_tokens=TOKENS,
+        longest_prompt=40,
+        batch_size=2,
+        ranks=ranks,
+    )
+    done = {each.sample: each for each in decoder.run(REQUESTS)}
+    return Kept(
+        tokens={sample: each.token_ids for sample, each in done.items()},
+        usage={sample: each.usage for sample, each in done.items()},
+        rounds=decoder.rounds,
+        logits=torch.cat(decoder.logits),
+        cache_bytes=decoder.cache.nbytes,
+    )
+
+
+def compared(case: Case, parts: list[Kept], alone: Kept) -> dict[str, Any]:
+    rounds = [joined(layers) for layers in zip(*(part.rounds for part in parts), strict=True)]
+    return dict(
+        case=case.name,
+        rounds=len(alone.rounds),
+        positions=rounds == alone.rounds,
+        tokens=all(part.tokens == alone.tokens for part in parts),
+        usage=all(part.usage == alone.usage for part in parts),
+        logits=max((part.logits - alone.logits).abs().max().item() for part in parts),
+        bytes=max(part.cache_bytes for part in parts) / alone.cache_bytes,
+    )
+
+
+def joined(parts: tuple[list[list[list[int]]], ...]) -> list[list[list[int]]]:
+    """The heads of each layer, those of rank 0 first."""
+    return [[head for heads in layer for head in heads] for layer in zip(*parts, strict=True)]
+
+
+def models(family: str, ranks: Ranks, device: torch.device) -> tuple[Model, Model]:
+    """Whole, and this rank's part."""
+    whole, own = model_of(family, device), model_of(family, device)
+    split(own, ranks)
+    return whole, own
+
+
+def main(words: list[str]) -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("names", nargs="*")
+    parser.add_argument("--graphs", action="store_true")
+    given = parser.parse_args(words)
+    torch.set_num_threads(1)
+    torch.backends.cuda.matmul.allow_tf32 = False
+    store, rank, size = next(dist.rendezvous("env://"))
+    device = torch.device("cuda" if given.graphs else "cpu")
+    ranks = join(rank, size, store, device)
+    engine: type[Decoder] = GraphDecoder if given.graphs else Decoder
+    if ranks.first:
+        given.folder.mkdir(parents=True, exist_ok=True)
+        store.set("cases", pickle.dumps(cases(given.names)))
+    differ, lines, family = list[Any](), list[Any](), None
+    for case in pickle.loads(store.get("cases")):
+        if case.family != family:
+            family = case.family
+            whole, own = models(family, ranks, device)
+        parts: list[Any] = [None] * size
+        dist.all_gather_object(parts, decoded(case, own, ranks, engine))
+        if ranks.first:
+            lines.append(compared(case, parts, decoded(case, whole, ALONE, engine)))
+            with (given.folder / "equal.csv").open("a", newline="") as file:
+                table = csv.DictWriter(file, lines[0])
+                if len(lines) == 1:
+                    table.writeheader()
+                table.writerow(lines[-1])
+            line = lines[-1]
+            if not (
+                line["positions"]
+                and line["tokens"]
+                and line["usage"]
+                and line["logits"] <= (PACKED if case.storage.packs else ALLOWED)
+            ):
+                differ.append(line)
+                print(line, flush=True)
+    if ranks.first:
+        print(f"{len(lines) - len(differ)} of {len(lines)} cases are as on one device", flush=True)
+    dist.barrier()
+    return bool(differ)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
