@@ -1,8 +1,9 @@
 """A tiny model over several ranks and on one: what every method keeps and says, a line a case in FOLDER/equal.csv.
 
-    torchrun --nproc-per-node=2 tests/runners/parallel/ranks_and_one.py FOLDER [--graphs] [NAME ...]
+    torchrun --nproc-per-node=2 tests/runners/parallel/ranks_and_one.py FOLDER [--graphs] [--kinds] [NAME ...]
 
-Float32; in CPU processes, or with --graphs on GPUs, in CUDA graphs. Of no NAME all methods. Status 1: a case differs.
+Float32; in CPU processes, or with --graphs on GPUs, in CUDA graphs. Of no NAME all methods, with
+--kinds one of each class, for others are the same with other numbers. Status 1: a case differs.
 """
 
 import argparse
@@ -26,7 +27,8 @@ from kvarena.runners.parallel import ALONE, Ranks, join, split
 from kvarena.runners.sampler import Greedy, Sampling
 from torch import Tensor
 
-HEADS = dict(num_attention_heads=8, num_key_value_heads=4)
+SIZES = dict(num_hidden_layers=2, num_attention_heads=8, num_key_value_heads=4)
+OF_TWO_LAYERS = {"reasonalloc": ["method.demand=[1,4]"]}
 FAMILIES: dict[str, dict[str, Any]] = {
     "qwen3": {},
     "qwen2": dict(hidden_size=128),
@@ -42,9 +44,9 @@ OTHERS = (
     "adakv cache=int8 cache.keys.group=8 cache.values.group=8 cache.residual=4",
     "quest cache=fp8",
 )
-OF_EACH_FAMILY = ("full", "adakv", "vase_attnv")
+OF_EACH_FAMILY = ("adakv", "vase_attnv")
 REQUESTS = [request("long"), request("middle", 22), request("short", 3)]
-TOKENS = 12  # of a completion: two rounds of the first, one of the second; the third takes the place of one of them
+TOKENS = 12  # of a completion: two rounds of the first, one of the second
 # of a logit: the ranks' sums are in another order, and what lies between two codes may fall to either
 ALLOWED, PACKED = 1e-3, 2e-2
 
@@ -55,6 +57,7 @@ class Case(NamedTuple):
     policy: Policy
     storage: Storage
     sampler: Any
+    rows: int = 3
 
 
 class Kept(NamedTuple):
@@ -67,23 +70,34 @@ class Kept(NamedTuple):
     cache_bytes: int
 
 
-def cases(names: list[str]) -> list[Case]:
-    """All methods with one family, and a few with the others."""
+def cases(names: list[str], kinds: bool) -> list[Case]:
+    """All methods with one family, and a few with the others; `kinds`: the first of each class, without settings."""
 
     def case(method: str, family: str = "qwen3", sampler: Any = None) -> Case:
         name, *words = method.split()
         packs = any(word.startswith("cache") for word in words)
+        words += OF_TWO_LAYERS.get(name, [])
         policy, storage = policy_of(method) if packs else policy_of(name, *words), storage_of(method if packs else name)
         return Case(f"{method} {family}", family, policy, storage, sampler or Greedy())
 
     found = [case(method) for method in (*ours(), *OTHERS)]
     found += [case(method, family) for family in [*FAMILIES][1:] for method in OF_EACH_FAMILY]
-    found.append(case("vase_dkv", sampler=Sampling(temperature=0.8, top_k=20, repetition_penalty=1.2)))
+    sampler = Sampling(temperature=0.8, top_k=20, repetition_penalty=1.2)
+    found.append(case("vase_dkv", sampler=sampler)._replace(rows=2))
+    if kinds:
+        first = {kind_of(each): each for each in reversed(found)}
+        found = [each for each in found if each is first[kind_of(each)]]
     return [each for each in found if not names or each.name.split()[0] in names]
 
 
+def kind_of(case: Case) -> Any:
+    settings = case.name.split()[1:-1]
+    of = getattr(case.policy, "of", None)
+    return type(case.policy), type(of), case.family, *settings, type(case.sampler)
+
+
 def model_of(family: str, device: torch.device) -> Model:
-    model = build_tiny_model(family.split("_")[0], **(HEADS | FAMILIES[family]))
+    model = build_tiny_model(family.split("_")[0], **(SIZES | FAMILIES[family]))
     rng = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
@@ -122,7 +136,7 @@ def decoded(case: Case, model: Model, ranks: Ranks, engine: type[Decoder]) -> Ke
         storage=case.storage,
         max_tokens=TOKENS,
         longest_prompt=40,
-        batch_size=2,
+        batch_size=case.rows,
         ranks=ranks,
     )
     done = {each.sample: each for each in decoder.run(REQUESTS)}
@@ -165,6 +179,7 @@ def main(words: list[str]) -> int:
     parser.add_argument("folder", type=Path)
     parser.add_argument("names", nargs="*")
     parser.add_argument("--graphs", action="store_true")
+    parser.add_argument("--kinds", action="store_true")
     given = parser.parse_args(words)
     torch.set_num_threads(1)
     torch.backends.cuda.matmul.allow_tf32 = False
@@ -174,7 +189,7 @@ def main(words: list[str]) -> int:
     engine: type[Decoder] = GraphDecoder if given.graphs else Decoder
     if ranks.first:
         given.folder.mkdir(parents=True, exist_ok=True)
-        store.set("cases", pickle.dumps(cases(given.names)))
+        store.set("cases", pickle.dumps(cases(given.names, given.kinds)))
     differ, lines, family = list[Any](), list[Any](), None
     for case in pickle.loads(store.get("cases")):
         if case.family != family:

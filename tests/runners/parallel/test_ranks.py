@@ -12,11 +12,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from kvarena.methods.adakv import AdaKV
-from kvarena.methods.budget import Budget
-from kvarena.methods.full import Full
-from kvarena.methods.snapkv import SnapKV
-from kvarena.runners.cache import Shape
 from kvarena.runners.parallel import Ranks, RowLinear, check_split, split
 from transformers import GPT2Config, LlamaConfig, Phi3Config, Qwen3Config
 
@@ -43,12 +38,105 @@ def pair(folder: Path, *names: str) -> list[dict[str, str]]:
 
 def hold(lines: list[dict[str, str]]) -> None:
     for line in lines:
-        assert (line["positions"], line["tokens"], line["usage"], line["bytes"]) == ("True", "True", "True", "0.5"), line
+        assert (line["positions"], line["tokens"], line["usage"], line["bytes"]) == ("True", "True", "True", "0.5"), (
+            line
+        )
 
 
 def test_two_ranks_keep_and_say_what_one_does(tmp_path):
-    """A method of every kind: those that reduce over heads, let them compete, draw noise, and read."""
-    names = ["full", "adakv", "reasonalloc", "longflow", "vase_dkv", "evict_random", "quest", "h2o", "snapkv"]
-    lines = pair(tmp_path, *names)
+    """A method of each class; each family's biases, norms and embedding; a row that is refilled, and sampled."""
+    lines = pair(tmp_path, "--kinds")
     hold(lines)
-    assert len(lines) > 18
+    assert {"longflow qwen3", "reasonalloc qwen3", "adakv llama", "quest cache=fp8 qwen3"} < {
+        each["case"] for each in lines
+    }
+
+
+@pytest.mark.slow
+def test_so_do_all_methods(tmp_path):
+    lines = pair(tmp_path)
+    hold(lines)
+    assert len(lines) > 55
+
+
+@pytest.mark.parametrize(
+    ("config", "size", "why"),
+    [
+        (Qwen3Config(num_attention_heads=8, num_key_value_heads=4), 3, "4 KV heads of qwen3 are shared out by 1, 2, 4"),
+        (LlamaConfig(num_attention_heads=8, num_key_value_heads=4, intermediate_size=9), 2, "an MLP of 9 channels"),
+        (Phi3Config(num_attention_heads=8, num_key_value_heads=4), 2, "model phi3 has no plan of columns and rows"),
+        (GPT2Config(), 2, "gpt2 has no plan|an MLP of None channels"),
+    ],
+    ids=["heads", "channels", "joined", "no_plan"],
+)
+def test_what_cannot_be_split_is_refused(config, size, why):
+    with pytest.raises(ValueError, match=f"tensor_parallel={size}: .*({why})"):
+        check_split(config, size)
+    check_split(config, 1)
+
+
+def test_a_rank_holds_its_columns_and_rows(tiny_model):
+    whole, own = tiny_model("qwen2"), tiny_model("qwen2")
+    split(own, Ranks(rank=1, size=2))
+    before, after = (model.model.layers[0] for model in (whole, own))
+    assert torch.equal(after.self_attn.k_proj.weight, before.self_attn.k_proj.weight[16:])
+    assert torch.equal(after.self_attn.q_proj.bias, before.self_attn.q_proj.bias[32:])
+    assert torch.equal(after.mlp.down_proj.weight, before.mlp.down_proj.weight[:, 48:])
+    assert isinstance(after.self_attn.o_proj, RowLinear)
+    assert after.self_attn.o_proj.weight.untyped_storage().nbytes() == (before.self_attn.o_proj.weight.nbytes // 2)
+    assert torch.equal(own.lm_head.weight, whole.lm_head.weight)
+
+
+@pytest.mark.slow
+def test_a_run_of_two_ranks_and_a_rank_that_dies(start, until, tmp_path):
+    """One line, exit status 2, and the same command goes on, on one process."""
+    records = tmp_path / "run/records.jsonl"
+    run = start(*SMALL, "tensor_parallel=2", "max_tokens=96", "output_dir=run")
+    until(lambda: records.exists() and records.read_bytes().count(b"\n") >= 2)
+    (follower,) = children(run.pid)
+    os.kill(follower, signal.SIGKILL)
+    assert run.wait() == 2
+    lines = [line for line in run.text.splitlines() if line.startswith("kvarena: ")]
+    assert lines == ["kvarena: tensor_parallel=2: a rank is gone; the records are kept, and the same command goes on"]
+    there = records.read_bytes()
+    assert 2 <= there.count(b"\n") < 6
+    ((own, other),) = json.loads((tmp_path / "run/run.json").read_text())["rank_bytes"]
+    assert start(*SMALL, "max_tokens=96", "output_dir=run").wait() == 0
+    assert records.read_bytes().startswith(there)
+    assert records.read_bytes().count(b"\n") == 6
+    assert start(*SMALL, "max_tokens=96", "output_dir=alone").wait() == 0
+    assert said(records) == said(tmp_path / "alone/records.jsonl")
+    assert own == other
+    assert own["cache"] > 0
+
+
+def children(pid: int) -> list[int]:
+    """Processes that have it as their parent."""
+    found = []
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        with_parent = re.match(r"(\d+) \(.*\) \w (\d+) ", status.read_text())
+        if with_parent and int(with_parent[2]) == pid:
+            found.append(int(with_parent[1]))
+    return found
+
+
+def said(file: Path) -> dict[tuple[str, int], list[int]]:
+    return {
+        (each["sample"], each["draw"]): each["token_ids"] for each in map(json.loads, file.read_text().splitlines())
+    }
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (["tensor_parallel=3"], "tensor_parallel=3: 4 KV heads of qwen3 are shared out by 1, 2, 4"),
+        (["tensor_parallel=2", "engine.trace=1"], "engine.trace writes whole layers, and tensor_parallel=2 has parts"),
+        (["tensor_parallel=0"], "tensor_parallel=0: use 1 or more"),
+    ],
+    ids=["heads", "trace", "none"],
+)
+def test_what_a_user_gets_wrong_is_one_line(start, words, why):
+    run = start(*SMALL, *words)
+    assert run.wait() == 2
+    assert run.text.startswith(f"kvarena: {why}")
+    assert run.text.count("\n") == 1
