@@ -1,3 +1,4 @@
+# pyright: reportPrivateImportUsage=false
 """The processes that hold a model together, each on a device of its own, and what they tell one another.
 
 All run the same loop on the same requests. What they decide by is the same in all of them: the host's clocks follow the
@@ -95,14 +96,14 @@ ALONE = Ranks()
 def join(rank: int, size: int, store: dist.Store, device: torch.device) -> Ranks:
     """Meet the others: NCCL between GPUs, gloo between CPUs. What a first call sets up is set up before any capture."""
     os.environ.setdefault("NCCL_NVLS_ENABLE", "0")  # no NVLink multicast
-    options = {}
+    backend, own_device = "gloo", None
     if device.type == "cuda":
         torch.cuda.set_device(rank)
-        options = dict(device_id=torch.device("cuda", rank))
-    backend = "nccl" if device.type == "cuda" else "gloo"
-    dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=PATIENCE, **options)
+        backend, own_device = "nccl", torch.device("cuda", rank)
+    meeting: dict[str, Any] = dict(store=store, rank=rank, world_size=size, timeout=PATIENCE)
+    dist.init_process_group(backend, device_id=own_device, **meeting)
     ranks = Ranks(rank=rank, size=size)
-    own = torch.zeros(size, device=options.get("device_id", device))
+    own = torch.zeros(size, device=own_device)
     ranks.agreed(ranks.sum(own))
     dist.all_gather([torch.empty_like(own) for _ in range(size)], own)
     return ranks

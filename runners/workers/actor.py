@@ -35,6 +35,7 @@ class Reply(NamedTuple):
 class Actor:
     """A worker in a process of its own."""
 
+    life: ExitStack  # of the worker
     worker: Worker
     queue: RequestQueue
     running: Iterator[list[Record]]
@@ -43,7 +44,8 @@ class Actor:
         os.chdir(folder)  # paths of the config are relative to the driver's folder
         job = build(DictConfig(config | HERE), method)
         job.check()
-        self.worker = ExitStack().enter_context(staffed(job, longest_prompt, Path()))
+        self.life = ExitStack()
+        self.worker = self.life.enter_context(staffed(job, longest_prompt, Path()))
         self.queue = RequestQueue()
         self.running = iter(())
         return self.reply([])

@@ -1,3 +1,4 @@
+# pyright: reportPrivateImportUsage=false
 """A rank beside rank 0: it builds what that builds, runs the same loop on the same requests, and writes nothing."""
 
 import os

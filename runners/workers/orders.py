@@ -1,3 +1,4 @@
+# pyright: reportPrivateImportUsage=false, reportArgumentType=false
 """What rank 0 tells the ranks that follow it, one order after the other, by torch's store.
 
 Ranks meet in every step, so they are told no more than what a step does not say: which run is next, and which request.

@@ -1,3 +1,4 @@
+# pyright: reportPrivateImportUsage=false
 """Rank 0 of a model that is split, and the processes that follow it: those that torchrun has started, or its own.
 
 A process has one team, for all runs of a sweep. A rank that dies, or cannot set up what rank 0 can, ends the process

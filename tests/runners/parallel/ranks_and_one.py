@@ -9,7 +9,9 @@ Float32; in CPU processes, or with --graphs on GPUs, in CUDA graphs. Of no NAME 
 import argparse
 import csv
 import pickle
+import re
 import sys
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,8 +24,11 @@ from kvarena.methods.policy import Policy
 from kvarena.runners.cache import Storage
 from kvarena.runners.generate import Decoder
 from kvarena.runners.graphs import GraphDecoder
-from kvarena.runners.model import Model
+from kvarena.runners.graphs.decoder import forwards
+from kvarena.runners.graphs.fused import FusedLayer, fuse
+from kvarena.runners.model import Model, decoder_layers
 from kvarena.runners.parallel import ALONE, Ranks, join, split
+from kvarena.runners.plugins import config_folders
 from kvarena.runners.sampler import Greedy, Sampling
 from torch import Tensor
 
@@ -32,7 +37,8 @@ OF_TWO_LAYERS = {"reasonalloc": ["method.demand=[1,4]"]}
 FAMILIES: dict[str, dict[str, Any]] = {
     "qwen3": {},
     "qwen2": dict(hidden_size=128),
-    "llama": dict(hidden_size=128, attention_bias=True, mlp_bias=True),  # a bias of products by row too
+    "llama": dict(hidden_size=128, attention_bias=True),  # a bias of the output projection
+    "llama_mlp": dict(hidden_size=128, attention_bias=True, mlp_bias=True),  # which no fused layer has
     "qwen3_tied": dict(tie_word_embeddings=True),
 }
 # that compete over heads otherwise, ask the model for more, or store codes
@@ -71,7 +77,7 @@ class Kept(NamedTuple):
 
 
 def cases(names: list[str], kinds: bool) -> list[Case]:
-    """All methods with one family, and a few with the others; `kinds`: the first of each class, without settings."""
+    """All methods with one family, and a few with the others; `kinds`: of methods one of each class."""
 
     def case(method: str, family: str = "qwen3", sampler: Any = None) -> Case:
         name, *words = method.split()
@@ -80,30 +86,46 @@ def cases(names: list[str], kinds: bool) -> list[Case]:
         policy, storage = policy_of(method) if packs else policy_of(name, *words), storage_of(method if packs else name)
         return Case(f"{method} {family}", family, policy, storage, sampler or Greedy())
 
-    found = [case(method) for method in (*ours(), *OTHERS)]
+    found = [case(method) for method in (*(one_of_each_class() if kinds else ours()), *OTHERS)]
     found += [case(method, family) for family in [*FAMILIES][1:] for method in OF_EACH_FAMILY]
+    found += [case("vase_attnv", f"{family}_fused") for family in FAMILIES if family != "llama_mlp"]
     sampler = Sampling(temperature=0.8, top_k=20, repetition_penalty=1.2)
     found.append(case("vase_dkv", sampler=sampler)._replace(rows=2))
-    if kinds:
-        first = {kind_of(each): each for each in reversed(found)}
-        found = [each for each in found if each is first[kind_of(each)]]
     return [each for each in found if not names or each.name.split()[0] in names]
 
 
-def kind_of(case: Case) -> Any:
-    settings = case.name.split()[1:-1]
-    of = getattr(case.policy, "of", None)
-    return type(case.policy), type(of), case.family, *settings, type(case.sampler)
+def one_of_each_class() -> list[str]:
+    """Of our methods the first whose file names a class, or a method inside, that no other has named."""
+    first: dict[tuple[str, ...], str] = {}
+    for method in ours():
+        text = (config_folders()[0] / "method" / f"{method}.yaml").read_text()
+        first.setdefault(tuple(re.findall(r"_target_: kvarena.methods.(\w+\.\w+)|method@of", text)), method)
+    return [method for classes, method in first.items() if classes]
 
 
 def model_of(family: str, device: torch.device) -> Model:
-    model = build_tiny_model(family.split("_")[0], **(SIZES | FAMILIES[family]))
+    model = build_tiny_model(family.split("_")[0], **(SIZES | FAMILIES[family.removesuffix("_fused")]))
     rng = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if name.endswith("bias"):
                 parameter.normal_(std=0.5, generator=rng)
     return model.to(device)
+
+
+class Fused(Decoder):
+    """The layers of engine=graphs, without a graph."""
+
+    def fit_layers(self) -> None:
+        fuse(self.model)
+        self.layers = {layer: FusedLayer.of(layer, self.ranks) for layer in decoder_layers(self.model)}
+
+    def single_tokens(self) -> AbstractContextManager[None]:
+        return forwards(self.layers)
+
+    def step(self) -> None:
+        with self.single_tokens():
+            super().step()
 
 
 def observed(engine: type[Decoder]) -> type[Any]:
@@ -115,7 +137,7 @@ def observed(engine: type[Decoder]) -> type[Any]:
             super().__post_init__()
 
         def choose(self, seen: Tensor, *others: Any) -> Tensor:
-            if engine is Decoder or seen.shape[0] == 1:  # the first token is chosen outside of a graph
+            if engine is not GraphDecoder or seen.shape[0] == 1:  # the first token is chosen outside of a graph
                 self.logits.append(seen.float().cpu())
             return super().choose(seen, *others)
 
@@ -186,15 +208,17 @@ def main(words: list[str]) -> int:
     store, rank, size = next(dist.rendezvous("env://"))
     device = torch.device("cuda" if given.graphs else "cpu")
     ranks = join(rank, size, store, device)
-    engine: type[Decoder] = GraphDecoder if given.graphs else Decoder
     if ranks.first:
         given.folder.mkdir(parents=True, exist_ok=True)
         store.set("cases", pickle.dumps(cases(given.names, given.kinds)))
     differ, lines, family = list[Any](), list[Any](), None
     for case in pickle.loads(store.get("cases")):
+        if given.graphs and case.family == "llama_mlp":
+            continue
         if case.family != family:
             family = case.family
             whole, own = models(family, ranks, device)
+            engine = GraphDecoder if given.graphs else Fused if family.endswith("_fused") else Decoder
         parts: list[Any] = [None] * size
         dist.all_gather_object(parts, decoded(case, own, ranks, engine))
         if ranks.first:

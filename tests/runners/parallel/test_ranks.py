@@ -47,7 +47,7 @@ def test_two_ranks_keep_and_say_what_one_does(tmp_path):
     """A method of each class; each family's biases, norms and embedding; a row that is refilled, and sampled."""
     lines = pair(tmp_path, "--kinds")
     hold(lines)
-    assert {"longflow qwen3", "reasonalloc qwen3", "adakv llama", "quest cache=fp8 qwen3"} < {
+    assert {"longflow qwen3", "reasonalloc qwen3", "adakv llama", "vase_attnv llama_fused"} < {
         each["case"] for each in lines
     }
 

@@ -1,0 +1,179 @@
+"""A step of a model on one card and split over two: milliseconds, and the share of what the bytes of both allow.
+
+    torchrun --nproc-per-node=2 scripts/speed/two_cards.py FOLDER [--shapes qwen3_14b qwen3_32b] [--ranks 1 2]
+
+An all-reduce of 164 kB comes first (16 rows of 5,120 in bfloat16): alone, and in a CUDA graph of 100 of them. Then 16
+rows at 4,096 tokens of random weights, by `engine=graphs`; least time of a split step: what a rank reads at its card's
+copy bandwidth. `--largest` asks for as many rows as fit, too. Lines are written as they come, to all_reduce.csv and
+steps.csv.
+"""
+
+import argparse
+import csv
+import statistics
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+import torch.distributed as dist
+from hydra import compose, initialize_config_module
+from hydra.utils import instantiate
+from kvarena.methods.policy import Policy
+from kvarena.runners.cache import PLAIN, Shape, memory
+from kvarena.runners.generate import Decoder
+from kvarena.runners.graphs import GraphDecoder
+from kvarena.runners.job import provenance
+from kvarena.runners.model import Model, own_attention, random_model, shape_of
+from kvarena.runners.parallel import ALONE, Ranks, join, split
+from kvarena.runners.sampler import Greedy
+from kvarena.runners.speed import copy_bandwidth, measure_steps, place_rows, seconds, weight_bytes
+from omegaconf import OmegaConf
+
+IN_GRAPH = 100  # all-reduces
+SPARE = 4 * 2**30  # bytes left beside weights and cache, where as many rows as fit are asked for
+
+
+class Asked(NamedTuple):
+    shape: str
+    method: str
+    rows: int | None  # None: as many as fit
+    tokens: int
+    position: int
+    steps: int
+
+
+def append(path: Path, line: dict[str, Any]) -> None:
+    new = not path.exists()
+    with path.open("a", newline="") as file:
+        table = csv.DictWriter(file, line)
+        if new:
+            table.writeheader()
+        table.writerow(line)
+    print(line, flush=True)
+
+
+def all_reduces(ranks: Ranks, device: torch.device, size: int) -> dict[str, Any]:
+    """Microseconds of one of `size` numbers of bfloat16."""
+    part = torch.zeros(size, dtype=torch.bfloat16, device=device)
+    for _ in range(20):
+        ranks.sum(part)
+    alone = statistics.median(seconds(partial(ranks.sum, part), device) for _ in range(200))
+    line = dict(kb=round(part.nbytes / 1e3, 1), us=round(1e6 * alone, 2), us_in_graph=None)
+    if device.type == "cuda":
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph, capture_error_mode="relaxed"):
+            for _ in range(IN_GRAPH):
+                ranks.sum(part)
+        graph.replay()
+        each = [seconds(graph.replay, device) / IN_GRAPH for _ in range(20)]
+        line["us_in_graph"] = round(1e6 * statistics.median(each), 2)
+    return line
+
+
+def policy_of(asked: Asked) -> Policy:
+    with initialize_config_module("kvarena.conf", version_base="1.3"):
+        words = [f"shape={asked.shape}", f"method={asked.method}", f"compression.tokens={asked.tokens}"]
+        return instantiate(compose("benchmark", words).method)
+
+
+def model_of(shape: str, dtype: torch.dtype, device: torch.device, ranks: Ranks) -> Model:
+    with initialize_config_module("kvarena.conf", version_base="1.3"):
+        config = compose("benchmark", [f"shape={shape}"]).shape
+    model = random_model(instantiate(OmegaConf.create(config)), dtype, device, seed=0)
+    split(model, ranks)
+    memory.reclaim()
+    return model
+
+
+def rows_that_fit(model: Model, asked: Asked, policy: Policy, ranks: Ranks, longest: int) -> int:
+    """The fewest of any rank."""
+    shape: Shape = ranks.shape(shape_of(model.config))
+    sizes = dict(longest_prompt=1 if policy.evicts else longest, longest=longest)
+    row = memory.row_bytes(policy, shape, model.dtype, storage=PLAIN, **sizes)
+    own = (memory.free_bytes(model.device) - SPARE) // row
+    return min(ranks.each(own) or [own])
+
+
+def timed(asked: Asked, model: Model, ranks: Ranks, engine: Callable[..., Decoder]) -> dict[str, Any]:
+    policy, device = policy_of(asked), model.device
+    room = asked.steps + 128 + (policy.budget.interval if policy.evicts else 0)
+    longest = asked.position + room
+    rows = asked.rows or rows_that_fit(model, asked, policy, ranks, longest)
+    decoder = engine(
+        model=model,
+        policy=policy,
+        sampler=Greedy(),
+        batch_size=rows,
+        longest_prompt=1 if policy.evicts else asked.position + room,
+        max_tokens=longest if policy.evicts else room,
+        ranks=ranks,
+    )
+    rate = copy_bandwidth(device)
+    with own_attention(model), torch.inference_mode():
+        decoder.prepare()
+        if policy.evicts:
+            decoder.round(range(rows))
+        place_rows(decoder, asked.position, stagger=False)
+        measure_steps(decoder, 2 * decoder.look + (policy.budget.interval if policy.evicts else 0))
+        memory.reset_peak(device)
+        step = measure_steps(decoder, asked.steps).step_time(rows, weight_bytes(model), rate)
+    known = dict(peak_bytes=memory.peak_bytes(device), cache_bytes=decoder.cache.nbytes)
+    return asked._replace(rows=rows)._asdict() | dict(ranks=ranks.size) | asdict(step) | known
+
+
+def main(words: list[str]) -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--shapes", nargs="+", default=["qwen3_14b", "qwen3_32b"])
+    parser.add_argument("--ranks", nargs="+", type=int, default=[1, 2])
+    parser.add_argument("--method", default="vase_attnv")
+    parser.add_argument("--rows", type=int, default=16)
+    parser.add_argument("--tokens", type=int, default=4096)
+    parser.add_argument("--position", type=int, default=8192)
+    parser.add_argument("--steps", type=int, default=128)
+    parser.add_argument("--largest", action="store_true")
+    parser.add_argument("--device", default="cuda")
+    given = parser.parse_args(words)
+    store, rank, size = next(dist.rendezvous("env://"))
+    device = torch.device(given.device)
+    every = join(rank, size, store, device)
+    cuda = device.type == "cuda"
+    engine, dtype = (partial(GraphDecoder, look=8), torch.bfloat16) if cuda else (Decoder, torch.float32)
+    device = torch.device("cuda", rank) if cuda else device
+    given.folder.mkdir(parents=True, exist_ok=True)
+    write = append if every.first else lambda path, line: None
+    write(given.folder / "all_reduce.csv", all_reduces(every, device, given.rows * 5120) | about(device, size))
+    for shape in given.shapes:
+        for number in given.ranks:
+            ranks = every if number == size else ALONE
+            if ranks is ALONE and rank > 0:  # it waits in the next meeting
+                dist.barrier()
+                continue
+            asked = Asked(shape, given.method, given.rows, given.tokens, given.position, given.steps)
+            model = None
+            try:
+                model = model_of(shape, dtype, device, ranks)
+                for rows in [given.rows, None] if given.largest else [given.rows]:
+                    line = timed(asked._replace(rows=rows), model, ranks, engine)
+                    write(given.folder / "steps.csv", line | about(device, number))
+                    memory.reclaim()
+            except RuntimeError as error:
+                if ranks is not ALONE or (reason := memory.shortage(error)) is None:
+                    raise
+                print(f"{shape} on one card left out: {reason}", flush=True)
+            del model
+            memory.reclaim()
+            dist.barrier()
+
+
+def about(device: torch.device, size: int) -> dict[str, Any]:
+    versions = " ".join(f"{name} {version}" for name, version in provenance.versions().items())
+    return dict(device=f"{size} x {provenance.device_name(device)}", versions=versions, commit=provenance.commit()[0])
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
