@@ -202,7 +202,7 @@ def main(words: list[str]) -> int:
     parser.add_argument("names", nargs="*")
     parser.add_argument("--graphs", action="store_true")
     parser.add_argument("--kinds", action="store_true")
-    given = parser.parse_args(words)
+    given = parser.parse_intermixed_args(words)
     torch.set_num_threads(1)
     torch.backends.cuda.matmul.allow_tf32 = False
     store, rank, size = next(dist.rendezvous("env://"))
