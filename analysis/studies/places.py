@@ -15,11 +15,11 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from ...runners.record import Record
-from ...tasks.chains import BETWEEN
 from ..intervals import of_share
 from ..load import Run, load
 from ..panels import Look, house_style
 
+BETWEEN = "|"  # answers, as the grader of chains writes them
 GROUP = 4  # neighbouring places in one point
 
 
@@ -29,10 +29,10 @@ def places(runs: Sequence[Run]) -> pd.DataFrame:
     settings = {(run.setting, run.labels.ratio) for run in whole if run.labels.evicts or run.labels.selects}
     if len(settings) > 1:
         raise ValueError("the runs are of several tasks, models or ratios: give a folder of one")
-    return pd.DataFrame([line for run in whole for line in lines(run)])
+    return pd.DataFrame([line for run in whole for line in by_group(run)])
 
 
-def lines(run: Run) -> list[dict[str, object]]:
+def by_group(run: Run) -> list[dict[str, object]]:
     right, said = (np.array([one(record) for record in run.outcomes], float) for one in (hits, answered))  # [N, places]
     found = []
     for start in range(0, right.shape[1], GROUP):
@@ -63,7 +63,7 @@ def answered(record: Record) -> list[bool]:
 
 
 def split(text: str) -> list[str]:
-    return [part.strip() for part in text.split(BETWEEN.strip())]
+    return [part.strip() for part in text.split(BETWEEN)]
 
 
 def places_figure(table: pd.DataFrame) -> Figure:
