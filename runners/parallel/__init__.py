@@ -1,7 +1,7 @@
 """One model over several devices of a host: `Ranks` hold as many KV heads each, `split` leaves each its columns."""
 
-from .ranks import ALONE, PATIENCE, TOGETHER, Ranks, join, refusing_loss
-from .split import RowLinear, check_split, split
+from .ranks import ALONE, PATIENCE, TOGETHER, Ranks, meet, refusing_loss
+from .split import RowLinear, check_split, split_over
 
 __all__ = [
     "ALONE",
@@ -10,7 +10,7 @@ __all__ = [
     "Ranks",
     "RowLinear",
     "check_split",
-    "join",
+    "meet",
     "refusing_loss",
-    "split",
+    "split_over",
 ]

@@ -93,7 +93,7 @@ class OwnHeads(Heads):
 ALONE = Ranks()
 
 
-def join(rank: int, size: int, store: dist.Store, device: torch.device) -> Ranks:
+def meet(rank: int, size: int, store: dist.Store, device: torch.device) -> Ranks:
     """Meet the others: NCCL between GPUs, gloo between CPUs. What a first call sets up is set up before any capture."""
     os.environ.setdefault("NCCL_NVLS_ENABLE", "0")  # no NVLink multicast
     backend, own_device = "gloo", None

@@ -48,7 +48,7 @@ def plan_of(config: Config) -> Mapping[str, str]:
     return getattr(config.get_text_config(), "base_model_tp_plan", None) or {}
 
 
-def split(model: Model, ranks: Ranks) -> None:
+def split_over(model: Model, ranks: Ranks) -> None:
     """Leave a model this rank's part, in place, one product after the other; all must call it alike."""
     check_split(model.config, ranks.size)
     if ranks.size == 1:
@@ -69,20 +69,20 @@ def split(model: Model, ranks: Ranks) -> None:
 
 
 def keep_outputs(module: nn.Linear, ranks: Ranks) -> None:
-    module.weight = part(module.weight, 0, ranks)
+    module.weight = own_part(module.weight, 0, ranks)
     if module.bias is not None:
-        module.bias = part(module.bias, 0, ranks)
+        module.bias = own_part(module.bias, 0, ranks)
     module.out_features = len(module.weight)
 
 
 def own_inputs(module: nn.Linear, ranks: Ranks) -> RowLinear:
     with torch.device("meta"):
         row = RowLinear(module.in_features // ranks.size, module.out_features, bias=False)
-    row.weight, row.bias, row.ranks = part(module.weight, 1, ranks), module.bias, ranks
+    row.weight, row.bias, row.ranks = own_part(module.weight, 1, ranks), module.bias, ranks
     return row
 
 
-def part(weight: Tensor, dim: int, ranks: Ranks) -> nn.Parameter:
+def own_part(weight: Tensor, dim: int, ranks: Ranks) -> nn.Parameter:
     own = weight.data.chunk(ranks.size, dim)[ranks.rank]
     # a view would keep all of it
     return nn.Parameter(own.clone(memory_format=torch.contiguous_format), requires_grad=False)

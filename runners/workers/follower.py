@@ -11,7 +11,7 @@ from torch.distributed import Store, rendezvous
 
 from ..job import build
 from ..job.errors import one_line
-from ..parallel import PATIENCE, Ranks, join
+from ..parallel import PATIENCE, Ranks, meet
 from .local import HERE
 from .orders import SERVE, Load, Orders
 from .watch import watch
@@ -54,5 +54,5 @@ class Follower:
         os.chdir(order.folder)
         job = build(DictConfig(order.config | HERE), order.method)
         assert job.device
-        self.ranks = self.ranks or join(self.rank, self.size, self.store, job.device)
+        self.ranks = self.ranks or meet(self.rank, self.size, self.store, job.device)
         return Worker(job=job, longest_prompt=order.longest_prompt, output_dir=Path(), ranks=self.ranks)

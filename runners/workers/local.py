@@ -51,7 +51,7 @@ def staffed(job: Job, longest_prompt: int, output_dir: Path) -> Iterator[Worker]
             orders = team.orders
             orders.give(Load(dict(job.config), job.labels.method, longest_prompt, os.getcwd()))
             assert job.device
-            ranks = team.join(job.device)
+            ranks = team.meet(job.device)
         worker = Worker(job=job, longest_prompt=longest_prompt, output_dir=output_dir, ranks=ranks, orders=orders)
         stack.callback(worker.drop)  # for the next run of a sweep, and for other processes
         yield worker

@@ -17,7 +17,7 @@ from functools import lru_cache
 import torch
 from torch.distributed import Store, TCPStore, rendezvous
 
-from ..parallel import PATIENCE, TOGETHER, Ranks, join
+from ..parallel import PATIENCE, TOGETHER, Ranks, meet
 from .orders import Orders
 from .watch import watch
 
@@ -33,9 +33,9 @@ class Team:
     ranks: Ranks | None = None  # None: they have not met
     broken: bool = False  # a run has ended in an error, so nobody knows what the others wait for
 
-    def join(self, device: torch.device) -> Ranks:
+    def meet(self, device: torch.device) -> Ranks:
         if self.ranks is None:
-            self.ranks = join(0, self.size, self.store, device)
+            self.ranks = meet(0, self.size, self.store, device)
         return self.ranks
 
     @contextmanager

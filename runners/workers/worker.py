@@ -19,7 +19,7 @@ from ..job import Job, provenance
 from ..job.made_of import stamp
 from ..job.provenance import prompts_digest
 from ..model import Model, Tokenizer, own_attention, shape_of
-from ..parallel import ALONE, TOGETHER, Ranks, refusing_loss, split
+from ..parallel import ALONE, TOGETHER, Ranks, refusing_loss, split_over
 from ..record import Record
 from .held import MODEL, STATES
 from .judge import judge, opens_thought
@@ -112,7 +112,7 @@ class Worker:
 
     def _load(self) -> Model:
         try:
-            return self.job.checkpoint.load(self.device, partial(split, ranks=self.ranks))
+            return self.job.checkpoint.load(self.device, partial(split_over, ranks=self.ranks))
         except RuntimeError as error:
             if (reason := memory.shortage(error)) is None:
                 raise

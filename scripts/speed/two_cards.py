@@ -28,7 +28,7 @@ from kvarena.runners.generate import Decoder
 from kvarena.runners.graphs import GraphDecoder
 from kvarena.runners.job import provenance
 from kvarena.runners.model import Model, own_attention, random_model, shape_of
-from kvarena.runners.parallel import ALONE, Ranks, join, split
+from kvarena.runners.parallel import ALONE, Ranks, meet, split_over
 from kvarena.runners.sampler import Greedy
 from kvarena.runners.speed import copy_bandwidth, measure_steps, place_rows, seconds, weight_bytes
 from omegaconf import OmegaConf
@@ -46,7 +46,7 @@ class Asked(NamedTuple):
     steps: int
 
 
-def append(path: Path, line: dict[str, Any]) -> None:
+def write_line(path: Path, line: dict[str, Any]) -> None:
     new = not path.exists()
     with path.open("a", newline="") as file:
         table = csv.DictWriter(file, line)
@@ -74,22 +74,22 @@ def all_reduces(ranks: Ranks, device: torch.device, size: int) -> dict[str, Any]
     return line
 
 
-def policy_of(asked: Asked) -> Policy:
+def method_asked(asked: Asked) -> Policy:
     with initialize_config_module("kvarena.conf", version_base="1.3"):
         words = [f"shape={asked.shape}", f"method={asked.method}", f"compression.tokens={asked.tokens}"]
         return instantiate(compose("benchmark", words).method)
 
 
-def model_of(shape: str, dtype: torch.dtype, device: torch.device, ranks: Ranks) -> Model:
+def split_model(shape: str, dtype: torch.dtype, device: torch.device, ranks: Ranks) -> Model:
     with initialize_config_module("kvarena.conf", version_base="1.3"):
         config = compose("benchmark", [f"shape={shape}"]).shape
     model = random_model(instantiate(OmegaConf.create(config)), dtype, device, seed=0)
-    split(model, ranks)
+    split_over(model, ranks)
     memory.reclaim()
     return model
 
 
-def rows_that_fit(model: Model, asked: Asked, policy: Policy, ranks: Ranks, longest: int) -> int:
+def most_rows(model: Model, asked: Asked, policy: Policy, ranks: Ranks, longest: int) -> int:
     """The fewest of any rank."""
     shape: Shape = ranks.shape(shape_of(model.config))
     sizes = dict(longest_prompt=1 if policy.evicts else longest, longest=longest)
@@ -98,11 +98,11 @@ def rows_that_fit(model: Model, asked: Asked, policy: Policy, ranks: Ranks, long
     return min(ranks.each(own) or [own])
 
 
-def timed(asked: Asked, model: Model, ranks: Ranks, engine: Callable[..., Decoder]) -> dict[str, Any]:
-    policy, device = policy_of(asked), model.device
+def timed_steps(asked: Asked, model: Model, ranks: Ranks, engine: Callable[..., Decoder]) -> dict[str, Any]:
+    policy, device = method_asked(asked), model.device
     room = asked.steps + 128 + (policy.budget.interval if policy.evicts else 0)
     longest = asked.position + room
-    rows = asked.rows or rows_that_fit(model, asked, policy, ranks, longest)
+    rows = asked.rows or most_rows(model, asked, policy, ranks, longest)
     decoder = engine(
         model=model,
         policy=policy,
@@ -140,13 +140,13 @@ def main(words: list[str]) -> None:
     given = parser.parse_args(words)
     store, rank, size = next(dist.rendezvous("env://"))
     device = torch.device(given.device)
-    every = join(rank, size, store, device)
+    every = meet(rank, size, store, device)
     cuda = device.type == "cuda"
     engine, dtype = (partial(GraphDecoder, look=8), torch.bfloat16) if cuda else (Decoder, torch.float32)
     device = torch.device("cuda", rank) if cuda else device
     given.folder.mkdir(parents=True, exist_ok=True)
-    write = append if every.first else lambda path, line: None
-    write(given.folder / "all_reduce.csv", all_reduces(every, device, given.rows * 5120) | about(device, size))
+    write = write_line if every.first else lambda path, line: None
+    write(given.folder / "all_reduce.csv", all_reduces(every, device, given.rows * 5120) | where_it_ran(device, size))
     for shape in given.shapes:
         for number in given.ranks:
             ranks = every if number == size else ALONE
@@ -156,10 +156,10 @@ def main(words: list[str]) -> None:
             asked = Asked(shape, given.method, given.rows, given.tokens, given.position, given.steps)
             model = None
             try:
-                model = model_of(shape, dtype, device, ranks)
+                model = split_model(shape, dtype, device, ranks)
                 for rows in [given.rows, None] if given.largest else [given.rows]:
-                    line = timed(asked._replace(rows=rows), model, ranks, engine)
-                    write(given.folder / "steps.csv", line | about(device, number))
+                    line = timed_steps(asked._replace(rows=rows), model, ranks, engine)
+                    write(given.folder / "steps.csv", line | where_it_ran(device, number))
                     memory.reclaim()
             except RuntimeError as error:
                 if ranks is not ALONE or (reason := memory.shortage(error)) is None:
@@ -170,7 +170,7 @@ def main(words: list[str]) -> None:
             dist.barrier()
 
 
-def about(device: torch.device, size: int) -> dict[str, Any]:
+def where_it_ran(device: torch.device, size: int) -> dict[str, Any]:
     versions = " ".join(f"{name} {version}" for name, version in provenance.versions().items())
     return dict(device=f"{size} x {provenance.device_name(device)}", versions=versions, commit=provenance.commit()[0])
 

@@ -27,7 +27,7 @@ from kvarena.runners.graphs import GraphDecoder
 from kvarena.runners.graphs.decoder import forwards
 from kvarena.runners.graphs.fused import FusedLayer, fuse
 from kvarena.runners.model import Model, decoder_layers
-from kvarena.runners.parallel import ALONE, Ranks, join, split
+from kvarena.runners.parallel import ALONE, Ranks, meet, split_over
 from kvarena.runners.plugins import config_folders
 from kvarena.runners.sampler import Greedy, Sampling
 from torch import Tensor
@@ -192,7 +192,7 @@ def joined(parts: tuple[list[list[list[int]]], ...]) -> list[list[list[int]]]:
 def models(family: str, ranks: Ranks, device: torch.device) -> tuple[Model, Model]:
     """Whole, and this rank's part."""
     whole, own = model_of(family, device), model_of(family, device)
-    split(own, ranks)
+    split_over(own, ranks)
     return whole, own
 
 
@@ -207,7 +207,7 @@ def main(words: list[str]) -> int:
     torch.backends.cuda.matmul.allow_tf32 = False
     store, rank, size = next(dist.rendezvous("env://"))
     device = torch.device("cuda" if given.graphs else "cpu")
-    ranks = join(rank, size, store, device)
+    ranks = meet(rank, size, store, device)
     if ranks.first:
         given.folder.mkdir(parents=True, exist_ok=True)
         store.set("cases", pickle.dumps(cases(given.names, given.kinds)))

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from kvarena.runners.parallel import Ranks, RowLinear, check_split, split
+from kvarena.runners.parallel import Ranks, RowLinear, check_split, split_over
 from transformers import GPT2Config, LlamaConfig, Phi3Config, Qwen3Config
 
 SMALL = ["difficulty=easy", "compression.tokens=40", "compression.interval=4", "device=cpu", "max_tokens=32"]
@@ -77,7 +77,7 @@ def test_what_cannot_be_split_is_refused(config, size, why):
 
 def test_a_rank_holds_its_columns_and_rows(tiny_model):
     whole, own = tiny_model("qwen2"), tiny_model("qwen2")
-    split(own, Ranks(rank=1, size=2))
+    split_over(own, Ranks(rank=1, size=2))
     before, after = (model.model.layers[0] for model in (whole, own))
     assert torch.equal(after.self_attn.k_proj.weight, before.self_attn.k_proj.weight[16:])
     assert torch.equal(after.self_attn.q_proj.bias, before.self_attn.q_proj.bias[32:])
