@@ -23,7 +23,7 @@ SINKS, RECENT, TOKENS, INTERVAL = 4, 16, 116, 16
 Cache = list[tuple[Tensor, Tensor]]  # keys after rotation and values [1, H, N, D] of each layer
 
 
-def forward(model: Qwen3ForCausalLM, tokens: Tensor, start: int, cache: Cache) -> Tensor:
+def logits_after(model: Qwen3ForCausalLM, tokens: Tensor, start: int, cache: Cache) -> Tensor:
     """Logits after `tokens` [1, n], the first of which has position `start`; the cache grows by n slots."""
     hidden = model.model.embed_tokens(tokens)
     positions = torch.arange(start, start + tokens.shape[1])[None]
@@ -48,19 +48,19 @@ def forward(model: Qwen3ForCausalLM, tokens: Tensor, start: int, cache: Cache) -
 
 
 @torch.inference_mode()
-def decode(model: Qwen3ForCausalLM, prompt: list[int], max_tokens: int, evicts: bool) -> list[int]:
+def decode_by_hand(model: Qwen3ForCausalLM, prompt: list[int], max_tokens: int, evicts: bool) -> list[int]:
     cache: Cache = []
-    said = [int(forward(model, torch.tensor([prompt]), 0, cache).argmax())]  # prefill: all of the prompt at once
+    said = [int(logits_after(model, torch.tensor([prompt]), 0, cache).argmax())]  # prefill: all of the prompt at once
     while said[-1] != model.generation_config.eos_token_id and len(said) < max_tokens:
         position = len(prompt) + len(said) - 1  # of the token that was chosen last, kept slots or not
-        said.append(int(forward(model, torch.tensor([said[-1:]]), position, cache).argmax()))
+        said.append(int(logits_after(model, torch.tensor([said[-1:]]), position, cache).argmax()))
         slots = cache[0][0].shape[2]
         if evicts and slots > TOKENS and (slots - TOKENS) % INTERVAL == 0:
-            cache[:] = [(drop(keys), drop(values)) for keys, values in cache]
+            cache[:] = [(sinks_and_newest(keys), sinks_and_newest(values)) for keys, values in cache]
     return said
 
 
-def drop(slots: Tensor) -> Tensor:
+def sinks_and_newest(slots: Tensor) -> Tensor:
     """StreamingLLM in one line: the sinks and the newest, nothing between."""
     return torch.cat([slots[:, :, :SINKS], slots[:, :, SINKS - TOKENS :]], dim=2)
 
@@ -73,7 +73,7 @@ def main() -> None:
     prompt = tokenizer.apply_chat_template(chat, add_generation_prompt=True).input_ids
     budget = Budget(tokens=TOKENS, recent=RECENT, sinks=SINKS, interval=INTERVAL)
     for policy in (Full(), StreamingLLM(budget=budget)):
-        by_hand = decode(model, prompt, 300, evicts=policy.evicts)
+        by_hand = decode_by_hand(model, prompt, 300, evicts=policy.evicts)
         (one,) = generate(model, tokenizer, [prompt], policy, max_tokens=300)
         name, slots = type(policy).__name__, one.usage.peak_slots
         assert by_hand == one.token_ids, f"{name}: another token than generate says"

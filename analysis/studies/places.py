@@ -55,14 +55,14 @@ def by_group(run: Run) -> list[dict[str, object]]:
 
 def hits(record: Record) -> list[bool]:
     """Of each place, whether its answer is right: the grader spells right answers as their targets."""
-    return [ours == theirs for ours, theirs in zip(split(record.answer), split(record.target), strict=True)]
+    return [ours == theirs for ours, theirs in zip(answers_of(record.answer), answers_of(record.target), strict=True)]
 
 
 def answered(record: Record) -> list[bool]:
-    return [bool(answer) for answer in split(record.answer)]
+    return [bool(answer) for answer in answers_of(record.answer)]
 
 
-def split(text: str) -> list[str]:
+def answers_of(text: str) -> list[str]:
     return [part.strip() for part in text.split(BETWEEN)]
 
 
