@@ -28,8 +28,8 @@ def score(
     return reference.score(query, page_min, page_max, lengths, page, per_query_head)
 
 
-def top(scores: Tensor, lengths: Tensor, *, page: int, count: int) -> Tensor:
-    """[..., S] int32: the `count` pages of highest score and the last one always; of equal ones the lower page.
+def top(scores: Tensor, lengths: Tensor, *, page: int, count: int, newest: bool = True) -> Tensor:
+    """[..., S] int32: the `count` pages of highest score, the last one among them if `newest`; of equal ones the lower.
 
     scores [B, H, P] or [B, H, G, P], lengths [B, H]. Pages in ascending order, then -1 where a row has fewer. NaN
     counts as the highest score; a row without live slots has one page.
@@ -37,5 +37,5 @@ def top(scores: Tensor, lengths: Tensor, *, page: int, count: int) -> Tensor:
     if scores.is_cuda:
         from . import kernel
 
-        return kernel.top(scores, lengths, page, count)
-    return reference.top(scores, lengths, page, count)
+        return kernel.top(scores, lengths, page, count, newest)
+    return reference.top(scores, lengths, page, count, newest)

@@ -47,7 +47,7 @@ def score(
     return scores
 
 
-def top(scores: Tensor, lengths: Tensor, page: int, count: int) -> Tensor:
+def top(scores: Tensor, lengths: Tensor, page: int, count: int, newest: bool = True) -> Tensor:
     rows, heads, *members, num_pages = scores.shape
     per_head, count = members[0] if members else 1, min(count, num_pages)
     chosen = scores.new_empty(*scores.shape[:-1], count, dtype=torch.int32)
@@ -59,6 +59,7 @@ def top(scores: Tensor, lengths: Tensor, page: int, count: int) -> Tensor:
         PER_HEAD=per_head,
         PAGE=page,
         COUNT=count,
+        NEWEST=newest,
         PLACES=triton.next_power_of_2(count),
         AREA=triton.next_power_of_2(num_pages),
         num_warps=num_warps(num_pages),
@@ -113,6 +114,7 @@ def choose_top(
     PER_HEAD: tl.constexpr,
     PAGE: tl.constexpr,
     COUNT: tl.constexpr,
+    NEWEST: tl.constexpr,
     PLACES: tl.constexpr,
     AREA: tl.constexpr,
 ):
@@ -120,14 +122,17 @@ def choose_top(
     own = tl.program_id(1).to(tl.int64) * tl.num_programs(0) + tl.program_id(0)
     last = tl.maximum(tl.load(lengths + own // PER_HEAD) - 1, 0) // PAGE
     page = tl.arange(0, AREA)
-    earlier = page < last
-    falling = ~rising(tl.load(scores + own * num_pages + page, mask=earlier, other=0.0))
-    count = tl.minimum(last, COUNT - 1)  # beside the last page
-    threshold = smallest_of_rank(falling, earlier, count)
-    better, ties = earlier & (falling < threshold), earlier & (falling == threshold)
+    ranked = page < last if NEWEST else page <= last
+    falling = ~rising(tl.load(scores + own * num_pages + page, mask=ranked, other=0.0))
+    beside = 1 if NEWEST else 0  # the last page, whatever its score
+    count = tl.minimum(last + 1, COUNT) - beside
+    threshold = smallest_of_rank(falling, ranked, count)
+    better, ties = ranked & (falling < threshold), ranked & (falling == threshold)
     left = count - tl.sum(better.to(tl.int32), 0)
-    reads = better | (ties & (tl.cumsum(ties.to(tl.int32), 0) <= left)) | (page == last)
+    reads = better | (ties & (tl.cumsum(ties.to(tl.int32), 0) <= left))
+    if NEWEST:
+        reads |= page == last
     chosen += own * COUNT
     tl.store(chosen + tl.cumsum(reads.to(tl.int32), 0) - 1, page, mask=reads)
     place = tl.arange(0, PLACES)
-    tl.store(chosen + place, -1, mask=(place > count) & (place < COUNT))
+    tl.store(chosen + place, -1, mask=(place >= count + beside) & (place < COUNT))

@@ -38,11 +38,13 @@ def score(
     return scores.masked_fill(index > last, -torch.inf)
 
 
-def top(scores: Tensor, lengths: Tensor, page: int, count: int) -> Tensor:
+def top(scores: Tensor, lengths: Tensor, page: int, count: int, newest: bool = True) -> Tensor:
     index, last = last_page(scores, lengths, page)
     # the last page still sorts before what is infinite or NaN
     scores = scores.nan_to_num(nan=GREATEST, posinf=GREATEST, neginf=-torch.inf)
-    scores = scores.masked_fill(index == last, torch.inf).masked_fill(index > last, -torch.inf)
+    if newest:
+        scores = scores.masked_fill(index == last, torch.inf)
+    scores = scores.masked_fill(index > last, -torch.inf)
     best = scores.sort(dim=-1, descending=True, stable=True).indices[..., :count]
     ascending = best.masked_fill(best > last, scores.shape[-1]).sort(dim=-1).values
     return ascending.masked_fill(ascending > last, -1).to(torch.int32)

@@ -69,6 +69,7 @@ def test_top_equals_the_reference(rng, device, num_pages, live, groups, count, k
         scores = torch.randint(-(2**31), 2**31, scores.shape, generator=rng).to(torch.int32).view(torch.float32)
         scores[..., ::7], scores[..., 3::7] = math.inf, -math.inf
     scores = scores.to(device)
-    ours = kernel.top(scores, lengths, 4, count)
-    assert ours.shape[-1] == min(count, num_pages)
-    assert torch.equal(ours, reference.top(scores, lengths, 4, count))
+    for newest in True, False:
+        ours = kernel.top(scores, lengths, 4, count, newest)
+        assert ours.shape[-1] == min(count, num_pages)
+        assert torch.equal(ours, reference.top(scores, lengths, 4, count, newest))

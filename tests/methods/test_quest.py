@@ -24,6 +24,14 @@ def test_budget_of_one_page_reads_the_last(quest, view_of):
     assert read(policy, view_of(policy, [[9.0], [9], [0], [0], [-9]], layer=2), [[[[1.0]]]]) == [2]
 
 
+def test_as_its_authors_evaluate_it_the_last_page_has_no_right_and_three_are_read(quest, view_of):
+    """Bounds 9, 1, 8, 7 and -1, as above."""
+    keys = [[9, 0], [0, 0], [1, 0], [0, 0], [5, 9], [0, -3], [7, 0], [0, 5], [-1, 0]]
+    for tokens, expected in ((2, [0, 2, 3]), (6, [0, 2, 3]), (8, [0, 1, 2, 3])):
+        policy = quest(tokens, 2, newest=False, least=3)
+        assert read(policy, view_of(policy, keys, layer=2), [[[[1, -1]]]]) == expected
+
+
 def test_a_short_row_reads_all_it_has(quest, view_of):
     policy = quest(6, 2)
     assert read(policy, view_of(policy, [[1.0], [2], [3], [4]], layer=2), [[[[1.0]]]]) == [0, 1]
