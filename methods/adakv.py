@@ -38,7 +38,7 @@ class AdaKV(Allocation):
         if self.of.uneven:
             raise ValueError(f"method.of={type(self.of).__name__}: its heads compete already; use its own method.of")
         if self.of.same_heads:
-            raise ValueError(f"method.of={type(self.of).__name__} keeps one set for all heads: use another method")
+            raise ValueError(f"method.of={type(self.of).__name__} has heads that hold alike: use another method")
 
     @property
     def uneven(self) -> bool:

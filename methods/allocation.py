@@ -4,6 +4,7 @@ B rows, L layers, H KV heads, N slots, C constants.
 """
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 from torch import Tensor
 
@@ -35,6 +36,9 @@ class Allocation(Eviction):
     @property
     def uneven(self) -> bool:
         return self.of.uneven
+
+    def meet(self, model: Any) -> None:
+        self.of.meet(model)
 
     def tokens(self, layer: int, num_layers: int) -> int:
         return self.of.tokens(layer, num_layers)

@@ -8,10 +8,10 @@ an eviction.
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..kernels import evict
 from ..kernels.noise import Noise
@@ -35,6 +35,7 @@ class Needs:
     remembered: bool = False  # a number per slot that the method itself says at every round
     output: bool = False  # each layer's output projection, of the model
     rotation: bool = False  # how fast positions turn the channels of queries and keys
+    module: bool = False  # each layer's attention as transformers has it, for code that an engine cannot capture
     used: float = 0.0  # probability from which a query uses a slot: when, and after how long, is recorded; 0: not
 
 
@@ -72,6 +73,7 @@ class LayerView:
     # [D / 2] float32, empty unless needed: angle by which each position turns channels i and i + D / 2
     frequencies: Tensor = field(default_factory=lambda: torch.empty(0))
     heads: Heads = ALL  # which of the layer's these H are: what is reduced over heads asks it for the others
+    module: nn.Module | None = None  # its attention, with the model's rotary_emb; None unless needed
 
     @property
     def scale(self) -> float:
@@ -124,6 +126,9 @@ class Policy:
     def stochastic(self) -> bool:
         """Whether it draws noise: another draw of a sample is then another completion, even under a greedy sampler."""
         return False
+
+    def meet(self, model: Any) -> None:
+        """Asked once before the first prompt, where `needs.module`, with the model of transformers."""
 
     def tokens(self, layer: int, num_layers: int) -> int | None:
         """Slots per KV head that a layer keeps (eviction) or reads (selection); None: no bound."""

@@ -65,7 +65,7 @@ class ReasonAlloc(Allocation):
         if self.of.uneven:
             raise ValueError(f"method.of={of}: its heads compete already; use its own method.of, or method.heads=false")
         if self.of.same_heads:
-            raise ValueError(f"method.of={of} keeps one set for all heads: use another method, or method.heads=false")
+            raise ValueError(f"method.of={of} has heads that hold alike: use another method, or method.heads=false")
         if interval and (self.period < 1 or self.period % interval):
             raise ValueError(f"method.period={self.period}: use a multiple of the {interval} steps between evictions")
 

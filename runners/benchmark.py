@@ -56,7 +56,9 @@ def benchmark(config: DictConfig, choices: Choices) -> list[Timing]:
         return []
     device = find_device(config.device)
     storage, shape = storage_of(config), shape_of(instantiate(config.shape))
-    instantiate(config.engine).func.check(shape, device)
+    engine = instantiate(config.engine).func
+    engine.serves(policy)
+    engine.check(shape, device)
     storage.check(shape.dim, policy)
     instantiate(config.attention).check(policy, DTYPES[config.dtype], device, storage.packs)
     torch.compiler.reset()  # what was compiled for another method of a sweep counts towards the limit of this one

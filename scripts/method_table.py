@@ -46,6 +46,7 @@ KINDS = {  # by module: its family, and how it stands to what was published
     "inertia": ("mass", RECONSTRUCTED),
     "keydiff": ("keys", VARIANT),
     "knorm": ("keys", VARIANT),
+    "kvpress": ("another's", ""),
     "lagkv": ("keys and values", EQUAL),
     "lazy_eviction": ("uses", VARIANT),
     "longflow": ("newest query and values", EQUAL),
@@ -163,7 +164,8 @@ def methods_table() -> str:
         ]
     texts = [(METHODS / f"{name}.yaml").read_text() for name in names]
     methods = [config.method for config in configs]
-    needs = [instantiate(method).needs for method in methods]
+    # nothing is known of what a config leaves to its user
+    needs = [Needs() if OmegaConf.missing_keys(method) else instantiate(method).needs for method in methods]
     rows = [table_row(*parts) for parts in zip(names, methods, texts, needs, strict=True)]
     rule = f"|{' --- |' * len(HEAD)}"
     return "\n".join([f"| {' | '.join(HEAD)} |", rule, *map(str, rows)]) + "\n"

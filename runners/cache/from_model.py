@@ -6,7 +6,7 @@ H KV heads, G query heads per KV head, D head dim, E hidden size.
 from dataclasses import dataclass, field
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ...methods.heads import ALL, Heads
 
@@ -19,3 +19,4 @@ class FromModel:
     output_weight: Tensor = field(default_factory=lambda: torch.empty(0))  # [H, G, D, E]
     frequencies: Tensor = field(default_factory=lambda: torch.empty(0))  # [D / 2], of its rotation
     heads: Heads = ALL  # that are held here
+    module: nn.Module | None = None  # its attention

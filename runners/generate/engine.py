@@ -59,11 +59,16 @@ class Engine:
         """ValueError for what this engine cannot run; asked before weights are loaded, too."""
         attend.check_head_dim(shape.dim, device)
 
+    @classmethod
+    def serves(cls, policy: Policy) -> None:
+        """ValueError for a method that this engine cannot run."""
+
     def __post_init__(self) -> None:
         for name in ("max_tokens", "batch_size", "look"):
             setattr(self, name, fit(name, getattr(self, name), PositiveInt))
         self.device, whole = self.model.device, shape_of(self.model.config)
         shape = self.ranks.shape(whole)
+        self.serves(self.policy)
         self.check(shape, self.device)
         self.storage.check(shape.dim, self.policy)
         self.attention.check(self.policy, self.model.dtype, self.device, self.storage.packs)

@@ -4,12 +4,12 @@ L layers, D head dim.
 """
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ...methods.policy import Policy
 from ...methods.scores import turned
 from ..cache import FromModel, Shape
-from ..model import Model, forward, inverse_frequencies, output_weights, own_attention, plain_tokens
+from ..model import Model, attention_modules, forward, inverse_frequencies, output_weights, own_attention, plain_tokens
 from .watched import Placed
 
 FAR = 5  # a position that most rotations turn
@@ -19,6 +19,7 @@ def known_of(model: Model, shape: Shape, policy: Policy) -> list[FromModel]:
     """[L], without what the probe finds; ValueError for what the model does not show."""
     method, needs = type(policy).__name__, policy.needs
     weights, turns = [torch.empty(0)] * shape.layers, torch.empty(0)
+    modules: list[nn.Module | None] = [None] * shape.layers
     if needs.output:
         try:
             weights = output_weights(model, shape)
@@ -32,7 +33,14 @@ def known_of(model: Model, shape: Shape, policy: Policy) -> list[FromModel]:
             turns = frequencies(model, shape)
         except ValueError as error:
             raise ValueError(f"{method} turns queries by their positions: {error}; use another method") from error
-    return [FromModel(output_weight=weight, frequencies=turns) for weight in weights]
+    if needs.module:
+        try:
+            modules[:] = attention_modules(model, shape)
+        except ValueError as error:
+            raise ValueError(f"{method} hands on each layer's attention: {error}; use another method") from error
+        policy.meet(model)
+    parts = zip(weights, modules, strict=True)
+    return [FromModel(output_weight=weight, frequencies=turns, module=module) for weight, module in parts]
 
 
 def frequencies(model: Model, shape: Shape) -> Tensor:

@@ -15,6 +15,7 @@ import torch
 from pydantic import PositiveInt
 from torch import Tensor, nn
 
+from ...methods.policy import Policy
 from ..cache import KVCache, RoundFacts, Shape, memory
 from ..generate import Decoder, Prompt, Sees, sizes
 from ..model import decoder_layers, forward
@@ -71,6 +72,12 @@ class GraphDecoder(Decoder):
         if device.type != "cuda":
             raise ValueError(f"engine=graphs needs a CUDA device, and the model is on {device}: use engine=eager")
         super().check(shape, device)
+
+    @classmethod
+    def serves(cls, policy: Policy) -> None:
+        if policy.needs.module:
+            name = type(policy).__name__
+            raise ValueError(f"engine=graphs captures rounds, which {name} does not bear: use engine=eager")
 
     def __post_init__(self) -> None:
         super().__post_init__()

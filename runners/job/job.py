@@ -107,9 +107,10 @@ class Job:
         """Refuse a model that cannot be read or run, before any weight is loaded."""
         known = shape_config(self.checkpoint.name) if self.unfetched else self.checkpoint.config()
         shape = shape_of(known) if known else None
+        engine = cast(type[Decoder], self.engine.func)
+        engine.serves(self.policy)
         if self.device:
             if shape:
-                engine = cast(type[Decoder], self.engine.func)
                 engine.check(shape, self.device)
             self.attention.check(self.policy, DTYPES[self.checkpoint.dtype], self.device, self.storage.packs)
         if (size := self.config.get("tensor_parallel", 1)) > 1:
@@ -124,6 +125,9 @@ class Job:
             raise ValueError(f"engine.trace writes whole layers, and tensor_parallel={size} has parts of them: use 1")
         if self.forces:
             raise ValueError(f"tensor_parallel={size}: texts are forced through whole models alone, use 1")
+        if self.policy.needs.module:
+            name = type(self.policy).__name__
+            raise ValueError(f"tensor_parallel={size}: {name} hands on whole layers, use 1")
 
     def bytes_share(self, shape: Shape) -> float:
         """Of the dense cache's bytes, that the budget comes to."""

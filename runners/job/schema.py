@@ -100,6 +100,7 @@ def _node(key: str, value: dict[str, Any], hint: Any) -> dict[str, Any]:
     for name, kind in HYDRA.items():
         if name in value:
             fit(f"{key}.{name}", value[name], kind)
+    _refuse_others(f"{key}.", {TARGET: value[TARGET]}, HYDRA, ())
     made, is_partial = _located(f"{key}.{TARGET}", value[TARGET]), value.get(PARTIAL, False)
     if not any(_gives(made, is_partial, kind) for kind in kinds(hint)):
         raise refusal(f"{key}.{TARGET}", value[TARGET], hint, key)
@@ -130,6 +131,8 @@ def _located(key: str, path: str) -> Any:
     except ModuleNotFoundError as error:
         if not f"{path}.".startswith(f"{error.name}."):
             raise  # it is there, but a package that it needs is not
+        if error.name == path.partition(".")[0]:
+            raise ValueError(f"{key}={path}: no package {error.name} is installed here") from error
         made = None
     except Exception as error:  # whatever a module raises that is imported for it
         raise ValueError(f"{key}={path}: cannot be imported ({type(error).__name__}: {error})") from error

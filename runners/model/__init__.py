@@ -9,6 +9,7 @@ from .asked import left_out
 from .checkpoint import DTYPES, Checkpoint, Tokenizer
 from .configs import Config, eos_ids, positions_of, shape_of
 from .masks import MASKED
+from .modules import attention_modules
 from .output import output_weights
 from .rotation import inverse_frequencies
 from .seam import (
@@ -39,6 +40,7 @@ __all__ = [
     "Config",
     "Model",
     "Tokenizer",
+    "attention_modules",
     "decoder_layers",
     "eos_ids",
     "forward",

@@ -39,13 +39,19 @@ class Attends(Protocol):
 
 @torch.compiler.disable  # a compiled layer stops here and goes on behind it; the kernels are compiled already
 def _attention(
-    module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **kwargs: Any
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    dropout: float = 0.0,  # by its place: kvpress, once imported, hands it on so
+    **kwargs: Any,
 ) -> tuple[Tensor, None]:
     if "kv_cache" not in kwargs:
         raise ValueError("its layers do not hand on to their attention what the model is called with")
     if isinstance(attention_mask, NotCausal):
         raise ValueError(attention_mask.why)
-    for name, asked in ({"attention_mask": attention_mask} | kwargs).items():
+    for name, asked in ({"attention_mask": attention_mask, "dropout": dropout} | kwargs).items():
         if name not in HONOURED and name not in SAYS_NOTHING and not neutral(name, asked):
             shown = f"a tensor {list(asked.shape)}" if isinstance(asked, Tensor) else asked
             raise ValueError(f"its attention asks for {name}={shown}, which no method here knows")

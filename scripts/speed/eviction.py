@@ -119,7 +119,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
     every = sorted(file.name.removesuffix(".yaml") for file in (resources.files("kvarena.conf") / "method").iterdir())
-    names = options.methods.split(",") if options.methods else [name for name in every if name != "watched"]
+    names = (
+        options.methods.split(",")
+        if options.methods
+        else [name for name in every if name not in ("watched", "kvpress")]
+    )
     table = measure_evictions(names, options)
     if options.output:
         options.output.parent.mkdir(parents=True, exist_ok=True)

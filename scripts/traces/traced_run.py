@@ -45,7 +45,7 @@ def read_traced_run(folder: Path, names: Sequence[str] | None) -> TracedRun:
     seen = [state for file in files for state in states(file)]
     if not seen or not seen[0].queries.numel():
         raise ValueError(f"the trace in {folder} holds no queries: trace method=watched, under a smaller budget")
-    methods = policies(run, names or [name for name in every if name != "watched"])
+    methods = policies(run, names or [name for name in every if name not in ("watched", "kvpress")])
     for name in [name for name, policy in methods.items() if seen[0].lacks(policy)]:
         print(f"left out: {name}, the trace lacks its {' and '.join(seen[0].lacks(methods.pop(name)))}")
     title = f"{run['labels']['method']} on {run['labels']['task']}, {len(seen)} states"

@@ -25,13 +25,16 @@ CACHES = (
     "format@cache.values=fp8",
 )
 BY_CHANNEL = "cache=kivi2 cache.keys.tokens=8 cache.values.group=8 cache.residual=8"
+# what a config leaves to its user
+GIVEN = {"kvpress": "method.press._target_=kvarena.contract.hand_made_press.Spread"}
 SIX = ("full", "quest", "snapkv", "h2o", "vase_attnv", "curdkv_vase")  # that are tried in each of them
 WATCHED = dict(zip(CACHES, ("snapkv", "h2o", "vase_attnv", "curdkv_vase", "snapkv", "vase_attnv"), strict=True))
 
 
 def ours() -> list[str]:
     """The methods that ship with kvarena."""
-    return sorted(file.name.removesuffix(".yaml") for file in (config_folders()[0] / "method").iterdir())
+    names = sorted(file.name.removesuffix(".yaml") for file in (config_folders()[0] / "method").iterdir())
+    return [f"{name} {GIVEN[name]}" if name in GIVEN else name for name in names]
 
 
 def packed(methods: Iterable[str]) -> dict[str, bool]:

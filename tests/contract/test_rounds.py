@@ -2,6 +2,7 @@
 
 from dataclasses import fields, replace
 
+import pytest
 import torch
 from kvarena.contract.decoding import MAX_TOKENS, ROUNDS
 from kvarena.contract.policies import INTERVAL, RECENT, TOKENS, policy_of, storage_of
@@ -81,6 +82,8 @@ def test_slot_order_does_not_change_what_is_kept(watched):
 
 def test_a_round_asks_nothing_of_the_device(watched):
     """On tensors without data a question to the host, or a shape that depends on values, is an error."""
+    if watched.policy.needs.module:
+        pytest.skip("engines that capture rounds refuse it")
     view = watched.views[0]
     parts = {field.name: getattr(view, field.name) for field in fields(LayerView)}
     tensors = {name: value.to("meta") for name, value in parts.items() if isinstance(value, torch.Tensor)}

@@ -174,7 +174,7 @@ def test_it_goes_around_a_pyramid(budget):
 def test_one_set_for_all_heads_has_nothing_to_compete_for(budget):
     tova = TOVA(budget=budget(40))
     for of in (tova, Pyramid(budget=tova.budget, of=tova)):
-        with pytest.raises(ValueError, match="one set for all heads"):
+        with pytest.raises(ValueError, match="has heads that hold alike"):
             AdaKV(budget=tova.budget, of=of)
 
 

@@ -211,7 +211,7 @@ def test_layers_and_heads_while_it_decodes(model, alloc):
         ({"demand": [1, 0]}, r"method.demand=\[1, 0\]: each layer"),
         ({"period": 100, "interval": 64}, r"method.period=100: use a multiple of the 64 steps"),
         ({"period": 0}, r"method.period=0"),
-        ({"of": lambda own: TOVA(budget=own)}, "keeps one set for all heads"),
+        ({"of": lambda own: TOVA(budget=own)}, "has heads that hold alike"),
         ({"of": lambda own: AdaKV(budget=own, of=SnapKV(budget=own))}, "compete already"),
         ({"of": lambda own: Pyramid(budget=own, of=SnapKV(budget=own)), "demand": [1, 2]}, "budgets by layer of its"),
     ],

@@ -91,6 +91,8 @@ def choices() -> Iterator[Chosen]:
     for group in GROUPS:
         for name in sorted(path.stem for path in (ROOT / "conf" / group).glob("*.yaml")):
             own = (f"task.path={ROOT}/tests/problems/mine.jsonl",) if name == "local" and group == "task" else ()
+            press = ("method.press._target_=kvarena.contract.hand_made_press.Spread",)
+            own += press if name == "kvpress" and group == "method" else ()
             yield Chosen("evaluate", (*SMALL, *LOCAL, *own, f"{group}={name}"), group)
 
 

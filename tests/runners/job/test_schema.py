@@ -36,6 +36,7 @@ def test_what_ships_passes_and_stays_as_it_is():
         own = ["task.path=mine.jsonl"] if choice["task"] == "local" else []
         asked = [f"{group}={name}" for group, name in choice.items()]
         own += ["method.profile=null"] if method == "reasonalloc" else []  # none ships but that of the reasoner
+        own += ["method.press._target_=kvarena.contract.hand_made_press.Spread"] if method == "kvpress" else []
         config = compose("evaluate", [f"method={method}", "compression.tokens=400", *asked, *own])
         check_plain(Evaluation, config)
         assert checked(Evaluation, config) == OmegaConf.to_container(config, resolve=True)
@@ -122,7 +123,8 @@ def test_every_key_has_a_type(section, name):
             "task.grader._target_=kvarena.tasks.graders.Nope",
             "task.grader._target_=kvarena.tasks.graders.Nope: cannot be",
         ),
-        ("task.grader._target_=nowhere.Nope", "task.grader._target_=nowhere.Nope: there is no such class or function"),
+        ("task.grader._target_=nowhere.Nope", "task.grader._target_=nowhere.Nope: no package nowhere is installed"),
+        ("method=kvpress", "method.press._target_ is missing: give method.press._target_=..."),
         ("task.grader._target_=os", "task.grader._target_=os: there is no such class or function"),
         ("task.grader._target_=5", "task.grader._target_=5: use a text"),
         ("task.grader._target_=kvarena.runners.sampler.Greedy", "task.grader: no verdict on sample graph_search-"),

@@ -3,6 +3,7 @@ import torch
 from kvarena.methods.full import Full
 from kvarena.runners.cache import Shape
 from kvarena.runners.generate import Decoder, Request
+from kvarena.runners.generate.watched import Placed
 from kvarena.runners.model import (
     ATTENTION,
     decoder_layers,
@@ -14,6 +15,7 @@ from kvarena.runners.model import (
 )
 from kvarena.runners.sampler import Greedy
 from transformers import (
+    AttentionInterface,
     Gemma4TextConfig,
     LlamaConfig,
     LlamaForCausalLM,
@@ -131,3 +133,17 @@ def test_a_small_vocabulary_gives_as_many_tokens():
 
 def test_layers_are_where_they_are_looked_for(tiny_model):
     assert len(decoder_layers(tiny_model())) == 3
+
+
+@pytest.mark.parametrize(("dropout", "refused"), [(0.0, False), (0.1, True)])
+def test_dropout_may_come_by_its_place(model, dropout, refused):
+    """As kvpress hands it on, whose import wraps all attention functions."""
+    query = torch.randn(1, 4, 3, 16)
+    module, seen = model.model.layers[1].self_attn, Placed()
+    attend = AttentionInterface()[ATTENTION]
+    if refused:
+        with pytest.raises(ValueError, match=r"asks for dropout=0\.1"):
+            attend(module, query, query[:, :2], query[:, :2], None, dropout, kv_cache=seen)
+        return
+    attend(module, query, query[:, :2], query[:, :2], None, dropout, kv_cache=seen)
+    assert torch.equal(seen.tensors[0], query)
