@@ -61,6 +61,7 @@ KINDS = {  # by module: its family, and how it stands to what was published
     "snapkv_original": ("window", VARIANT),
     "streaming": ("place", VARIANT),
     "tova": ("newest query", VARIANT),
+    "twilight": ("selection", VARIANT),
     "vase_attnv": ("window, values and chance", VARIANT),
     "vase_dkv": ("keys, values and chance", VARIANT),
     "watched": ("another's", ""),
