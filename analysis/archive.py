@@ -1,7 +1,8 @@
 """All runs of a folder in one small file: run.json, sessions and records, from which every table can be made again.
 
-Tokens and texts are left out, which are nearly all of it; `texts=True` keeps the texts and what was asked. Unpacked,
-the file is a folder of runs as any other for kvarena-report.
+Tokens and texts are left out, which are nearly all of it; `texts=True` keeps the texts and what was asked. Of a run of
+forced texts the drift of every token stays, for nothing else is in it. Unpacked, the file is a folder of runs as any
+other for kvarena-report.
 """
 
 import io
@@ -11,6 +12,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, replace
 from pathlib import Path
 
+from ..runners.record import Record
 from ..runners.record.questions import NAME as QUESTIONS
 from .load import Run, without_texts
 
@@ -28,10 +30,15 @@ def pack(runs: Iterable[Run], file: Path, texts: bool = False) -> None:
             if texts and questions.exists():
                 add(archive, f"{run.name}/{QUESTIONS}", questions.read_bytes())
             records = sorted(run.records(), key=lambda record: record.key)
-            slim = [replace(without_texts(record), completion=record.completion if texts else "") for record in records]
+            slim = [slimmed(record, texts, run.forces) for record in records]
             lines = "".join(json.dumps(asdict(record), ensure_ascii=False) + "\n" for record in slim)
             add(archive, f"{run.name}/{run.folder.records_file.name}", lines.encode())
     temporary.replace(file)
+
+
+def slimmed(record: Record, texts: bool, forced: bool) -> Record:
+    drift = {name: getattr(record, name) for name in ("kl", "nll", "mass", "other", "pieces")} if forced else {}
+    return replace(without_texts(record), completion=record.completion if texts else "", **drift)
 
 
 def add(archive: tarfile.TarFile, name: str, data: bytes) -> None:

@@ -3,6 +3,7 @@ from dataclasses import replace
 
 import pytest
 from kvarena.analysis.archive import pack
+from kvarena.analysis.fidelity import drift_table
 from kvarena.analysis.load import load
 from kvarena.analysis.report import main
 from kvarena.analysis.tables import results
@@ -33,6 +34,19 @@ def test_an_archive_makes_the_same_tables(runs, tmp_path):
     records = list(load(again)[0].records())
     assert [(record.token_ids, record.completion) for record in records] == [([], ""), ([], "")]
     assert read_questions(again / "x/a") == {}
+
+
+def test_of_forced_texts_the_drift_stays(write, record, tmp_path):
+    """Without it there would be no table of them."""
+    drift = dict(kl=[0.0, 0.5, 0.25], nll=[0.0, 0.1, -0.2], mass=[0.9, 0.5, 0.7], other=[], pieces=["a", "b", "c"])
+    forced = [record(sample=name, num_tokens=3, **drift) for name in ("s0", "s1")]
+    write("x/a", forced, samples=2, config={"texts": "texts.jsonl"})
+    pack(load(tmp_path), tmp_path / "runs.tar.xz")
+    again = unpacked(tmp_path / "runs.tar.xz", tmp_path / "again")
+    before, after = drift_table(load(tmp_path / "x")), drift_table(load(again / "x"))
+    assert after.equals(before)
+    assert after["kl"].tolist() == [0.25]
+    assert [one.token_ids for one in load(again)[0].records()] == [[], []]
 
 
 def test_texts_can_be_kept(runs, tmp_path):
