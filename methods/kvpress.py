@@ -3,12 +3,13 @@
 Devoto, Jeblick, Jégou, 2025, arXiv 2510.00636 (kvpress 0.5.5). A press is any object with kvpress's
 `score(module, hidden_states, keys, values, attentions, kwargs)`; nothing of kvpress is imported here. It is asked for
 one row of one layer at a time, as if that were a prompt: the live slots from the oldest to the newest, the layer's own
-attention module, and the ratio at which kvpress would keep as many. What a round drops is the budget's to say: sinks
-and recent slots stay whatever they score. What differs from kvpress's own decoding: docs/kvpress.md.
+attention module, its newest `hidden` hidden states (a ring that is charged in bytes), and the ratio at which kvpress
+would keep as many. What a round drops is the budget's to say: sinks and recent slots stay whatever they score. What
+differs from kvpress's own decoding: docs/kvpress.md.
 
 What a press draws from torch's generators is a function of (seed, sample, draw), layer and round.
 
-B rows, H KV heads, N slots, n live slots of a row, D head dim.
+B rows, H KV heads, N slots, n live slots of a row, S hidden states, D head dim, E hidden size.
 """
 
 from collections.abc import Iterator
@@ -30,7 +31,8 @@ ATTENTIONS = {"ObservedAttentionPress"}  # they ask for all attention weights, w
 class KVPress(Eviction):
     same_heads: ClassVar[bool] = True  # a press takes a tensor, so the heads of a row have as many slots
     press: Any
-    draws: bool = False  # whether the press draws from torch's generators
+    hidden: int = 0  # newest hidden states of each layer that the press is shown; 0: it looks at none
+    draws: bool = False  # whether it draws from torch's generators
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -38,6 +40,8 @@ class KVPress(Eviction):
             raise ValueError(f"method.press={self.name} has no score: use a scorer, as kvpress.KnormPress is")
         if needing := ATTENTIONS & {kind.__name__ for kind in type(self.press).__mro__}:
             raise ValueError(f"method.press={self.name}: {needing.pop()} needs all attention weights: use method=h2o")
+        if self.hidden < 0:
+            raise ValueError(f"method.hidden={self.hidden}: use 0 or more hidden states")
 
     @property
     def name(self) -> str:
@@ -45,7 +49,7 @@ class KVPress(Eviction):
 
     @property
     def needs(self) -> Needs:
-        return Needs(module=True)
+        return Needs(module=True, hidden=self.hidden)
 
     @property
     def stochastic(self) -> bool:
@@ -69,7 +73,8 @@ class KVPress(Eviction):
         count, dropped = line.shape[1], int(view.excess[row])
         with self._at_ratio(count, count - dropped), self._drawing(view, row):
             try:
-                found = self.press.score(copy(view.module), Absent(self.name), keys, values, None, {})
+                module, states, asked = self._shown(view, row)
+                found = self.press.score(module, states, keys, values, None, asked)
             except (ValueError, torch.OutOfMemoryError):
                 raise
             except Exception as error:
@@ -77,6 +82,23 @@ class KVPress(Eviction):
         if found.shape != keys.shape[:3]:
             raise ValueError(f"method.press={self.name} scored {list(found.shape)}, not {list(keys.shape[:3])}")
         return found[0].float().nan_to_num(nan=torch.inf)  # what is not a number kvpress keeps
+
+    def _shown(self, view: LayerView, row: int) -> tuple[Any, Any, dict[str, Any]]:
+        """The attention, its newest hidden states [1, S, E], and the keywords that it would have been called with.
+
+        A press counts positions from the first state that it sees.
+        """
+        module: Any = copy(view.module)
+        if not self.hidden:
+            return module, Absent(self.name), {}
+        length = int(view.positions[row].max()) + 1
+        first = max(0, length - self.hidden)
+        states = view.hidden[row, first - length :][None]
+        rotation, at = module.rotary_emb, torch.arange(first, length, device=states.device)
+        # in place of the copy's own, which a submodule would not be
+        vars(module)["rotary_emb"] = Later(rotation, first)
+        placed = dict(position_embeddings=rotation(states, at[None]), cache_position=at)
+        return module, states, placed | dict(hidden_states=states)
 
     @contextmanager
     def _at_ratio(self, count: int, kept: int) -> Iterator[None]:
@@ -110,13 +132,26 @@ def generator_state(device: torch.device) -> Tensor:
 
 
 class Absent:
-    """Stands for hidden states, which no engine keeps; ValueError where a press looks at them."""
+    """Stands for hidden states that are not kept; ValueError where a press looks at them."""
 
     def __init__(self, press: str) -> None:
-        self._why = f"method.press={press} looks at hidden states, and none are kept: use a press of keys and values"
+        self._why = f"method.press={press} looks at hidden states: say how many, method.hidden=256"
 
     def __getattr__(self, name: str) -> Any:
         raise ValueError(self._why)
 
     def __getitem__(self, index: Any) -> Any:
         raise ValueError(self._why)
+
+
+class Later:
+    """A model's rotation for positions that are counted from one after the first."""
+
+    def __init__(self, rotation: Any, first: int) -> None:
+        self._rotation, self._first = rotation, first
+
+    def __call__(self, states: Tensor, positions: Tensor) -> tuple[Tensor, Tensor]:
+        return self._rotation(states, positions + self._first)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._rotation, name)

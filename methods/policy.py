@@ -36,6 +36,7 @@ class Needs:
     output: bool = False  # each layer's output projection, of the model
     rotation: bool = False  # how fast positions turn the channels of queries and keys
     module: bool = False  # each layer's attention as transformers has it, for code that an engine cannot capture
+    hidden: int = 0  # newest hidden states per layer, as its attention sees them
     used: float = 0.0  # probability from which a query uses a slot: when, and after how long, is recorded; 0: not
 
 
@@ -74,6 +75,7 @@ class LayerView:
     frequencies: Tensor = field(default_factory=lambda: torch.empty(0))
     heads: Heads = ALL  # which of the layer's these H are: what is reduced over heads asks it for the others
     module: nn.Module | None = None  # its attention, with the model's rotary_emb; None unless needed
+    hidden: Tensor = field(default_factory=lambda: torch.empty(0))  # [B, W, E], oldest first; empty unless needed
 
     @property
     def scale(self) -> float:

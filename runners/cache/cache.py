@@ -154,7 +154,7 @@ class KVCache:
     def attend(self, index: int, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
         """Append one new token a row, then attend. query [B, Hq, 1, D], key, value [B, H, 1, D] -> [B, 1, Hq, D]."""
         used, page = self.used, self.policy.page
-        layer, grouped = used.layers[index], query.reshape(used.count, *self.shape[1:])
+        layer, grouped = used.layers[index], query.reshape(used.count, *self.shape[1:4])
         keys, values, packed = layer.keys, layer.values, None
         if self.storage.packs:
             keys, values = layer.stored(slice(None), used.positions + 1)
@@ -177,6 +177,15 @@ class KVCache:
             slots = layer.room.slots
             attend.add_reads(used.read, lengths, used.active, pages=chosen, page=page, num_slots=slots)
         return output.view(used.count, 1, -1, self.shape.dim)
+
+    @property
+    def hears(self) -> bool:
+        """Whether `hear` is to be told what each layer's attention sees."""
+        return self.policy.needs.hidden > 0
+
+    def hear(self, index: int, states: Tensor) -> None:
+        """Hidden states [B, 1, E] of the step's tokens, as a layer's attention sees them."""
+        self.used.layers[index].hear(states, self.used.positions)
 
     def _reading(self, index: int, lengths: Tensor) -> Reading:
         """What a selection sees, its new token included."""

@@ -3,7 +3,8 @@
 What columns there are stands in `Layer` and nowhere else: their room, growth and bytes, what an eviction moves, what a
 view shows and a trace holds are read off `COLUMNS`.
 
-B rows, L layers, H KV heads, G query heads per KV head, N slots, W window, P pages, D head dim.
+B rows, L layers, H KV heads, G query heads per KV head, N slots, W window, P pages, D head dim, E hidden
+size.
 """
 
 from dataclasses import dataclass, field, replace
@@ -45,6 +46,8 @@ class Layer:
     queries: Annotated[
         Tensor, Column(lambda room: (room.shape.groups, room.needs.queries, room.shape.dim), by_slot=False)
     ]
+    # [B, 1, W, E], that of position p at p mod W
+    hidden: Annotated[Tensor, Column(lambda room: (room.needs.hidden, room.shape.width), by_slot=False, by_head=False)]
     page_min: Annotated[Tensor, Column(lambda room: (room.pages, room.shape.dim), by_slot=False)]  # [B, H, P, D]
     page_max: Annotated[Tensor, Column(lambda room: (room.pages, room.shape.dim), by_slot=False)]  # [B, H, P, D]
     # [B, H, residual, D], the vector of position p at p mod residual
@@ -54,12 +57,12 @@ class Layer:
 
     @classmethod
     def empty(cls, room: Room, batch_size: int, dtype: torch.dtype, device: torch.device) -> "Layer":
-        first = batch_size, room.shape.heads
-        columns = {}
+        heads, columns = room.shape.heads, {}
         for name, column in COLUMNS.items():
             own = column.dtype(room) if callable(column.dtype) else column.dtype
-            columns[name] = torch.full((*first, *column.size(room)), column.empty, dtype=own or dtype, device=device)
-        return cls(room=room, lengths=torch.zeros(first, dtype=torch.int32, device=device), **columns)
+            size = batch_size, heads if column.by_head else 1, *column.size(room)
+            columns[name] = torch.full(size, column.empty, dtype=own or dtype, device=device)
+        return cls(room=room, lengths=torch.zeros(batch_size, heads, dtype=torch.int32, device=device), **columns)
 
     def fill(
         self,
@@ -165,6 +168,22 @@ class Layer:
         window = queries.shape[3]
         order = (position[:, None] + torch.arange(window, device=queries.device)) % window
         return queries.gather(3, order[:, None, None, :, None].expand_as(queries))
+
+    def hear(self, states: Tensor, position: Tensor) -> None:
+        """Note hidden states [B, S, E] of the newest tokens of all rows; position [B] is that of the last of them."""
+        window = self.hidden.shape[2]
+        newest = states[:, -window:]
+        ago = torch.arange(1 - newest.shape[1], 1, device=states.device)
+        at = (position[:, None] + ago) % window
+        self.hidden[:, 0].scatter_(1, at[..., None].expand_as(newest), newest)
+
+    def newest_states(self, at: slice | Tensor, position: Tensor) -> Tensor:
+        """[B, W, E] of rows `at`, oldest first; position [B] is that of the next token; before 0: anything."""
+        states = self.hidden[at][:, 0]
+        if not states.numel():
+            return states
+        order = (position[:, None] + torch.arange(states.shape[1], device=states.device)) % states.shape[1]
+        return states.gather(1, order[..., None].expand_as(states))
 
     @property
     def columns(self) -> list[Tensor]:

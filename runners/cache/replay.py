@@ -56,7 +56,7 @@ class State:
         asked = {name: COLUMNS[name].size(room) for name in TRACED}
         lacking = [name for name, size in asked.items() if math.prod(size) and getattr(self, name).shape[1:] < size]
         from_model = {"output projection": policy.needs.output, "rotation": policy.needs.rotation}
-        from_model["attention module"] = policy.needs.module
+        from_model |= {"attention module": policy.needs.module, "hidden states": policy.needs.hidden > 0}
         lacking += [name for name, needed in from_model.items() if needed]
         if policy.needs.mass and policy.needs.decay != self.decay and "mass" not in lacking:
             lacking.append(f"mass of decay {policy.needs.decay}")

@@ -21,6 +21,7 @@ class Shape(NamedTuple):
     heads: int
     groups: int
     dim: int
+    width: int = 0  # of hidden states
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,12 +53,13 @@ class Room:
 
 
 class Column(NamedTuple):
-    """How a layer keeps one thing that it knows of each row and KV head."""
+    """How a layer keeps one thing that it knows of each row, and of each KV head of it."""
 
     size: Callable[[Room], tuple[int, ...]]  # after [B, H]; none where it is not needed
     dtype: torch.dtype | Callable[[Room], torch.dtype | None] | None = None  # None: the model's
     empty: int = 0  # what stands where no token ever stood
     by_slot: bool = True  # [B, H, N, ...]: an eviction permutes it; otherwise it is the row's, whatever is live
+    by_head: bool = True  # otherwise [B, 1, ...]
 
 
 def of_vectors(form: Callable[[Storage], Format]) -> Column:

@@ -19,7 +19,7 @@ from .round_facts import RoundFacts
 SEEN = {field.name for field in fields(LayerView)}
 # columns that are shown as they stand: of positions what is not live is hidden, queries stand in a ring, and keys and
 # values may be packed
-IN_PLACE = [name for name in COLUMNS if name in SEEN - {"positions", "queries", "keys", "values"}]
+IN_PLACE = [name for name in COLUMNS if name in SEEN - {"positions", "queries", "hidden", "keys", "values"}]
 
 
 class PackedView(LayerView):
@@ -62,6 +62,7 @@ def view_of(layer: Layer, index: int, policy: Policy, facts: RoundFacts) -> Laye
         excess=facts.excess[index],
         round=facts.round,
         queries=layer.newest_queries(at, facts.position),
+        hidden=layer.newest_states(at, facts.position),
         noise=facts.noise,
         **vars(layer.known),
     )
@@ -129,6 +130,10 @@ class Reading(PackedView):
     @cached_property
     def queries(self) -> Tensor:
         return self.memory.newest_queries(slice(None), self.position + 1)
+
+    @cached_property
+    def hidden(self) -> Tensor:
+        return self.memory.newest_states(slice(None), self.position + 1)
 
     @cached_property
     def constants(self) -> Tensor:

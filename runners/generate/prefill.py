@@ -50,6 +50,14 @@ class Prompt:
         output = scaled_dot_product_attention(query, key, value, is_causal=True, scale=scale, enable_gqa=True)
         return output.transpose(1, 2).contiguous()  # which families of transformers may view
 
+    @property
+    def hears(self) -> bool:
+        return self.cache.hears
+
+    def hear(self, index: int, states: Tensor) -> None:
+        """Hidden states [1, S, E]."""
+        self.layers[index].hear(states, torch.tensor([states.shape[1] - 1], device=states.device))
+
     def fill(self, index: int, query: Tensor, key: Tensor, value: Tensor, scale: float) -> None:
         """query [H, G, S, D], key and value [H, S, D]."""
         length, needs = key.shape[1], self.cache.policy.needs

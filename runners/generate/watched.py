@@ -21,7 +21,7 @@ class Watched:
     scales: list[float] = field(default_factory=list)
 
     def attend(self, index: int, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
-        _, heads, groups, dim = self.shape
+        _, heads, groups, dim, _ = self.shape
         if key.shape[-1] != value.shape[-1]:
             raise ValueError(f"keys have {key.shape[-1]} channels, values {value.shape[-1]}: only equal ones fit")
         sizes = [(part.shape[1], part.shape[3]) for part in (query, key, value)]

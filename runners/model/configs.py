@@ -16,7 +16,8 @@ def shape_of(config: Config) -> Shape:
     try:
         heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
         dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-        return Shape(config.num_hidden_layers, heads, config.num_attention_heads // heads, dim)
+        groups, width = config.num_attention_heads // heads, getattr(config, "hidden_size", None) or 0
+        return Shape(config.num_hidden_layers, heads, groups, dim, width)
     except (AttributeError, TypeError, RuntimeError, ZeroDivisionError) as error:  # none, a list, or one for each layer
         reason, *_ = str(error).split(". ")
         raise ValueError(f"model {config.model_type} has no attention heads alike in each layer ({reason})") from error

@@ -21,6 +21,7 @@ from transformers.models.llama.modeling_llama import LlamaDecoderLayer
 from transformers.models.qwen2.modeling_qwen2 import Qwen2DecoderLayer
 from transformers.models.qwen3.modeling_qwen3 import Qwen3DecoderLayer
 
+from .hidden_states import heard
 from .masks import MASKED, NotCausal
 from .quiet import quiet
 
@@ -88,7 +89,8 @@ def own_attention(model: Model, name: str = ATTENTION) -> Iterator[None]:
 
 def forward(model: Model, tokens: Tensor, positions: Tensor, cache: Attends, last: Tensor | Literal[1] = 1) -> Tensor:
     """Logits [B, V] of the last of tokens [B, S] at positions [B, S]; `last` [1]: its index, if padding follows."""
-    output = model(input_ids=tokens, position_ids=positions, use_cache=False, logits_to_keep=last, kv_cache=cache)
+    with heard(model, cache):
+        output = model(input_ids=tokens, position_ids=positions, use_cache=False, logits_to_keep=last, kv_cache=cache)
     return output.logits[:, -1]
 
 
@@ -96,7 +98,8 @@ def last_states(
     model: Model, tokens: Tensor, positions: Tensor, cache: Attends, last: Tensor | Literal[1] = 1
 ) -> Tensor:
     """[B, E]: what the output projection makes the logits of `forward` of."""
-    states = output_states(model, tokens, position_ids=positions, kv_cache=cache)
+    with heard(model, cache):
+        states = output_states(model, tokens, position_ids=positions, kv_cache=cache)
     return states[:, -1] if isinstance(last, int) else states.index_select(1, last)[:, 0]
 
 

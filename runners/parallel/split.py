@@ -32,7 +32,7 @@ def check_split(config: Config, size: int) -> None:
     """ValueError for what cannot be split over so many ranks; asked before weights are loaded, too."""
     if size == 1:
         return
-    own, (_, heads, _, _) = config.get_text_config(), shape_of(config)
+    own, heads = config.get_text_config(), shape_of(config).heads
     if heads % size:
         fits = ", ".join(str(each) for each in range(1, heads + 1) if heads % each == 0)
         raise ValueError(f"tensor_parallel={size}: {heads} KV heads of {own.model_type} are shared out by {fits}")

@@ -145,7 +145,9 @@ class Asserting(Spread):
 @pytest.mark.parametrize("num", [2, 3])
 def test_hidden_states_are_not_there(view_of, budget, num):
     policy = KVPress(budget=budget(2), press=Looking())
-    with pytest.raises(ValueError, match=r"method\.press=Looking looks at hidden states"):
+    with pytest.raises(
+        ValueError, match=r"method\.press=Looking looks at hidden states: say how many, method\.hidden=256"
+    ):
         policy.score(in_a_layer(view_of(policy, torch.zeros(1, 1, num, 4))))
 
 
@@ -206,3 +208,79 @@ def test_a_model_that_keeps_its_layers_elsewhere(model):
     family = type("Other", (), {"config": model.config, "model": None})()
     with pytest.raises(ValueError, match=r"no model.rotary_emb and model.layers\[0...2\].self_attn in a model qwen3"):
         attention_modules(family, shape_of(model.config))
+
+
+class Watching(Spread):
+    """Notes the states and the placing that it is shown, by layer."""
+
+    def post_init_from_model(self, model: Any) -> None:
+        self.shown = []
+
+    def score(self, module, hidden_states, keys, values, attentions, kwargs):
+        cos, sin = kwargs["position_embeddings"]
+        assert kwargs["hidden_states"] is hidden_states
+        ahead = module.rotary_emb(hidden_states, torch.tensor([[hidden_states.shape[1]]]))
+        self.shown.append((module.layer_idx, hidden_states[0], kwargs["cache_position"].tolist(), cos, sin, ahead))
+        return super().score(module, hidden_states, keys, values, attentions, kwargs)
+
+
+@pytest.mark.parametrize("hidden", [5, 80])
+def test_a_press_is_shown_the_newest_hidden_states(model, hidden):
+    """Those that attention sees where transformers reads prompt and completion at once; rotations at true positions.
+
+    With dense tokens, for nothing is dropped that a recent query would have attended to: the first round is looked at.
+    """
+    press = Watching()
+    done = {one.sample: one for one in decode(model, KVPress(budget=ROUND, press=press, hidden=hidden), ALL[:1])}
+    prompt, tokens = ALL[0].prompt, done["long"].token_ids
+    states = []
+    hooks = [
+        layer.self_attn.register_forward_pre_hook(
+            lambda module, args, kwargs: states.append(kwargs["hidden_states"][0]), with_kwargs=True
+        )
+        for layer in model.model.layers
+    ]
+    end = 32  # the first round: a budget of 24, every eight
+    with torch.no_grad():
+        model(torch.tensor([[*prompt, *tokens]])[:, :end])
+        for hook in hooks:
+            hook.remove()
+        first = max(0, end - hidden)
+        at = list(range(first, end))
+        cos, sin = model.model.rotary_emb(states[0], torch.tensor([at]))
+        ahead = model.model.rotary_emb(states[0], torch.tensor([[end]]))
+    for index, (layer, shown, places, *turns, later) in enumerate(press.shown[:3]):
+        assert (layer, places) == (index, at)
+        torch.testing.assert_close(shown, states[index][first:])
+        for found, expected in zip((*turns, *later), (cos, sin, *ahead), strict=True):
+            torch.testing.assert_close(found, expected)
+    assert not any(layer.self_attn._forward_pre_hooks for layer in model.model.layers)
+
+
+class Following(Spread):
+    """Scores by the key's cosine with the mean hidden state, projected as a key."""
+
+    def score(self, module, hidden_states, keys, values, attentions, kwargs):
+        towards = module.k_proj(hidden_states.mean(1)).view(1, keys.shape[1], 1, -1)
+        return (keys * towards).sum(-1)
+
+
+def test_hidden_states_are_a_rows_own(model):
+    """In any row, beside others, in a row that was used before, with rows moved."""
+    policy = KVPress(budget=ROUND, press=Following(), hidden=6)
+    expected = tokens_of(decode(model, policy, ALL))
+    assert expected != tokens_of(decode(model, KVPress(budget=ROUND, press=Following(), hidden=1), ALL))
+    for crowd, size in ((ALL[::-1], 2), (ALL, 1)):
+        assert tokens_of(decode(model, policy, crowd, batch_size=size)) == expected
+
+
+def test_hidden_states_are_charged(model):
+    """Of 64 channels in three layers, in float32."""
+    one, other = (decode(model, KVPress(budget=ROUND, press=Spread(), hidden=hidden), ALL[:1]) for hidden in (0, 10))
+    assert other[0].usage.resident_bytes - one[0].usage.resident_bytes == 3 * 10 * 64 * 4
+    assert other[0].token_ids == one[0].token_ids
+
+
+def test_hidden_states_below_none(budget):
+    with pytest.raises(ValueError, match=r"method\.hidden=-1: use 0 or more hidden states"):
+        KVPress(budget=budget(2), press=Spread(), hidden=-1)

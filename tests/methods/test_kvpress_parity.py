@@ -8,10 +8,13 @@ import torch
 from kvarena.contract.decoding import ALL, decode, tokens_of
 from kvarena.methods.budget import Budget
 from kvarena.methods.curdkv import CurDKV
+from kvarena.methods.expected_attention import ExpectedAttention
 from kvarena.methods.keydiff import KeyDiff
 from kvarena.methods.knorm import KNorm
 from kvarena.methods.kvpress import KVPress
 from kvarena.methods.lagkv import LagKV
+from kvarena.methods.snapkv_original import SnapKVOriginal
+from kvarena.methods.tova import TOVA
 from torch import nn
 
 kvpress = pytest.importorskip("kvpress")
@@ -21,6 +24,17 @@ PAIRS = {
     "keydiff": (KeyDiff, kvpress.KeyDiffPress),
     "curdkv": (CurDKV, kvpress.CURPress),
     "lagkv": (partial(LagKV, lag=8), partial(kvpress.LagKVPress, lag_size=8)),
+}
+LONG = 80  # tokens, above all sequences here
+LOOKING = {
+    "snapkv": (SnapKVOriginal, partial(kvpress.SnapKVPress, window_size=8), 9),
+    "tova": (TOVA, kvpress.TOVAPress, 2),
+    "expected_attention": (partial(ExpectedAttention, window=LONG), kvpress.ExpectedAttentionPress, LONG),
+    "mean_query": (
+        partial(ExpectedAttention, window=LONG, covariance=False, value_norm=False),
+        partial(kvpress.ExpectedAttentionPress, use_covariance=False, use_vnorm=False),
+        LONG,
+    ),
 }
 
 
@@ -43,6 +57,15 @@ def test_tokens_are_those_of_our_own(model, name):
     ours, theirs = PAIRS[name]
     expected = tokens_of(decode(model, ours(budget=ROUND), ALL))
     assert tokens_of(decode(model, KVPress(budget=ROUND, press=theirs()), ALL)) == expected
+
+
+@pytest.mark.parametrize("family", ["qwen3", "llama"])
+@pytest.mark.parametrize("name", LOOKING)
+def test_tokens_of_presses_that_look_at_hidden_states(tiny_model, name, family):
+    """Windows of as many queries, which ours has from the cache and theirs makes of hidden states."""
+    model, (ours, theirs, hidden) = tiny_model(family), LOOKING[name]
+    expected = tokens_of(decode(model, ours(budget=ROUND), ALL))
+    assert tokens_of(decode(model, KVPress(budget=ROUND, press=theirs(), hidden=hidden), ALL)) == expected
 
 
 def test_a_press_that_draws(model):

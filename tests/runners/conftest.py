@@ -65,7 +65,7 @@ class Feed:
         return torch.randn(*size, SHAPE.dim, generator=self.rng)
 
     def admit(self, row: int, prompt: int) -> None:
-        L, H, G, _ = SHAPE
+        L, H, G, *_ = SHAPE
         self.cache.admit(row, prompt, Noise.key(0, row, 0))
         self.tape[row] = [self.draw(L, H * G, prompt), self.draw(L, H, prompt), self.draw(L, H, prompt)]
         read = Prompt(cache=self.cache)
@@ -75,7 +75,7 @@ class Feed:
 
     def step(self) -> None:
         """One token for every row; nothing is evicted."""
-        L, H, G, _ = SHAPE
+        L, H, G, *_ = SHAPE
         B = self.cache.batch_size
         new = [self.draw(L, B, H * G, 1), self.draw(L, B, H, 1), self.draw(L, B, H, 1)]
         outputs = torch.stack([self.cache.attend(i, *(part[i] for part in new), SCALE) for i in range(L)])
