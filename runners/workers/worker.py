@@ -112,6 +112,8 @@ class Worker:
 
     def _load(self) -> Model:
         try:
+            if self.ranks.size == 1:  # a checkpoint of others may know of nothing to change
+                return self.job.checkpoint.load(self.device)
             return self.job.checkpoint.load(self.device, partial(split_over, ranks=self.ranks))
         except RuntimeError as error:
             if (reason := memory.shortage(error)) is None:
