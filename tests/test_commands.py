@@ -57,6 +57,7 @@ SHORT_SCRIPTS = {
     "traces/compare_precision.py": ["--methods=snapkv,knorm"],
     "traces/compare_formats.py": [],
     "method_table.py": ["--page=methods.md"],
+    "from_scratch.py": [],
     "standin_model.py": [],
     "speed/every_kernel.py": [],
 }

@@ -59,7 +59,7 @@ class GraphDecoder(Decoder):
     """Needs a CUDA device and Triton."""
 
     look: PositiveInt = 8
-    capture_prompts: bool = True
+    capture_prompts: bool = False
     _layers: dict[nn.Module, Callable] = field(init=False)
     _steps: dict[int, Program] = field(init=False, default_factory=dict)  # by their number of rows
     _rounds: dict[int, Round] = field(init=False, default_factory=dict)  # by their number of rows

@@ -86,7 +86,7 @@ def cases(names: list[str], kinds: bool) -> list[Case]:
         policy, storage = policy_of(method) if packs else policy_of(name, *words), storage_of(method if packs else name)
         return Case(f"{method} {family}", family, policy, storage, sampler or Greedy())
 
-    found = [case(method) for method in (*(one_of_each_class() if kinds else ours()), *OTHERS)]
+    found = [case(method) for method in (*(one_of_each_class() if kinds else splittable()), *OTHERS)]
     found += [case(method, family) for family in [*FAMILIES][1:] for method in OF_EACH_FAMILY]
     found += [case("vase_attnv", f"{family}_fused") for family in FAMILIES if family != "llama_mlp"]
     sampler = Sampling(temperature=0.8, top_k=20, repetition_penalty=1.2)
@@ -94,10 +94,15 @@ def cases(names: list[str], kinds: bool) -> list[Case]:
     return [each for each in found if not names or each.name.split()[0] in names]
 
 
+def splittable() -> list[str]:
+    """All of ours but presses, which see a whole attention module and are refused."""
+    return [method for method in ours() if method.split()[0] != "kvpress"]
+
+
 def one_of_each_class() -> list[str]:
     """Of our methods the first whose file names a class, or a method inside, that no other has named."""
     first: dict[tuple[str, ...], str] = {}
-    for method in ours():
+    for method in splittable():
         text = (config_folders()[0] / "method" / f"{method}.yaml").read_text()
         first.setdefault(tuple(re.findall(r"_target_: kvarena.methods.(\w+\.\w+)|method@of", text)), method)
     return [method for classes, method in first.items() if classes]
