@@ -74,11 +74,12 @@ def test_the_package_says_its_version_and_is_light():
 
 def test_what_is_used_from_python_is_there_when_it_is_asked_for():
     from kvarena.analysis.load import load
+    from kvarena.methods.as_press import as_press
     from kvarena.runners.fidelity import fidelity
     from kvarena.runners.generate import generate
 
-    assert (kvarena.load, kvarena.fidelity, kvarena.generate) == (load, fidelity, generate)
-    assert {"__version__", "fidelity", "generate", "load"} <= set(dir(kvarena))
+    assert (kvarena.as_press, kvarena.load, kvarena.fidelity, kvarena.generate) == (as_press, load, fidelity, generate)
+    assert {"__version__", "as_press", "fidelity", "generate", "load"} <= set(dir(kvarena))
     with pytest.raises(AttributeError, match="module 'kvarena' has no attribute 'generat'"):
         kvarena.generat  # noqa: B018
 
@@ -89,11 +90,13 @@ def test_type_checkers_are_told_where_it_is():
     )
     assert ast.unparse(told.test) == "TYPE_CHECKING"
     assert {line.names[0].name: line.module for line in told.body} == {
+        "as_press": "methods.as_press",
         "load": "analysis.load",
         "fidelity": "runners.fidelity",
         "generate": "runners.generate",
     }
-    assert {name: getattr(kvarena, name).__module__ for name in ("fidelity", "load", "generate")} == {
+    assert {name: getattr(kvarena, name).__module__ for name in ("as_press", "fidelity", "load", "generate")} == {
+        "as_press": "kvarena.methods.as_press",
         "fidelity": "kvarena.runners.fidelity.measure",
         "load": "kvarena.analysis.load",
         "generate": "kvarena.runners.generate.from_python",

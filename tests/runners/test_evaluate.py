@@ -75,7 +75,7 @@ def test_a_run_leaves_its_config_and_a_record_a_sample(kvarena, tmp_path):
     assert all(record.num_evictions > 0 and record.peak_slots > 58 for record in records)
     assert len({record.prompt_sha for record in records}) == 3
     assert all(len(record.prompt_sha) == 12 for record in records)
-    assert run["shape"] == {"layers": 8, "heads": 4, "groups": 2, "dim": 64}
+    assert run["shape"] == {"layers": 8, "heads": 4, "groups": 2, "dim": 64, "width": 256}
     assert run["random_weights"] is False
     lines = [json.loads(line) for line in (tmp_path / "run/records.jsonl").read_text().splitlines()]
     assert set(lines[0]) == {field.name for field in fields(Record)}
