@@ -26,7 +26,9 @@ import torch
 import yaml
 from kvarena.analysis import report
 from kvarena.runners import benchmark, evaluate, grade
+from kvarena.runners.forget import command as forget
 from kvarena.runners.plugins import start
+from kvarena.runners.readout import command as probe
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -153,6 +155,8 @@ class Shell:
             "kvarena": self.kvarena,
             "kvarena-benchmark": self.benchmark,
             "kvarena-fidelity": self.fidelity,
+            "kvarena-forget": lambda arguments: self.composed(forget.main, arguments, "kvarena-forget"),
+            "kvarena-probe": lambda arguments: self.composed(probe.main, arguments, "kvarena-probe"),
             "kvarena-report": lambda arguments: self.main(report.main, arguments),
             "kvarena-grade": lambda arguments: self.main(grade.main, arguments),
             "python": self.python,
@@ -173,10 +177,16 @@ class Shell:
         self.main(start.main, words, "kvarena")
 
     def fidelity(self, arguments: list[str]) -> None:
-        self.main(evaluate.main_fidelity, shortened(arguments, self.standin), "kvarena-fidelity")
+        decided = ("max_tokens", "difficulty")  # by the texts
+        words = [word for word in shortened(arguments, self.standin) if word.partition("=")[0] not in decided]
+        self.main(evaluate.main_fidelity, words, "kvarena-fidelity")
 
     def benchmark(self, arguments: list[str]) -> None:
         self.main(benchmark.main, changed(arguments, SHORT_BENCHMARK), "kvarena-benchmark")
+
+    def composed(self, entry, arguments: list[str], name: str) -> None:
+        """It needs texts longer than these: tests/runners/forget and readout run it, its config is built here."""
+        self.main(entry, [*arguments, *COMPOSED], name)
 
     def main(self, entry, arguments: Sequence[str], name: str = "") -> None:
         self.patch.setattr(sys, "argv", [name, *arguments])

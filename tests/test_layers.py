@@ -35,7 +35,9 @@ ROOMS = {
     "speed": {"cache", "generate", "model", "sampler"},
     "job": {"attention", "cache", "generate", "model", "parallel", "plugins", "record", "sampler"},
     "fidelity": {"generate", "model", "record", "sampler"},
+    "forget": {"cache", "fidelity", "generate", "job", "model", "record"},
     "profile": {"fidelity", "generate", "job", "model", "record"},
+    "readout": {"cache", "job", "model", "record"},
     "weights": {"job", "model", "record"},
     "workers": {"cache", "fidelity", "generate", "job", "loops", "model", "parallel", "record"},
 }
