@@ -126,6 +126,6 @@ def of_method(model: Model, text: Request, gone: Tensor, cut: int) -> list[Row]:
         share = float((lost[..., :cut] < STAYS).double().mean())
         for since, part in bins(len(said)):
             sums = {"kl_dense": sum(of_dense[part]), "kl_erased": sum(of_evicted[part])}
-            names = {"sample": text.sample, "of": what, "gone": share, "cut": cut}
+            names = {"sample": text.sample, "of": what, "gone": share, "after": cut - len(text.prompt)}
             rows.append({**names, "since": since, "tokens": len(of_dense[part]), **sums})
     return rows

@@ -46,7 +46,7 @@ def test_rows_are_of_what_was_gone_at_the_cut(model):
     rows = {row["of"]: row for row in of_method(model, TEXTS[0], gone, 41) if row["since"] == 0}
     assert rows["all"]["gone"] == pytest.approx(16 / 41)
     assert rows["prompt"]["gone"] == pytest.approx(16 / 41)  # positions 4 to 19, all of the prompt
-    assert (rows["all"]["tokens"], rows["all"]["cut"]) == (16, 41)
+    assert (rows["all"]["tokens"], rows["all"]["after"]) == (16, 21)
     assert rows["all"]["kl_dense"] > 0
     assert rows["all"]["kl_erased"] > 0
     assert of_method(model, TEXTS[0], gone, 31) == []
