@@ -10,7 +10,8 @@ Of every forget.csv (kvarena-forget) and probe.csv (kvarena-probe) below FOLDER 
   prompt.csv     a row a task, method and layer: of the prompt's evicted tokens the part that is read, sums over heads
   *.png          of each as a picture
 
-Ratios are of sums over texts; intervals are percentiles of 2,000 bootstrap draws of texts.
+Ratios are of sums over texts, empty where what was erased says less than 1e-4 nats a token; intervals are percentiles
+of 2,000 bootstrap draws of texts.
 """
 
 import json
@@ -25,7 +26,8 @@ from matplotlib.figure import Figure
 from ..panels import Look, house_style
 
 DRAWS = 2000
-ASKED = ("task", "what", "eraser", "age", "of")  # of an influence
+LEAST = 1e-4  # nats a token that what was erased has to say, or there is nothing to have a part of
+ASKED = ("task", "what", "eraser", "after", "of")  # of an influence
 KEPT = ("task", "method", "ratio")
 
 
@@ -34,7 +36,7 @@ def forgotten(folder: Path) -> pd.DataFrame:
     tables = []
     for file in sorted(folder.rglob("forget.csv")):
         labels = json.loads(file.with_suffix(".json").read_text())["labels"]
-        table = pd.read_csv(file).rename(columns={"span": "what", "method": "what", "after": "age"})
+        table = pd.read_csv(file).rename(columns={"span": "what", "method": "what"})
         tables.append(table.assign(task="-".join(filter(None, (labels["task"], labels["difficulty"])))))
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
 
@@ -51,8 +53,11 @@ def influence(rows: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
             erased, dense = sums[draws].sum(1).T
             low, high = np.nanpercentile(erased / dense, [2.5, 97.5])
             ratio = sums[:, 0].sum() / sums[:, 1].sum()
-        counted = {"texts": len(sums), "tokens": int(group["tokens"].sum()), "kl_dense": sums[:, 1].sum()}
-        extra = {name: group[name].mean() for name in ("recomputed", "gone", "kl_closing") if name in group}
+        tokens, (erased, dense) = int(group["tokens"].sum()), sums.sum(0)
+        if dense < LEAST * tokens:
+            ratio = low = high = np.nan
+        counted = {"texts": len(sums), "tokens": tokens, "kl_dense": dense, "kl_erased": erased}
+        extra = {name: group[name].mean() for name in ("recomputed", "age", "gone", "kl_closing") if name in group}
         extra = {name: value for name, value in extra.items() if not np.isnan(value)}
         named = dict(zip([*names, "since"], key, strict=True))
         found.append(named | counted | {"influence": ratio, "low": low, "high": high} | extra)
@@ -78,13 +83,13 @@ def influence_figure(table: pd.DataFrame) -> Figure:
     drawn = table[
         table["since"].notna() & table["eraser"].notna() & ~table["eraser"].astype(str).str.startswith("exact")
     ]
-    groups = list(drawn.groupby(["task", "what", "age"], sort=False))
+    groups = list(drawn.groupby(["task", "what", "after"], sort=False))
     figure = Figure(figsize=(3.1 * max(len(groups), 1), 2.9), layout="constrained")
     axes = figure.subplots(1, max(len(groups), 1), sharey=True, squeeze=False)[0]
-    for axis, ((task, what, age), group) in zip(axes, groups, strict=False):
+    for axis, ((task, what, after), group) in zip(axes, groups, strict=False):
         for eraser, own in group.groupby("eraser", sort=False):
             axis.plot(own["since"].astype(int).astype(str), own["influence"].clip(lower=1e-6), marker="o", label=eraser)
-        axis.set(yscale="log", title=f"{what}, {age} behind\n{task}", xlabel="tokens since the eviction, from")
+        axis.set(yscale="log", title=f"{what}, {after} behind\n{task}", xlabel="tokens since the eviction, from")
     axes[0].set_ylabel("influence left")
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
     return figure
@@ -120,7 +125,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             tables["influence"] = influence(rows[~layered], ASKED)
             figures["influence"] = influence_figure(tables["influence"])
             if layered.any():
-                tables["layers"] = influence(rows[layered], ("task", "what", "age", "first_layer", "layers"))
+                tables["layers"] = influence(rows[layered], ("task", "what", "after", "first_layer", "layers"))
         if probes:
             tables["readings"], tables["prompt"] = read_means(pd.concat(probes)), prompt_means(pd.concat(prompts))
             figures["readings"] = readings_figure(tables["readings"])

@@ -79,7 +79,8 @@ class Influence:
     def rows(self, names: Row, erased: Erased) -> Iterator[Row]:
         own = self.apart(self.after(erased.memory, erased.next), closed=erased.next != self.cut)
         start, end = self.text.span
-        known = {"sample": self.text.sample, "length": end - start, "age": self.cut - end}
+        after = self.cut - max(end, self.text.prompt)
+        known = {"sample": self.text.sample, "length": end - start, "after": after, "age": self.cut - end}
         for since, part in bins(len(own)):
             columns = {"kl_dense": self.dense, "kl_erased": own, "kl_closing": self.closing}
             sums = {name: sum(column[part]) for name, column in columns.items()}

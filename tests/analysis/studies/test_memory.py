@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from kvarena.analysis.studies.memory import influence, main, prompt_means, read_means
 
-ROW = {"span": "clause", "age": 16, "length": 5, "recomputed": 0, "tokens": 16, "kl_closing": 0.0}
+ROW = {"span": "clause", "after": 16, "age": 20, "length": 5, "recomputed": 0, "tokens": 16, "kl_closing": 0.0}
 
 
 def forget_rows():
@@ -26,7 +26,7 @@ def write(folder, rows):
 
 
 def test_influence_is_a_ratio_of_sums_over_texts():
-    table = influence(pd.DataFrame(forget_rows()).rename(columns={"span": "what"}), ("what", "eraser", "age"))
+    table = influence(pd.DataFrame(forget_rows()).rename(columns={"span": "what"}), ("what", "eraser", "after"))
     drop = table[table["eraser"] == "drop"].set_index("since")
     assert drop["influence"].tolist() == pytest.approx([0.1, 0.1, 0.1])
     assert drop["kl_dense"].tolist() == pytest.approx([7.5, 2.5, 10.0])
@@ -34,6 +34,11 @@ def test_influence_is_a_ratio_of_sums_over_texts():
     assert drop["low"].iloc[0] == pytest.approx(0.0)  # both draws are b
     assert drop["high"].iloc[0] == pytest.approx(0.5)  # both are a
     assert (table[table["eraser"] == "exact"]["influence"] == 0).all()
+
+
+def test_where_nothing_was_said_nothing_is_left():
+    rows = pd.DataFrame([row | {"kl_dense": 1e-4, "kl_erased": 1e-4} for row in forget_rows()])
+    assert influence(rows, ("eraser",))[["influence", "low", "high"]].isna().all(axis=None)
 
 
 def test_means_over_heads_count_what_was_asked():

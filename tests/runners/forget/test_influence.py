@@ -71,7 +71,7 @@ def test_exact_recompute_leaves_nothing_and_costs_all_that_follows(influence):
     assert rows["exact"]["kl_erased"] == pytest.approx(0, abs=1e-5)
     assert rows["close_exact"]["kl_erased"] == pytest.approx(0, abs=1e-5)
     assert rows["drop"]["kl_erased"] > 1e-4
-    assert (rows["drop"]["length"], rows["drop"]["age"], rows["drop"]["tokens"]) == (7, CUT - 15, 16)
+    assert [rows["drop"][name] for name in ("length", "after", "age", "tokens")] == [7, 4, CUT - 15, 16]
 
 
 def test_dropped_from_no_layer_it_is_dense_and_from_all_a_drop(influence):
