@@ -19,6 +19,8 @@ class Allocation(Eviction):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.of.selects:
+            raise ValueError(f"method.of={type(self.of).__name__} chooses what is read too: use another method")
         object.__setattr__(self, "of", replace(self.of, budget=self.budget))
 
     @property

@@ -35,6 +35,8 @@ def as_press(policy: Eviction, base: type = object, *, seed: int = 0) -> Any:
     asked = {each.name for each in fields(Needs) if getattr(policy.needs, each.name) != each.default}
     if lacking := sorted(asked - SUPPLIED - {"decay"}):
         raise ValueError(f"{name} needs {' and '.join(lacking)}, which kvpress does not keep: use another method")
+    if policy.selects:
+        raise ValueError(f"{name} chooses what is read too, and kvpress reads all: use another method")
     budget = policy.budget
     if (
         budget.share is not None

@@ -147,6 +147,10 @@ class Policy:
         """Slots per KV head that a layer must have room for; None: as many as the sequence has tokens."""
         return None
 
+    def tokens_read(self, layer: int, num_layers: int) -> int | None:
+        """Slots per KV head that a query reads of a long sequence; None: all that are there."""
+        return None
+
     def constants(self, keys: Tensor, values: Tensor) -> Tensor:
         """[B, H, n, C] float32: what the score wants to know of each token, from its key and value alone."""
         return keys.new_empty(*keys.shape[:3], 0, dtype=keys.dtype).float()
@@ -162,7 +166,10 @@ class Policy:
 
 @dataclass(frozen=True, kw_only=True)
 class Eviction(Policy, ABC):
-    """Bounded memory: every `interval` steps the slots of lowest score go. A method writes `score`."""
+    """Bounded memory: every `interval` steps the slots of lowest score go. A method writes `score`.
+
+    One that selects too says so (`selects`), and writes `read` and `tokens_read`: it chooses among what is left.
+    """
 
     evicts: ClassVar[bool] = True
     same_heads: ClassVar[bool] = False  # the score takes for granted that all heads hold the same positions
@@ -233,4 +240,7 @@ class Selection(Policy):
             raise ValueError(f"budget of {self.budget.tokens} tokens is below a page of {self.page}: lower method.page")
 
     def tokens(self, layer: int, num_layers: int) -> int:
+        return self.budget.tokens
+
+    def tokens_read(self, layer: int, num_layers: int) -> int:
         return self.budget.tokens

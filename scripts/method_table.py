@@ -56,6 +56,7 @@ KINDS = {  # by module: its family, and how it stands to what was published
     "random": ("chance", VARIANT),
     "reasonalloc": ("allocation", RECONSTRUCTED),
     "rkv": ("window and redundancy", EQUAL),
+    "rocketkv": ("window and selection", RECONSTRUCTED),
     "rpc": ("window", VARIANT),
     "snapkv": ("window", VARIANT),
     "snapkv_original": ("window", VARIANT),

@@ -1,11 +1,11 @@
-# pyright: reportCallIssue=false
-"""Quest's pages in Triton: one pass over the bounds, then a program a list that chooses from its scores.
+# pyright: reportCallIssue=false, reportGeneralTypeIssues=false
+"""Pages in Triton: one pass over the bounds, then a program a list that chooses from its scores.
 
 The threshold of rank `count` is found bit by bit, as an eviction finds its victims: no sort, and equal scores fall the
 same way every time. Both grids are those of the capacity, so lengths may change under a CUDA graph.
 
-B rows, H KV heads, G query heads per KV head, P pages, D head dim, S pages chosen, L lists a row (H, or H G where each
-query head has its own), A P rounded up to a power of two.
+B rows, H KV heads, G query heads per KV head, N slots, P pages, D head dim, S pages chosen, L lists a row (H, or H G
+where each query head has its own), A P rounded up to a power of two.
 """
 
 import torch
@@ -17,20 +17,41 @@ from ..attend.kernel import check_head_dim
 from ..evict.kernel import num_warps, rising, smallest_of_rank
 
 BLOCK = 64  # pages a program scores
+BOUND = 16  # pages whose bounds a program finds
 
 
 def score(
     query: Tensor, page_min: Tensor, page_max: Tensor, lengths: Tensor, page: int, per_query_head: bool
 ) -> Tensor:
-    rows, heads, groups, dim = query.shape
+    query = query.contiguous()
+    return scores_of(query, query, page_min, page_max, lengths, page, per_query_head, by_sign=True)
+
+
+def products(low: Tensor, high: Tensor, page_min: Tensor, page_max: Tensor, lengths: Tensor, page: int) -> Tensor:
+    return scores_of(low, high, page_min, page_max, lengths, page, per_query_head=True, by_sign=False)
+
+
+def scores_of(
+    low: Tensor,
+    high: Tensor,
+    page_min: Tensor,
+    page_max: Tensor,
+    lengths: Tensor,
+    page: int,
+    per_query_head: bool,
+    by_sign: bool,
+) -> Tensor:
+    """`by_sign`: both are one query, whose negative channels take the least key."""
+    rows, heads, groups, dim = high.shape
     num_pages = page_min.shape[2]
     check_head_dim(dim)
     assert page_min.is_contiguous()
     assert page_max.is_contiguous()
     shape = (rows, heads, groups, num_pages) if per_query_head else (rows, heads, num_pages)
-    scores = query.new_empty(shape, dtype=torch.float32)
+    scores = high.new_empty(shape, dtype=torch.float32)
     score_pages[triton.cdiv(num_pages, BLOCK), heads, rows](
-        query.contiguous(),
+        low.contiguous(),
+        high.contiguous(),
         page_min,
         page_max,
         lengths.contiguous(),
@@ -38,6 +59,7 @@ def score(
         num_pages,
         GROUPS=groups,
         PER_QUERY_HEAD=per_query_head,
+        BY_SIGN=by_sign,
         PAGE=page,
         DIM=dim,
         TILE=max(16, triton.next_power_of_2(groups)),
@@ -45,6 +67,26 @@ def score(
         num_warps=4,
     )
     return scores
+
+
+def live_bounds(keys: Tensor, lengths: Tensor, page: int) -> tuple[Tensor, Tensor]:
+    rows, heads, slots, dim = keys.shape
+    num_pages = triton.cdiv(slots, page)
+    low, high = keys.new_empty(2, rows, heads, num_pages, dim).unbind()
+    bound_pages[triton.cdiv(num_pages, BOUND), heads, rows](
+        keys.contiguous(),
+        lengths.contiguous(),
+        low,
+        high,
+        slots,
+        num_pages,
+        PAGE=page,
+        DIM=dim,
+        BLOCK=BOUND,
+        CHANNELS=triton.next_power_of_2(dim),
+        num_warps=4,
+    )
+    return low, high
 
 
 def top(scores: Tensor, lengths: Tensor, page: int, count: int, newest: bool = True) -> Tensor:
@@ -69,7 +111,8 @@ def top(scores: Tensor, lengths: Tensor, page: int, count: int, newest: bool = T
 
 @triton.jit
 def score_pages(
-    query,
+    low_query,
+    high_query,
     page_min,
     page_max,
     lengths,
@@ -77,6 +120,7 @@ def score_pages(
     num_pages,
     GROUPS: tl.constexpr,
     PER_QUERY_HEAD: tl.constexpr,
+    BY_SIGN: tl.constexpr,
     PAGE: tl.constexpr,
     DIM: tl.constexpr,
     TILE: tl.constexpr,
@@ -90,12 +134,17 @@ def score_pages(
     bound = tl.full([TILE, BLOCK], float("-inf"), tl.float32)
     if block * BLOCK <= last:
         live = (page <= last)[None, :]
-        own = tl.load(query + (pair * GROUPS + lane)[:, None] * DIM + channel, mask=there, other=0.0)
+        own = (pair * GROUPS + lane)[:, None] * DIM + channel
+        to_high = tl.load(high_query + own, mask=there, other=0.0)
+        if BY_SIGN:
+            to_low, to_high = tl.minimum(to_high, 0.0), tl.maximum(to_high, 0.0)
+        else:
+            to_low = tl.load(low_query + own, mask=there, other=0.0)
         where = (pair * num_pages + page)[None, :] * DIM + channel[:, None]
         high = tl.load(page_max + where, mask=live, other=0.0)
         low = tl.load(page_min + where, mask=live, other=0.0)
-        product = tl.dot(tl.maximum(own, 0.0).to(high.dtype), high, input_precision="ieee")
-        product += tl.dot(tl.minimum(own, 0.0).to(low.dtype), low, input_precision="ieee")
+        product = tl.dot(to_high.to(high.dtype), high, input_precision="ieee")
+        product += tl.dot(to_low.to(low.dtype), low, input_precision="ieee")
         bound = tl.where(there & live, product, bound)
     inside = page < num_pages
     if PER_QUERY_HEAD:
@@ -103,6 +152,39 @@ def score_pages(
         tl.store(scores + at, bound, mask=there & inside)
     else:
         tl.store(scores + pair * num_pages + page, tl.max(bound, 0), mask=inside)
+
+
+@triton.jit
+def bound_pages(
+    keys,
+    lengths,
+    page_min,
+    page_max,
+    num_slots,
+    num_pages,
+    PAGE: tl.constexpr,
+    DIM: tl.constexpr,
+    BLOCK: tl.constexpr,
+    CHANNELS: tl.constexpr,
+):
+    """One block of pages of one KV head, slot by slot of all of them."""
+    row = tl.program_id(2).to(tl.int64)
+    pair = row * tl.num_programs(1) + tl.program_id(1)
+    page, channel = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK), tl.arange(0, CHANNELS)
+    length = tl.load(lengths + pair)
+    low = tl.full([BLOCK, CHANNELS], float("inf"), tl.float32)
+    high = tl.full([BLOCK, CHANNELS], float("-inf"), tl.float32)
+    for place in tl.static_range(PAGE):
+        slot = page * PAGE + place
+        there = (slot < length)[:, None] & (channel < DIM)[None, :]
+        own = tl.load(keys + (pair * num_slots + slot)[:, None] * DIM + channel, mask=there, other=0.0).to(tl.float32)
+        low = tl.where(there, tl.minimum(low, own), low)
+        high = tl.where(there, tl.maximum(high, own), high)
+    at = (pair * num_pages + page)[:, None] * DIM + channel
+    inside = (page < num_pages)[:, None] & (channel < DIM)[None, :]
+    live = (page * PAGE < length)[:, None]
+    tl.store(page_min + at, tl.where(live, low, 0.0).to(page_min.dtype.element_ty), mask=inside)
+    tl.store(page_max + at, tl.where(live, high, 0.0).to(page_max.dtype.element_ty), mask=inside)
 
 
 @triton.jit

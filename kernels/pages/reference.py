@@ -1,6 +1,6 @@
 """Bounds of the keys of a page, and what they say about a query.
 
-B rows, H KV heads, G query heads per KV head, P pages, D head dim, S pages chosen.
+B rows, H KV heads, G query heads per KV head, N slots, P pages, D head dim, S pages chosen.
 """
 
 import torch
@@ -19,6 +19,14 @@ def bounds(keys: Tensor, page: int) -> tuple[Tensor, Tensor]:
     return torch.cat([whole.amin(3), low], 2), torch.cat([whole.amax(3), high], 2)
 
 
+def live_bounds(keys: Tensor, lengths: Tensor, page: int) -> tuple[Tensor, Tensor]:
+    dead = (torch.arange(keys.shape[2], device=keys.device) >= lengths[..., None])[..., None]
+    low = bounds(keys.masked_fill(dead, torch.inf), page)[0]
+    high = bounds(keys.masked_fill(dead, -torch.inf), page)[1]
+    empty = low > high
+    return low.masked_fill(empty, 0), high.masked_fill(empty, 0)
+
+
 def extend(page_min: Tensor, page_max: Tensor, key: Tensor, slots: Tensor, page: int) -> None:
     """Take one new key [B, H, D] at `slots` [B, H] into the bounds, in place."""
     index = (slots // page).long()[..., None, None].expand(-1, -1, 1, key.shape[-1])
@@ -31,9 +39,12 @@ def extend(page_min: Tensor, page_max: Tensor, key: Tensor, slots: Tensor, page:
 def score(
     query: Tensor, page_min: Tensor, page_max: Tensor, lengths: Tensor, page: int, per_query_head: bool
 ) -> Tensor:
-    query = query.float()
-    scores = query.clamp(min=0) @ page_max.float().mT + query.clamp(max=0) @ page_min.float().mT
-    scores = scores if per_query_head else scores.amax(2)
+    scores = products(query.clamp(max=0), query.clamp(min=0), page_min, page_max, lengths, page)
+    return scores if per_query_head else scores.amax(2)
+
+
+def products(low: Tensor, high: Tensor, page_min: Tensor, page_max: Tensor, lengths: Tensor, page: int) -> Tensor:
+    scores = high.float() @ page_max.float().mT + low.float() @ page_min.float().mT
     index, last = last_page(scores, lengths, page)
     return scores.masked_fill(index > last, -torch.inf)
 

@@ -2,8 +2,9 @@
 
 Charged is all that a layer holds, as `Usage.resident_bytes` has it on a GPU: keys and values as they are stored, scales
 and a ring beside them, positions, and what the method asks for. The dense cache is that of the model's own numbers, its
-positions included. A selection holds everything, so what it reads at a step is charged instead: keys and values of its
-tokens, and the bounds of all pages.
+positions included. A selection that holds everything is charged what it reads at a step instead: keys and values of its
+tokens, and the bounds of all pages. One that evicts too holds one number of tokens and reads another, so no share of
+bytes says what its budget is.
 """
 
 from typing import NamedTuple
@@ -36,19 +37,28 @@ class Cost(NamedTuple):
             device=torch.device("meta"),
             storage=storage,
         ).layers
-        slots = [layer.pair_bytes if policy.selects else layer.slot_bytes for layer in layers]
+        slots = [layer.pair_bytes if holds_all(policy) else layer.slot_bytes for layer in layers]
         return cls(sum(slots), sum(layer.row_bytes for layer in layers))
+
+
+def holds_all(policy: Policy) -> bool:
+    return policy.selects and not policy.evicts
 
 
 def dense_bytes(policy: Policy, shape: Shape, length: int) -> int:
     """What is held of `length` tokens without any compression; for a selection, what is read."""
     layer = Cost.of(Full(), shape, PLAIN, length)
-    positions = 4 * shape.layers * shape.heads if policy.selects else 0
+    positions = 4 * shape.layers * shape.heads if holds_all(policy) else 0
     return length * (layer.slot - positions)
 
 
 def tokens_within(share: float, length: int, policy: Policy, shape: Shape, storage: Storage) -> int:
     """The budget that takes at most this share of dense's bytes; ValueError where not even a token fits."""
+    if policy.selects and policy.evicts:
+        raise ValueError(
+            f"compression.bytes={share:g}: {type(policy).__name__} holds one number of tokens and reads another: "
+            "use compression.ratio or compression.tokens"
+        )
     cost, room = Cost.of(policy, shape, storage, length), share * dense_bytes(policy, shape, length)
     tokens = int((room - cost.row) // cost.slot)
     if tokens < max(1, storage.residual):

@@ -245,6 +245,8 @@ class KVCache:
                 evict.compact(layer.columns, layer.lengths, at, keep)
             if policy.needs.remembered:
                 layer.forget(facts.at)
+            if policy.needs.page:
+                layer.bound(facts.at, facts.position, due)
 
     def pack(self, rows: Sequence[int]) -> Tensor:
         """`RoundFacts` of these rows, on the host."""

@@ -160,6 +160,13 @@ class Layer:
         """What is remembered of slots of rows `at` that are not live any more."""
         self.remembered[at] = self.remembered[at].masked_fill(~self.live(self.lengths[at]), UNSEEN)
 
+    def bound(self, at: slice | Tensor, position: Tensor, due: Tensor) -> None:
+        """Bounds of the pages of rows `at`, anew where `due` [R, 1, 1]: a round has moved slots between them."""
+        keys, _ = self.stored(at, position)
+        new = pages.live_bounds(keys, self.lengths[at], page=self.room.needs.page)
+        for bound, renewed in zip((self.page_min, self.page_max), new, strict=True):
+            bound[at] = torch.where(due[..., None], renewed, bound[at])
+
     def newest_queries(self, at: slice | Tensor, position: Tensor) -> Tensor:
         """[B, H, G, W, D] of rows `at`, oldest first; position [B] is that of the next token."""
         queries = self.queries[at]

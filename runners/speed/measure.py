@@ -73,7 +73,7 @@ def slots_read(clock: Clock, policy: Policy, count: int) -> float:
     """Slots per KV head that a step reads in all layers, mean over the next `count` steps."""
     total = 0.0
     for layer, slots in enumerate(clock.resident):
-        most = policy.tokens(layer, clock.num_layers) if policy.selects else None
+        most = policy.tokens_read(layer, clock.num_layers)
         total += min(slots + (count + 1) / 2, most or torch.inf)
     return total
 

@@ -87,9 +87,11 @@ def overrides_that_shrink(key: str, settings: Mapping[str, Any]) -> Iterator[str
     if kind.selects:
         small = {"page": PAGE, "dense_layers": DENSE_LAYERS}
         yield from (f"{key}.{name}={value}" for name, value in small.items() if settings.get(name, 0) > value)
-    elif "budget" in settings:
+    if kind.evicts and "budget" in settings:
         small = {"recent": RECENT, "interval": INTERVAL, "prefill": "false"}
         yield from (f"{key}.budget.{name}={value}" for name, value in small.items())
+    if settings.get("length"):
+        yield f"{key}.length=null"  # a round leaves the budget
     if settings.get("demand"):
         yield f"{key}.demand=[1,4,9]"  # of three layers, the budget of the middle one is the mean
     if isinstance(settings.get("of"), Mapping):

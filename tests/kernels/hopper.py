@@ -78,6 +78,8 @@ def step() -> None:
     )
     append.append(memory, query, of(B, H, D), of(B, H, D), of(B, dtype=torch.int64), active, PAGE)
     scores = pages.score(query, memory.page_min, memory.page_max, lengths, PAGE, False)
+    pages.products(query, query, memory.page_min, memory.page_max, lengths, PAGE)
+    pages.live_bounds(keys, lengths, PAGE)
     chosen = pages.top(scores, lengths, PAGE, P // 2)
     for listed in None, chosen:
         _, lse = attend.attend(query, keys, keys, lengths, D**-0.5, listed, PAGE)

@@ -118,3 +118,18 @@ def test_top(scores, num_pages, count, expected):
     assert chosen.dtype == torch.int32
     assert chosen.flatten().tolist() == expected
     assert kernel.top(*(part.to(DEVICE) for part in row), 2, count).flatten().tolist() == expected
+
+
+def test_products_by_sign_are_the_score(rng):
+    query, low, high = torch.randn(3, 1, 2, 4, 8, generator=rng).unbind()
+    lengths = torch.full((1, 2), 4, dtype=torch.int32)
+    split = query.clamp(max=0), query.clamp(min=0)
+    assert torch.equal(pages.products(*split, low, high, lengths, page=1), score(query, low, high))
+
+
+def test_live_bounds_of_what_a_round_left():
+    """Two of five slots are live in one head, four in the other; pages of two."""
+    keys = torch.tensor([[[3.0, -1, 9, 9, 9], [3, -1, 2, 5, 9]]])[..., None]
+    low, high = pages.live_bounds(keys, torch.tensor([[2, 4]], dtype=torch.int32), page=2)
+    assert low.flatten(2).tolist() == [[[-1, 0, 0], [-1, 2, 0]]]
+    assert high.flatten(2).tolist() == [[[3, 0, 0], [3, 5, 0]]]

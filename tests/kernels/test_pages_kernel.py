@@ -73,3 +73,25 @@ def test_top_equals_the_reference(rng, device, num_pages, live, groups, count, k
         ours = kernel.top(scores, lengths, 4, count, newest)
         assert ours.shape[-1] == min(count, num_pages)
         assert torch.equal(ours, reference.top(scores, lengths, 4, count, newest))
+
+
+@pytest.mark.parametrize("groups", [1, 3])
+def test_products_equal_the_reference(rng, device, groups, dtype):
+    lengths = lengths_of([[65, 200], [0, 64]], 4, device)
+    queries = torch.randn(2, *lengths.shape, groups, 64, generator=rng).to(device, dtype)
+    low, high = torch.randn(2, *lengths.shape, 200, 64, generator=rng).to(device, dtype)
+    ours = kernel.products(*queries, low, high, lengths, 4)
+    torch.testing.assert_close(ours, reference.products(*queries, low, high, lengths, 4), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("dim", [64, 80])
+@pytest.mark.parametrize("page", [1, 2, 3, 16])
+def test_live_bounds_equal_the_reference(rng, device, page, dim, dtype):
+    """Slots that are not live hold NaN; pages that have no other, zeros."""
+    lengths = torch.tensor([[0, 1], [37, 101], [64, 50]], dtype=torch.int32)
+    keys = torch.randn(3, 2, 101, dim, generator=rng)
+    keys[torch.arange(101) >= lengths[..., None]] = torch.nan
+    keys, lengths = keys.to(device, dtype), lengths.to(device)
+    ours, twin = (each.live_bounds(keys, lengths, page) for each in (kernel, reference))
+    assert torch.equal(ours[0], twin[0])
+    assert torch.equal(ours[1], twin[1])

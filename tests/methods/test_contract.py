@@ -50,11 +50,11 @@ def test_without_smoothing_the_order_of_neighbours_says_nothing(model, name):
 
 @pytest.mark.parametrize("name", [name for name in ours() if policy_of(name).selects])
 def test_a_selection_reads_its_budget(model, name):
-    """One dense layer of three, 24 tokens at most in the others, by each of two query heads or by both."""
+    """One dense layer of three at most, 24 tokens at most in the others, by each of two query heads or by both."""
     policy = policy_of(name)
     for done in baseline(model, name):
         dense_mean = done.prompt_tokens + MAX_TOKENS / 2
-        read = TOKENS * (2 if getattr(policy, "of", policy).per_query_head else 1)
+        read = TOKENS * (2 if getattr(getattr(policy, "of", policy), "per_query_head", False) else 1)
         assert 0 < done.usage.tokens_read <= (dense_mean + 2 * read) / 3
 
 

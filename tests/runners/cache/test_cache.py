@@ -1,5 +1,6 @@
 import pytest
 import torch
+from kvarena.kernels.pages import bounds
 from kvarena.methods.budget import Budget
 from kvarena.methods.evict_large import EvictLarge
 from kvarena.methods.full import Full
@@ -7,6 +8,7 @@ from kvarena.methods.gkv import GKV
 from kvarena.methods.h2o import H2O
 from kvarena.methods.lazy_eviction import LazyEviction
 from kvarena.methods.quest import Quest
+from kvarena.methods.rocketkv import RocketKV
 from kvarena.methods.snapkv import SnapKV
 from kvarena.methods.streaming import StreamingLLM
 
@@ -55,6 +57,24 @@ def test_every_column_of_a_survivor_is_a_copy_of_what_came(feed):
             ranges = values[i, head].amax(-1) - values[i, head].amin(-1)
             view = rows.cache.view(i, rows.cache.facts([0]))
             assert torch.equal(view.constants[0, head, : len(positions), 0], ranges[positions])
+
+
+def test_bounds_are_those_of_what_rounds_leave(feed):
+    """17 steps with rounds of both rows at steps of their own; the last page is extended after each."""
+    policy = RocketKV(budget=Budget(tokens=15, recent=3, sinks=0, interval=4), reads=5, smooth=3)
+    assert policy.page == 2
+    rows = feed(policy)
+    rows.admit(0, 12)
+    rows.admit(1, 5)
+    rows.run(17)
+    assert [clock.round for clock in rows.cache.clocks] == [3, 1]
+    for layer in rows.cache.layers:
+        for row in (0, 1):
+            for head in (0, 1):
+                length = layer.lengths[row, head]
+                expected = bounds(layer.keys[row : row + 1, head : head + 1, :length], 2)
+                for bound, ours in zip((layer.page_min, layer.page_max), expected, strict=True):
+                    assert torch.equal(bound[row, head, : ours.shape[2]], ours[0, 0])
 
 
 def test_view_marks_candidates_and_what_may_go(feed):

@@ -13,6 +13,7 @@ from kvarena.methods.h2o import H2O
 from kvarena.methods.oracle import Oracle
 from kvarena.methods.quest import Quest
 from kvarena.methods.rkv import RKVVaSE
+from kvarena.methods.rocketkv import RocketKV
 from kvarena.methods.snapkv import SnapKV
 from kvarena.methods.vase_attnv import VaSEAttnV
 from kvarena.methods.vase_dkv import VaSEDKV
@@ -40,6 +41,7 @@ POLICIES = {
     "h2o": H2O(budget=BUDGET),
     "quest": Quest(budget=BUDGET),
     "oracle": Oracle(budget=BUDGET),
+    "rocketkv": RocketKV(budget=BUDGET, reads=58, length=232),
     "adakv": AdaKV(budget=BUDGET, of=SnapKV(budget=BUDGET)),
 }
 
