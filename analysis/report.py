@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ..runners.record import LineParser, readable, replace_file
+from ..runners.record import LineParser, readable, replace_file, run_folders
 from . import drift_page, fidelity, html, wide
 from . import narrow as layout
 from .archive import pack
@@ -19,7 +19,9 @@ from .figures import STEP_TIMES, draw_all
 from .gathered import gathered
 from .leaderboard import leaderboard
 from .leaderboard_page import leaderboard_markdown
-from .load import Run, load
+from .load import Run, Runs, load
+from .memory import memory_tables
+from .memory_page import FOLDER, write_memory_page
 from .pairs import pairs
 from .panels import Look, house_style
 from .published import agreement_text, beside_published
@@ -79,8 +81,9 @@ def parse_arguments(argv: Sequence[str] | None) -> Namespace:
 
 
 def write_report(runs_dir: Path, output: Path) -> None:
-    """Of the runs that decoded freely, and of those whose texts were forced."""
-    runs = load(runs_dir)
+    """Of the runs that decoded freely, of those whose texts were forced, and of what their caches remember."""
+    remembered = memory_tables(runs_dir)
+    runs = Runs() if remembered and not run_folders(runs_dir) else load(runs_dir)
     ours, forced = fidelity.free_runs(runs), fidelity.forced_runs(runs)
     output.mkdir(parents=True, exist_ok=True)
     with house_style():
@@ -89,6 +92,9 @@ def write_report(runs_dir: Path, output: Path) -> None:
         report_accuracy(ours, benchmarks(runs_dir), look, output)
     if forced:
         report_fidelity(forced, look, output)
+    if remembered:
+        page = write_memory_page(remembered, output)
+        print(f"wrote {page}, and beside it {', '.join(f'{name}.csv' for name in remembered)} in {FOLDER}/")
 
 
 def report_accuracy(runs: Sequence[Run], steps: pd.DataFrame, look: Look, output: Path) -> None:

@@ -1,7 +1,9 @@
 """The pages in a real browser: Debian's headless Chromium, opened from the disk; one browser for all of them."""
 
+import json
 import shutil
 
+import pandas as pd
 import pytest
 from kvarena.analysis.report import write_report
 from kvarena.runners.record import write_questions
@@ -112,8 +114,23 @@ def folder(writer, tmp_path_factory, record, dense, config):
     for name, kl in (("knorm", [0.0, 0.5, 0.1]), ("tova", [0.0, 0.0, 0.0])):
         text = record(**drift, kl=kl, nll=kl, mass=[0.5] * 3, other=[1] if max(kl) else [], eviction_steps=[2])
         write(f"forced-{name}", [text], samples=1, method=name, config={"reference": "runs/full"})
+    remember(root / "span")
     write_report(root, root / "report")
     return root / "report"
+
+
+def remember(folder):
+    """What kvarena-forget and kvarena-probe leave, of two texts."""
+    folder.mkdir()
+    (folder / "forget.json").write_text(json.dumps({"labels": {"task": "sums", "difficulty": "easy"}}))
+    text = {"span": "clause", "eraser": "drop", "after": 16, "recomputed": 0, "tokens": 16, "kl_closing": 0.0}
+    sums = [{"sample": name, "since": 0, "kl_dense": 2.0, "kl_erased": kl} for name, kl in (("a", 1.0), ("b", 0.2))]
+    pd.DataFrame([text | each for each in sums]).to_csv(folder / "forget.csv", index=False)
+    same = {"task": "sums", "method": "h2o", "ratio": 4.0, "layer": 0, "head": 0, "right": 3}
+    shares = {"features": "both", "back": 0, "of": "all", "asked": 4, "chance": 0.1, "shuffled": 0.1, "text": 0.2}
+    pd.DataFrame([same | shares | {"right": 0.75}]).to_csv(folder / "probe.csv", index=False)
+    counts = {"evicted": 8, "reached": 4, "by_text": 1, "nowhere": 0.5}
+    pd.DataFrame([same | counts]).to_csv(folder / "prompt.csv", index=False)
 
 
 @pytest.fixture

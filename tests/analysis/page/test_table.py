@@ -108,3 +108,21 @@ def test_a_large_report_opens(chromium, write, tmp_path, record, dense):
     page.wait(lambda: chromium.execute_script(drawn))
     assert len(page.all("#table tbody tr")) == 20
     assert chromium.execute_script("return document.querySelectorAll('#cells td').length") == 20 * 200
+
+
+def test_what_is_remembered_stands_in_two_tables(at):
+    page = at(name="memory.html")
+    assert page.errors() == []
+    assert page.texts("#influence td") == [
+        "sums-easy",
+        "clause",
+        "drop",
+        "16",
+        "2",
+        "0.125",
+        "0",
+        "0.3 [0.1, 0.5]",
+        "0.3",
+    ]
+    assert page.texts("#readings td") == ["sums", "h2o", "4", "75.0% (20.0%)", "37.5% (12.5%)", "50.0%"]
+    assert len(page.all("#figures img")) == 2

@@ -1,12 +1,15 @@
 """What kvarena-forget and kvarena-probe have written becomes tables of means."""
 
 import json
+import re
 
 import pandas as pd
 import pytest
-from kvarena.analysis.studies.memory import influence, main, prompt_means, read_means
+from kvarena.analysis.memory import influence, memory_tables, prompt_means, read_means
+from kvarena.analysis.report import main
 
 ROW = {"span": "clause", "after": 16, "age": 20, "length": 5, "recomputed": 0, "tokens": 16, "kl_closing": 0.0}
+PLACES = ((0, 0), (0, 1), (1, 0), (1, 1))  # layer, back
 
 
 def forget_rows():
@@ -54,14 +57,41 @@ def test_means_over_heads_count_what_was_asked():
     assert table[["recovered", "text", "nowhere"]].to_numpy().tolist() == [[0.5, 0.2, 0.5]]
 
 
-def test_a_folder_becomes_tables_and_a_picture(tmp_path):
+def probe_rows():
+    same = {"task": "sums-easy", "method": "h2o", "ratio": 4.0, "head": 0, "features": "both", "of": "all"}
+    shares = {"asked": 4, "chance": 0.1, "shuffled": 0.1}
+    read = [same | shares | {"layer": i, "back": b, "right": 1 - b / 2 - i / 4, "text": 0.25} for i, b in PLACES]
+    counts = {"evicted": 8, "reached": 4, "by_text": 1, "nowhere": 0.5}
+    return read, [same | counts | {"layer": layer, "right": 2 + layer} for layer in (0, 1)]
+
+
+def test_a_report_has_a_page_of_what_is_remembered(tmp_path, capsys):
+    """In a folder without a single run too: there every number of the page is known."""
     write(tmp_path / "spans", forget_rows())
     layers = [row | {"eraser": None, "first_layer": 0, "layers": 2} for row in forget_rows() if row["eraser"] == "drop"]
     write(tmp_path / "layers", layers)
-    main([str(tmp_path), str(tmp_path / "out")])
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {"influence.csv", "influence.png", "layers.csv"}
-    table = pd.read_csv(tmp_path / "out/influence.csv")
-    assert set(table["task"]) == {"sums-easy"}
-    assert len(table) == 6
-    with pytest.raises(ValueError, match=r"holds no forget\.csv"):
-        main([str(tmp_path / "out"), str(tmp_path / "none")])
+    for name, rows in zip(("probe", "prompt"), probe_rows(), strict=True):
+        pd.DataFrame(rows).to_csv(tmp_path / f"{name}.csv", index=False)
+    assert main([str(tmp_path)]) == 0
+    report = tmp_path / "report"
+    assert f"wrote {report / 'memory.html'}" in capsys.readouterr().out
+    tables = {f"{name}.csv" for name in ("influence", "layers", "readings", "prompt")}
+    figures = {f"{name}.{kind}" for name in ("influence", "layers", "readings") for kind in ("png", "svg")}
+    assert {path.name for path in (report / "memory").iterdir()} == tables | figures
+    assert {path.name for path in report.iterdir()} == {"memory", "memory.html"}
+    data = json.loads(
+        re.search(r'id="data" type="application/json">(.*?)</script>', (report / "memory.html").read_text())[1]
+    )
+    drop, exact = data["influence"]
+    assert [drop[name] for name in ("task", "what", "eraser", "texts")] == ["sums-easy", "clause", "drop", 2]
+    assert (drop["influence"], exact["influence"]) == (0.1, 0.0)
+    assert drop["since"] == [[0, 0.1], [16, 0.1]]
+    (row,) = data["readings"]
+    assert row["backs"] == [[0, 0.875, 0.25], [1, 0.375, 0.25]]
+    assert row["prompt"] == {"layer": 1, "recovered": 0.375, "text": 0.125, "nowhere": 0.5}
+
+
+def test_without_forgetting_or_probes_there_is_nothing(tmp_path, capsys):
+    assert memory_tables(tmp_path) == {}
+    assert main([str(tmp_path)]) == 2
+    assert "no run.json below it" in capsys.readouterr().err
