@@ -21,6 +21,12 @@ class Allocation(Eviction):
         super().__post_init__()
         if self.of.selects:
             raise ValueError(f"method.of={type(self.of).__name__} chooses what is read too: use another method")
+        if self.of.needs.bias or self.of.needs.merges:
+            inner, outer = type(self.of).__name__, type(self).__name__
+            raise ValueError(
+                f"method.of={inner} changes what stays at its rounds, which {outer} knows nothing of: "
+                f"use method={inner.lower()}, around another method"
+            )
         object.__setattr__(self, "of", replace(self.of, budget=self.budget))
 
     @property

@@ -30,8 +30,30 @@ class AttnRandom(SnapKV):
     def stochastic(self) -> bool:
         return True
 
+    @property
+    def draws_slots(self) -> bool:
+        return True
+
+    def place(self, view: LayerView) -> Tensor:
+        """[B, H, N]: of each slot that may go, how many drew a higher number."""
+        uniform = slot_uniform(view).masked_fill(~view.evictable, -torch.inf)
+        return uniform.argsort(dim=-1, descending=True).argsort(dim=-1)
+
+    @property
+    def drawn(self) -> int:
+        return self.budget.tokens // 4 if self.n_random is None else self.n_random
+
     def score(self, view: LayerView) -> Tensor:
-        n_random = self.budget.tokens // 4 if self.n_random is None else self.n_random
-        uniform = slot_uniform(view)
-        place = uniform.masked_fill(~view.evictable, -torch.inf).argsort(dim=-1, descending=True).argsort(dim=-1)
-        return torch.where(place < n_random, ABOVE + uniform, self.importance(view))
+        return torch.where(self.place(view) < self.drawn, ABOVE + slot_uniform(view), self.importance(view))
+
+    def chance(self, view: LayerView, keep: Tensor) -> Tensor:
+        """1 of what would stay by its attention, had it not been drawn: the next in line were drawn in its place."""
+        place, importance, uniform = self.place(view), self.importance(view), slot_uniform(view)
+        lucky, following = place < self.drawn, (place == self.drawn) & view.evictable
+        rest = keep & view.evictable & ~lucky
+        # without the next in line, which is drawn, one more of the others stays: what it has to be above
+        lowest = importance.masked_fill(~rest, torch.inf).amin(-1, keepdim=True)
+        highest = importance.masked_fill(keep | ~view.evictable, -torch.inf).amax(-1, keepdim=True)
+        above = torch.where((following & keep).any(-1, keepdim=True), highest, lowest)
+        threshold = uniform.masked_fill(~following, 0).amax(-1, keepdim=True)
+        return torch.where(lucky & view.evictable & (importance <= above), 1 - threshold, 1)

@@ -37,6 +37,9 @@ class Needs:
     rotation: bool = False  # how fast positions turn the channels of queries and keys
     module: bool = False  # each layer's attention as transformers has it, for code that an engine cannot capture
     hidden: int = 0  # newest hidden states per layer, as its attention sees them
+    bias: bool = False  # a number per slot that is added to its logit, which the method says at every round
+    merges: bool = False  # keys and values of what stays may be written anew at a round
+    error: bool = False  # how far attention is off is estimated at each step, by the bias of what was drawn
     used: float = 0.0  # probability from which a query uses a slot: when, and after how long, is recorded; 0: not
 
 
@@ -69,6 +72,7 @@ class LayerView:
     # the token before
     last_used: Tensor = field(default_factory=lambda: torch.empty(0))
     longest_gap: Tensor = field(default_factory=lambda: torch.empty(0))
+    bias: Tensor = field(default_factory=lambda: torch.empty(0))  # [B, H, N] float32, 0 of slots since; as `remembered`
     # [H, G, D, E], empty unless needed: what a query head's output adds to the hidden state of size E, by channel
     output_weight: Tensor = field(default_factory=lambda: torch.empty(0))
     # [D / 2] float32, empty unless needed: angle by which each position turns channels i and i + D / 2
@@ -205,6 +209,26 @@ class Eviction(Policy, ABC):
 
         UNSEEN stands for nothing yet.
         """
+        raise NotImplementedError
+
+    @property
+    def draws_slots(self) -> bool:
+        """Whether it draws slots, and says by which chance each that stays was to stay (`chance`)."""
+        return False
+
+    def chance(self, view: LayerView, keep: Tensor) -> Tensor:
+        """[B, H, N] float32: how likely each of `keep` [B, H, N] was to stay, given what was drawn for the others.
+
+        Asked where it `draws_slots`: a sum over survivors, each divided by its chance, is then that of all on average.
+        """
+        raise NotImplementedError
+
+    def weigh(self, view: LayerView, keep: Tensor) -> Tensor:
+        """[B, H, N] float32: the bias of those that stay, by `keep` [B, H, N]; asked where `needs.bias`."""
+        raise NotImplementedError
+
+    def merge(self, view: LayerView, keep: Tensor) -> tuple[Tensor, Tensor]:
+        """Keys and values [B, H, N, D] from now on; asked where `needs.merges`."""
         raise NotImplementedError
 
     def survivor_order(self, view: LayerView, score: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from .policy import Eviction, LayerView
-from .scores import slot_uniform
+from .scores import highest_victim, slot_uniform
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,6 +19,13 @@ class Random(Eviction):
     @property
     def stochastic(self) -> bool:
         return True
+
+    @property
+    def draws_slots(self) -> bool:
+        return True
+
+    def chance(self, view: LayerView, keep: Tensor) -> Tensor:
+        return (1 - highest_victim(self.score(view), view, keep).clamp(min=0)).masked_fill(~view.evictable, 1)
 
     def score(self, view: LayerView) -> Tensor:
         return slot_uniform(view, shared=self.shared_heads)

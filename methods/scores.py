@@ -101,9 +101,14 @@ def draw(log_weights: Tensor, view: LayerView) -> Tensor:
     return log_weights + slot_gumbel(view)
 
 
-def slot_uniform(view: LayerView, *, shared: bool = False) -> Tensor:
+def highest_victim(score: Tensor, view: LayerView, keep: Tensor) -> Tensor:
+    """[B, H, 1]: the score that a slot had to exceed to stay beside the others of `keep` [B, H, N]; -inf: any."""
+    return score.masked_fill(keep | ~view.evictable, -torch.inf).amax(-1, keepdim=True)
+
+
+def slot_uniform(view: LayerView, *, shared: bool = False, stream: int = noise.SLOTS) -> Tensor:
     """[B, H, N] float32 in (0, 1): one number per position, head (all alike where `shared`), layer and round."""
-    positions, heads, epoch, stream = _slot_counter(view)
+    positions, heads, epoch, _ = _slot_counter(view)
     return view.noise.uniform(positions, torch.zeros_like(heads) if shared else heads, epoch, stream)
 
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from ..kernels import evict
 from .magnitude import Magnitude, Range
 from .policy import LayerView
-from .scores import draw
+from .scores import draw, highest_victim
 from .snapkv import SnapKV
 
 ABOVE = 100.0  # log p + Gumbel noise stays below 17
@@ -54,6 +54,17 @@ class VaSEAttnV(SnapKV):
         # at least the excess is not large: what stays of a pool of large values alone is its largest
         others = torch.maximum(pool.sum(-1) - n_large, view.excess[:, None])
         return pool & ~evict.lowest(magnitude, view.positions, pool, others)
+
+    @property
+    def draws_slots(self) -> bool:
+        return self.sample
+
+    def chance(self, view: LayerView, keep: Tensor) -> Tensor:
+        """Of the large ones 1; of the rest that of a Gumbel above what the others leave, log p added."""
+        weights, sure = self.importance(view).log(), ~view.evictable | self.large(view)
+        threshold = highest_victim(draw(weights, view), view, keep)
+        chance = -torch.expm1(-(weights - threshold).exp())
+        return chance.masked_fill(sure | (threshold == -torch.inf), 1)
 
     def score(self, view: LayerView) -> Tensor:
         weights = self.importance(view).log()

@@ -32,6 +32,7 @@ class Attention(Protocol):
         scale: float,
         pages: Tensor | None = None,
         page: int = 0,
+        bias: Tensor | None = None,
     ) -> Attended:
         """As `kernels.attend.attend`."""
         ...
@@ -57,6 +58,8 @@ class FlashAttention:
             raise ValueError(f"attention=flash_attn reads no codes, and this cache packs: {instead}, or cache=plain")
         if policy.needs.mass or policy.needs.used:
             raise ValueError(f"attention=flash_attn gives no probabilities, and {method} needs them: {instead}")
+        if policy.needs.bias:
+            raise ValueError(f"attention=flash_attn adds no bias to a slot, and {method} has one: {instead}")
         if policy.selects:
             raise ValueError(f"attention=flash_attn reads all slots, and {method} chooses among them: {instead}")
         if policy.uneven:

@@ -36,7 +36,9 @@ EQUAL, VARIANT, RECONSTRUCTED = "equal", "variant", "reconstructed"
 KINDS = {  # by module: its family, and how it stands to what was published
     "adakv": ("allocation", VARIANT),
     "attn_random": ("window and chance", VARIANT),
+    "cam": ("merging", VARIANT),
     "caote": ("window and values", VARIANT),
+    "certificate": ("chance", RECONSTRUCTED),
     "curdkv": ("keys and values", VARIANT),
     "evict_large": ("values", VARIANT),
     "expected_attention": ("expected attention", EQUAL),
@@ -61,6 +63,7 @@ KINDS = {  # by module: its family, and how it stands to what was published
     "snapkv": ("window", VARIANT),
     "snapkv_original": ("window", VARIANT),
     "streaming": ("place", VARIANT),
+    "summary": ("merging", RECONSTRUCTED),
     "tova": ("newest query", VARIANT),
     "twilight": ("selection", VARIANT),
     "vase_attnv": ("window, values and chance", VARIANT),
@@ -140,7 +143,7 @@ def state(needs: Needs) -> Iterator[str]:
     """Beside keys, values and positions: queries of each query head, numbers of each slot, keys of each page."""
     if needs.queries:
         yield f"{needs.queries} {'query' if needs.queries == 1 else 'queries'}"
-    columns = {"mass": needs.mass, "order": needs.rank, "score": needs.remembered}
+    columns = {"mass": needs.mass, "order": needs.rank, "score": needs.remembered, "bias": needs.bias}
     yield from (f"{name}, 4 B" for name, needed in columns.items() if needed)
     if needs.used:
         yield "uses, 8 B"

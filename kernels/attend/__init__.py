@@ -1,6 +1,7 @@
 """Attention of one new query per row over the live slots of a compact cache, with its log-sum-exp.
 
-Slots may stand in any order (keys carry their rotation). Heads of a row may have different lengths.
+Slots may stand in any order (keys carry their rotation). Heads of a row may have different lengths. A bias, where
+there is one, is added to the logit of each slot: one that stands for n tokens has log n.
 
 B rows, H KV heads, G query heads per KV head, N slots, D head dim, S pages read.
 """
@@ -44,32 +45,41 @@ def attend(
     scale: float,
     pages: Tensor | None = None,
     page: int = 0,
+    bias: Tensor | None = None,
 ) -> Attended:
     """Softmax attention over slots below `lengths` [B, H], each at least 1 and at most `longest`.
 
     query [B, H, G, D]; keys, values [B, H, N, D] with N a multiple of BLOCK; pages [B, H, S] or [B, H, G, S] int32 with
-    -1 for none: read these pages of `page` slots only, each named once.
+    -1 for none: read these pages of `page` slots only, each named once. bias [B, H, N] float32; None: 0 everywhere.
     """
     if query.is_cuda:
         from . import kernel
 
-        return Attended(*kernel.attend(query, keys, values, lengths, scale, pages, page))
+        return Attended(*kernel.attend(query, keys, values, lengths, scale, pages, page, bias))
     reads = None if pages is None else reference.slots_of_pages(pages, page, keys.shape[2])
-    return Attended(*reference.attend(query, keys, values, lengths, longest, scale, reads))
+    return Attended(*reference.attend(query, keys, values, lengths, longest, scale, reads, bias))
 
 
 def add_mass(
-    mass: Tensor, query: Tensor, keys: Stored, lengths: Tensor, lse: Tensor, *, scale: float, decay: float = 1.0
+    mass: Tensor,
+    query: Tensor,
+    keys: Stored,
+    lengths: Tensor,
+    lse: Tensor,
+    *,
+    scale: float,
+    decay: float = 1.0,
+    bias: Tensor | None = None,
 ) -> None:
     """Add each slot's probability, mean over the group, to `decay` times its mass [B, H, N] float32, in place."""
     if query.is_cuda:
         from . import kernel
 
-        kernel.add_mass(mass, query, keys, lengths, lse, scale, decay)
+        kernel.add_mass(mass, query, keys, lengths, lse, scale, decay, bias)
     else:
         if decay != 1:
             mass *= decay
-        mass += reference.mass(query, keys, lengths, lse, scale)
+        mass += reference.mass(query, keys, lengths, lse, scale, bias)
 
 
 def note_uses(
@@ -83,12 +93,13 @@ def note_uses(
     *,
     scale: float,
     least: float,
+    bias: Tensor | None = None,
 ) -> None:
     """Record which slots the queries of `position` [B] use: those that any of a group gives `least` of probability.
 
     last_used, longest_gap [B, H, N] int32, in place. The newest slot, at the end, counts as used a position ago.
     """
-    record = last_used, longest_gap, query, keys, lengths, lse, position, scale, least
+    record = last_used, longest_gap, query, keys, lengths, lse, position, scale, least, bias
     if query.is_cuda:
         from . import kernel
 

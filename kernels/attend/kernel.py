@@ -32,7 +32,14 @@ HEAD_SIZES = (16, 32, 64, 128, 256)
 
 
 def attend(
-    query: Tensor, keys: "Stored", values: "Stored", lengths: Tensor, scale: float, pages: Tensor | None, page: int
+    query: Tensor,
+    keys: "Stored",
+    values: "Stored",
+    lengths: Tensor,
+    scale: float,
+    pages: Tensor | None,
+    page: int,
+    bias: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Output [B, H, G, D] in the dtype of the query and log-sum-exp [B, H, G] float32.
 
@@ -40,6 +47,7 @@ def attend(
     """
     rows, heads, groups, dim = query.shape
     check_head_dim(dim)
+    check_bias(bias, *strides(keys, values), dim)
     query, lengths = turned(query, keys).contiguous(), lengths.contiguous()
     lists, sharing, num_listed = heads, groups, keys.shape[2]
     if pages is not None:
@@ -56,6 +64,7 @@ def attend(
         column(values),
         lengths,
         query if pages is None else pages,
+        bias,
         parts,
         part_lse,
         *strides(keys, values),
@@ -94,6 +103,11 @@ def attend(
     return (output if isinstance(values, Tensor) else values.form.unturn(output).to(output.dtype)), lse
 
 
+def check_bias(bias: Tensor | None, row_stride: int, head_stride: int, dim: int) -> None:
+    """It lies as the columns of slots beside it."""
+    assert bias is None or tuple(size * dim for size in bias.stride()) == (row_stride, head_stride, dim)
+
+
 def check_head_dim(dim: int) -> None:
     if dim not in HEAD_SIZES:
         sizes = ", ".join(map(str, HEAD_SIZES))
@@ -101,18 +115,27 @@ def check_head_dim(dim: int) -> None:
 
 
 def add_mass(
-    mass: Tensor, query: Tensor, keys: "Stored", lengths: Tensor, lse: Tensor, scale: float, decay: float = 1.0
+    mass: Tensor,
+    query: Tensor,
+    keys: "Stored",
+    lengths: Tensor,
+    lse: Tensor,
+    scale: float,
+    decay: float = 1.0,
+    bias: Tensor | None = None,
 ) -> None:
     """Adds each slot's probability, mean over the group, to `decay` times its mass [B, H, N], in place."""
     rows, heads, groups, dim = query.shape
     check_head_dim(dim)
     assert mass.stride(2) == 1
+    check_bias(bias, *strides(keys), dim)
     add_probabilities[triton.cdiv(keys.shape[2], BLOCK), heads, rows](
         mass,
         turned(query, keys).contiguous(),
         column(keys),
         lengths.contiguous(),
         lse.contiguous(),
+        bias,
         *strides(keys),
         mass.stride(0),
         mass.stride(1),
@@ -137,11 +160,13 @@ def note_uses(
     position: Tensor,
     scale: float,
     least: float,
+    bias: Tensor | None = None,
 ) -> None:
     rows, heads, groups, dim = query.shape
     check_head_dim(dim)
     assert last_used.is_contiguous()
     assert longest_gap.is_contiguous()
+    check_bias(bias, *strides(keys), dim)
     mark_used[triton.cdiv(keys.shape[2], BLOCK), heads, rows](
         last_used,
         longest_gap,
@@ -150,6 +175,7 @@ def note_uses(
         lengths.contiguous(),
         lse.contiguous(),
         position,
+        bias,
         *strides(keys),
         keys.shape[2],
         KEYS=layout(keys),
@@ -188,6 +214,7 @@ def attend_split(
     values,
     lengths,
     pages,
+    bias,
     parts,
     part_lse,
     row_stride,
@@ -234,6 +261,8 @@ def attend_split(
                 live = (number >= 0) & (slot < length)
             key = load_columns(keys, base, pair, row, slot, live, num_slots, own.dtype, KEYS, DIM)
             logits = tl.dot(own, key, input_precision="ieee") * (SCALE * LOG2E)
+            if bias is not None:
+                logits += tl.load(bias + pair * num_slots + slot, mask=live, other=0.0)[None, :] * LOG2E
             logits = tl.where(live[None, :], logits, LOWEST)
             before = top
             top = tl.maximum(before, tl.max(logits, 1))
@@ -298,6 +327,7 @@ def add_probabilities(
     keys,
     lengths,
     lse,
+    bias,
     row_stride,
     head_stride,
     mass_row_stride,
@@ -322,6 +352,8 @@ def add_probabilities(
         base = row * row_stride + head * head_stride
         key = load_columns(keys, base, pair, row, slot, live, head_stride // DIM, own.dtype, KEYS, DIM)
         logits = tl.dot(own, key, input_precision="ieee") * SCALE - total[:, None]
+        if bias is not None:
+            logits += tl.load(bias + pair * (head_stride // DIM) + slot, mask=live, other=0.0)[None, :]
         probability = tl.where(there[:, None], tl.exp(logits), 0.0)
         at = mass + row * mass_row_stride + head * mass_head_stride + slot
         before = tl.load(at, mask=live, other=0.0)
@@ -339,6 +371,7 @@ def mark_used(
     lengths,
     lse,
     position,
+    bias,
     row_stride,
     head_stride,
     num_slots,
@@ -362,6 +395,8 @@ def mark_used(
         base = row * row_stride + head * head_stride
         key = load_columns(keys, base, pair, row, slot, live, head_stride // DIM, own.dtype, KEYS, DIM)
         logits = tl.dot(own, key, input_precision="ieee") * SCALE - total[:, None]
+        if bias is not None:
+            logits += tl.load(bias + pair * num_slots + slot, mask=live, other=0.0)[None, :]
         most = tl.max(tl.where(there[:, None], tl.exp(logits), 0.0), 0)
         place, newest = tl.load(position + row).to(tl.int32), slot == length - 1
         at = pair * num_slots + slot

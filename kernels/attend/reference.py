@@ -18,7 +18,14 @@ LOWEST = -1e30  # finite: a block without live slots must not make NaN of inf - 
 
 
 def attend(
-    query: Tensor, keys: Stored, values: Stored, lengths: Tensor, longest: int, scale: float, reads: Tensor | None
+    query: Tensor,
+    keys: Stored,
+    values: Stored,
+    lengths: Tensor,
+    longest: int,
+    scale: float,
+    reads: Tensor | None,
+    bias: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Output [B, H, G, D] in the dtype of the query and log-sum-exp [B, H, G] float32."""
     scaled = query.float() * scale
@@ -29,7 +36,10 @@ def attend(
         dead = (slots[block] >= lengths[..., None])[:, :, None]
         if reads is not None:
             dead = dead | ~reads[..., block]
-        logits = (scaled @ keys[:, :, block].float().mT).masked_fill_(dead, LOWEST)
+        logits = scaled @ keys[:, :, block].float().mT
+        if bias is not None:
+            logits += bias[:, :, None, block]
+        logits.masked_fill_(dead, LOWEST)
         before, top = top, logits.amax(-1, keepdim=True)
         if start:
             top = torch.maximum(before, top)
@@ -45,9 +55,9 @@ def attend(
     return (output / total).to(query.dtype), (top + total.log()).squeeze(-1)
 
 
-def mass(query: Tensor, keys: Stored, lengths: Tensor, lse: Tensor, scale: float) -> Tensor:
+def mass(query: Tensor, keys: Stored, lengths: Tensor, lse: Tensor, scale: float, bias: Tensor | None = None) -> Tensor:
     """[B, H, N] float32: probability of each slot, mean over the group; 0 where not live. By blocks of slots."""
-    blocks = [block.mean(2) for block in probabilities(query, keys, lse, scale)]
+    blocks = [block.mean(2) for block in probabilities(query, keys, lse, scale, bias)]
     live = torch.arange(keys.shape[2], device=keys.device) < lengths[..., None]
     return torch.cat(blocks, -1).masked_fill_(~live, 0)
 
@@ -62,22 +72,28 @@ def note_uses(
     position: Tensor,
     scale: float,
     least: float,
+    bias: Tensor | None = None,
 ) -> None:
     place, slots = position[:, None, None].to(torch.int32), torch.arange(keys.shape[2], device=keys.device)
     newest = slots == lengths[..., None] - 1
     last_used.copy_(torch.where(newest, place - 1, last_used))
     longest_gap.masked_fill_(newest, 0)
-    most = torch.cat([block.amax(2) for block in probabilities(query, keys, lse, scale)], -1)
+    most = torch.cat([block.amax(2) for block in probabilities(query, keys, lse, scale, bias)], -1)
     used = (most >= least) & (slots < lengths[..., None])
     longest_gap.copy_(torch.where(used, torch.maximum(longest_gap, place - last_used), longest_gap))
     last_used.copy_(torch.where(used, place, last_used))
 
 
-def probabilities(query: Tensor, keys: Stored, lse: Tensor, scale: float) -> Iterator[Tensor]:
+def probabilities(
+    query: Tensor, keys: Stored, lse: Tensor, scale: float, bias: Tensor | None = None
+) -> Iterator[Tensor]:
     """[B, H, G, BLOCK] float32, of one block of slots after the other."""
     scaled, norm = query.float() * scale, lse[..., None]
     for start in range(0, keys.shape[2], BLOCK):
-        yield ((scaled @ keys[:, :, start : start + BLOCK].float().mT) - norm).exp_()
+        logits = scaled @ keys[:, :, start : start + BLOCK].float().mT
+        if bias is not None:
+            logits += bias[:, :, None, start : start + BLOCK]
+        yield (logits - norm).exp_()
 
 
 def slots_of_pages(pages: Tensor, page: int, num_slots: int) -> Tensor:

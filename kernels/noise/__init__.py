@@ -16,7 +16,7 @@ from torch import Tensor
 from .reference import philox, uniform
 
 # the last counter word: what the numbers are for
-SLOTS, PROJECTION, SAMPLER = 0, 1, 2
+SLOTS, PROJECTION, SAMPLER, MERGES = 0, 1, 2, 3
 
 # layer and round share a counter word
 ROUNDS = 2**20

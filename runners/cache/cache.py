@@ -8,7 +8,7 @@ B rows, R rows of a round, L layers, H KV heads, Hq query heads, N slots (the ca
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -16,6 +16,7 @@ from torch import Tensor
 from ...kernels import attend, evict
 from ...kernels.append import PackedToken, append
 from ...kernels.noise import Noise
+from ...kernels.variance import variance
 from ...methods.heads import Heads
 from ...methods.policy import Eviction, LayerView, Policy
 from ..attention import Attention, Own
@@ -57,6 +58,7 @@ class KVCache:
     active: Tensor = field(init=False)  # [B] int32, 1: the row grows
     noise: Noise = field(init=False)
     _read: Tensor = field(init=False)  # [B] int64, slots that a selection has read
+    _errors: Tensor = field(init=False)  # [B, longest] float32, by position; empty unless needed
 
     def __post_init__(self) -> None:
         first = min(self.longest, self.longest_prompt + GROWTH)
@@ -69,6 +71,8 @@ class KVCache:
         self.active = torch.zeros(self.batch_size, dtype=torch.int32, device=self.device)
         self.noise = Noise(keys=torch.zeros(self.batch_size, 2, dtype=torch.int64, device=self.device))
         self._read = torch.zeros(self.batch_size, dtype=torch.int64, device=self.device)
+        noted = self.longest * self.policy.needs.error
+        self._errors = torch.zeros(self.batch_size, noted, device=self.device)
         self.use(self.batch_size)
 
     @property
@@ -119,6 +123,7 @@ class KVCache:
         self.clocks[row] = Clock(policy=self.policy, num_layers=self.shape.layers, prompt=prompt)
         self.noise.keys[row] = torch.tensor(key, device=self.device)
         self.positions[row], self.active[row], self._read[row] = prompt, 1, 0
+        self._errors[row] = 0
 
     def use(self, rows: int) -> None:
         """Steps have the first so many rows from here on; the others are idle."""
@@ -129,13 +134,14 @@ class KVCache:
             active=self.active[:rows],
             noise=Noise(keys=self.noise.keys[:rows]),
             read=self._read[:rows],
+            errors=self._errors[:rows],
         )
 
     def move(self, row: int, to: int) -> None:
         """A row goes on, with all that it has, where an idle one was."""
         assert self.clocks[to] is None
         self.clocks[to] = self.clocks[row]
-        for each in (self.positions, self.active, self.noise.keys, self._read):
+        for each in (self.positions, self.active, self.noise.keys, self._read, self._errors):
             each[to] = each[row]
         for layer in self.layers:
             layer.move(row, to)
@@ -163,16 +169,18 @@ class KVCache:
         lengths = append(layer, **new, position=used.positions, active=used.active, page=page, packed=packed)
         chosen = self.policy.read(grouped, self._reading(index, lengths)) if self.policy.selects else None
         longest = min(self._longest(index), layer.room.slots)
-        output, lse = self.attention(
-            grouped, keys, values, lengths, longest=longest, scale=scale, pages=chosen, page=page
+        biased: dict[str, Any] = dict(scale=scale, bias=layer.bias if layer.bias.numel() else None)
+        output, lse = attended = self.attention(
+            grouped, keys, values, lengths, longest=longest, pages=chosen, page=page, **biased
         )
         if layer.mass.numel():
-            decay = layer.room.needs.decay
-            attend.add_mass(layer.mass, grouped, keys, lengths, lse, scale=scale, decay=decay)
+            attend.add_mass(layer.mass, grouped, keys, lengths, lse, decay=layer.room.needs.decay, **biased)
         if layer.last_used.numel():
             uses = layer.last_used, layer.longest_gap
             least = layer.room.needs.used
-            attend.note_uses(*uses, grouped, keys, lengths, lse, used.positions, scale=scale, least=least)
+            attend.note_uses(*uses, grouped, keys, lengths, lse, used.positions, least=least, **biased)
+        if layer.room.needs.error:
+            self._note_error(variance(grouped, keys, values, lengths, attended, scale=scale, bias=layer.bias), output)
         if self.policy.selects:
             slots = layer.room.slots
             attend.add_reads(used.read, lengths, used.active, pages=chosen, page=page, num_slots=slots)
@@ -186,6 +194,13 @@ class KVCache:
     def hear(self, index: int, states: Tensor) -> None:
         """Hidden states [B, 1, E] of the step's tokens, as a layer's attention sees them."""
         self.used.layers[index].hear(states, self.used.positions)
+
+    def _note_error(self, variance: Tensor, output: Tensor) -> None:
+        """Add a layer's part to the step's: variance [B, H, G] of outputs [B, H, G, D], over their squared norm."""
+        squared = torch.stack([variance.sum((1, 2)), output.float().square().sum((1, 2, 3))], 1)
+        wrong, whole = self.heads.total(squared).unbind(1)
+        relative = (wrong / whole).sqrt() / self.shape.layers
+        self.used.errors.scatter_add_(1, self.used.positions[:, None], relative[:, None])
 
     def _reading(self, index: int, lengths: Tensor) -> Reading:
         """What a selection sees, its new token included."""
@@ -238,13 +253,17 @@ class KVCache:
                 layer.rank[facts.at] = torch.where(due, policy.survivor_order(view, score), view.rank)
             if policy.needs.remembered:
                 layer.remembered[facts.at] = torch.where(due, policy.remember(view), view.remembered)
+            if policy.needs.merges:
+                for column, merged in zip((layer.keys, layer.values), policy.merge(view, keep), strict=True):
+                    column[facts.at] = torch.where(due[..., None], merged, column[facts.at])
+            if policy.needs.bias:
+                layer.bias[facts.at] = torch.where(due, policy.weigh(view, keep), view.bias)
             if policy.by_score:  # its rule and the moves are one kernel
                 seen = dict(positions=view.positions, evictable=view.evictable, excess=view.excess)
                 evict.drop(layer.columns, layer.lengths, at, score=score, **seen)
             else:
                 evict.compact(layer.columns, layer.lengths, at, keep)
-            if policy.needs.remembered:
-                layer.forget(facts.at)
+            layer.forget(facts.at)
             if policy.needs.page:
                 layer.bound(facts.at, facts.position, due)
 
@@ -270,12 +289,15 @@ class KVCache:
         if self.policy.selects and clock.steps:
             total = self.heads.total(self._read[row]).item()
             read = total / (clock.steps * self.shape.layers * self.shape.heads * self.heads.ranks)
+        errors = None
+        if self.policy.needs.error:  # the first token follows the prompt, whose pass is dense
+            errors = [0.0, *(round(each, 6) for each in self._errors[row, clock.prompt : clock.position].tolist())]
         self._idle(row)
         slot_bytes, row_bytes = (
             self.heads.ranks * sum(sizes)
             for sizes in zip(*((layer.slot_bytes, layer.row_bytes) for layer in self.layers), strict=True)
         )
-        return clock.usage(read, slot_bytes, row_bytes)
+        return clock.usage(read, slot_bytes, row_bytes)._replace(attention_error=errors)
 
     def _idle(self, row: int) -> None:
         self.clocks[row] = None

@@ -28,6 +28,7 @@ class Usage(NamedTuple):
     tokens_read: float  # slots that a step attends to: mean over steps, layers and heads
     resident_bytes: int  # at the peak
     eviction_steps: Sequence[int] = ()  # index of the first token that is written after each eviction
+    attention_error: Sequence[float] | None = None  # before each token: how far attention is off, a part of its output
 
 
 @dataclass(kw_only=True)

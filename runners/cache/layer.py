@@ -40,6 +40,8 @@ class Layer:
     remembered: Annotated[
         Tensor, Column(lambda room: (room.slots * room.needs.remembered,), torch.float32, empty=UNSEEN)
     ]
+    # [B, H, N], 0 wherever no slot is live, likewise
+    bias: Annotated[Tensor, Column(lambda room: (room.slots * room.needs.bias,), torch.float32)]
     last_used: Annotated[Tensor, Column(lambda room: (room.slots * (room.needs.used > 0),), torch.int32)]  # [B, H, N]
     longest_gap: Annotated[Tensor, Column(lambda room: (room.slots * (room.needs.used > 0),), torch.int32)]
     # [B, H, G, W, D], the query of position p at p mod W
@@ -76,6 +78,7 @@ class Layer:
         mass: Tensor | float = 0.0,
         rank: Tensor | None = None,
         remembered: Tensor | float = UNSEEN,
+        bias: Tensor | float = 0.0,
         last_used: Tensor | None = None,
         longest_gap: Tensor | int = 0,
         noted: Tensor | float = 0.0,
@@ -88,7 +91,7 @@ class Layer:
         slots, page, window = keys.shape[1], self.room.needs.page, self.room.needs.queries
         rank = positions if rank is None else rank
         columns = dict(positions=positions, mass=mass, rank=rank, remembered=remembered, noted=noted)
-        columns |= dict(last_used=position - 1 if last_used is None else last_used, longest_gap=longest_gap)
+        columns |= dict(bias=bias, last_used=position - 1 if last_used is None else last_used, longest_gap=longest_gap)
         for names, vectors in ((KEYS, keys), (VALUES, values)):
             columns |= packing.encoded(self, names, row, vectors, positions, position)
         for name, new in columns.items():
@@ -157,8 +160,12 @@ class Layer:
         return torch.arange(self.room.slots, device=lengths.device) < lengths[..., None]
 
     def forget(self, at: slice | Tensor) -> None:
-        """What is remembered of slots of rows `at` that are not live any more."""
-        self.remembered[at] = self.remembered[at].masked_fill(~self.live(self.lengths[at]), UNSEEN)
+        """What a round has said of slots of rows `at` that are not live any more."""
+        dead = ~self.live(self.lengths[at])
+        for name in SAID:
+            column = getattr(self, name)
+            if column.numel():
+                column[at] = column[at].masked_fill(dead, COLUMNS[name].empty)
 
     def bound(self, at: slice | Tensor, position: Tensor, due: Tensor) -> None:
         """Bounds of the pages of rows `at`, anew where `due` [R, 1, 1]: a round has moved slots between them."""
@@ -217,6 +224,7 @@ class Layer:
         return sum(getattr(self, name)[0].nbytes for name in COLUMNS.keys() - SLOT_COLUMNS)
 
 
+SAID = ("remembered", "bias")  # by a method, at rounds
 COLUMNS: dict[str, Column] = {
     name: hint.__metadata__[0]
     for name, hint in get_type_hints(Layer, include_extras=True).items()

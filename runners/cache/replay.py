@@ -41,6 +41,7 @@ class State:
     later: Tensor  # [H, G, W, D]: `queries` before the next round; empty if there was none
     decay: float = 1.0  # of the mass
     # [H, N]; empty unless the traced method asked
+    bias: Tensor = field(default_factory=lambda: torch.empty(0))
     remembered: Tensor = field(default_factory=lambda: torch.empty(0))
     last_used: Tensor = field(default_factory=lambda: torch.empty(0))
     longest_gap: Tensor = field(default_factory=lambda: torch.empty(0))

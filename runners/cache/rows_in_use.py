@@ -20,6 +20,7 @@ class RowsInUse:
     active: Tensor  # [R] int32, 1: the row grows
     noise: Noise
     read: Tensor  # [R] int64, slots that a selection has read
+    errors: Tensor  # [R, longest] float32, by position: estimates of a step's; no columns unless needed
 
     @property
     def count(self) -> int:

@@ -45,6 +45,10 @@ class Storage:
                     f"cache.residual={self.residual}: {form.name} encodes groups of {form.span} tokens from the plain "
                     f"ones, use {form.span} or more"
                 )
+        if self.packs and policy.needs.merges:
+            raise ValueError(
+                f"cache={self.name} packs what stays, and {type(policy).__name__} writes it anew: use cache=plain"
+            )
         if policy.evicts and self.residual > policy.budget.recent:
             raise ValueError(
                 f"cache.residual={self.residual} is above the {policy.budget.recent} recent slots, which alone are "

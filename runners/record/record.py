@@ -39,6 +39,9 @@ class Record:
     mean_slots: FiniteFloat  # the same, mean over decode steps
     tokens_read: FiniteFloat  # slots attended to, mean over decode steps, layers and KV heads
     resident_bytes: int  # of the row's cache at its peak, what the method asks for included
+    # before each token: how far attention is off because slots were drawn, as estimated; root of the mean square, a
+    # part of its output, mean over layers; null where no method estimates it
+    attention_error: list[float] | None = None
     loop_onset: int | None  # index in token_ids where the closing repetition begins; null: no loop
     loop_period: int | None  # tokens
     prefill_s: FiniteFloat

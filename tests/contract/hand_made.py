@@ -34,6 +34,7 @@ def view_of(
     mass: Vectors | None = None,  # [N] or [B, H, N]
     rank: Vectors | None = None,  # likewise; the positions
     remembered: Vectors | None = None,  # likewise; unseen
+    bias: Vectors | None = None,  # likewise; 0
     last_used: Vectors | None = None,  # likewise; the positions
     longest_gap: Vectors | None = None,  # likewise; 0
     output_weight: Vectors | None = None,  # [H, G, D, E]; none
@@ -68,6 +69,7 @@ def view_of(
         mass=keys.new_empty(B, H, 0) if mass is None else as_heads(mass, 3).expand(B, H, N),
         rank=positions if rank is None else torch.as_tensor(rank, dtype=torch.int32).expand(B, H, N),
         remembered=torch.full((B, H, N), -1.0) if remembered is None else as_heads(remembered, 3).expand(B, H, N),
+        bias=torch.zeros(B, H, N) if bias is None else as_heads(bias, 3).expand(B, H, N),
         last_used=positions if last_used is None else torch.as_tensor(last_used, dtype=torch.int32).expand(B, H, N),
         longest_gap=torch.as_tensor(0 if longest_gap is None else longest_gap, dtype=torch.int32).expand(B, H, N),
         output_weight=torch.empty(0) if output_weight is None else torch.as_tensor(output_weight),

@@ -22,6 +22,7 @@ with (  # asked on import
 
 from kvarena.kernels.append import PackedToken
 from kvarena.kernels.append import kernel as append
+from kvarena.kernels.attend import Attended
 from kvarena.kernels.attend import kernel as attend
 from kvarena.kernels.evict import kernel as evict
 from kvarena.kernels.linear import kernel as linear
@@ -33,6 +34,7 @@ from kvarena.kernels.pack import kernel as pack
 from kvarena.kernels.pages import kernel as pages
 from kvarena.kernels.rotate import kernel as rotate
 from kvarena.kernels.score import kernel as score
+from kvarena.kernels.variance import kernel as variance
 from triton.backends.compiler import GPUTarget
 from triton.runtime.jit import JITFunction
 
@@ -86,6 +88,12 @@ def step() -> None:
     attend.add_mass(memory.mass, query, keys, lengths, lse, D**-0.5)
     uses = of(B, H, N, **int32)
     attend.note_uses(uses, uses, query, keys, lengths, lse, of(B, dtype=torch.int64), D**-0.5, 1e-4)
+    bias = of(B, H, N, dtype=torch.float32)
+    for listed in None, chosen:
+        seen = attend.attend(query, keys, keys, lengths, D**-0.5, listed, PAGE, bias)
+    variance.variance(query, keys, keys, lengths, Attended(*seen), D**-0.5, bias)
+    attend.add_mass(memory.mass, query, keys, lengths, lse, D**-0.5, 1.0, bias)
+    attend.note_uses(uses, uses, query, keys, lengths, lse, of(B, dtype=torch.int64), D**-0.5, 1e-4, bias)
     attend.add_reads(of(B, dtype=torch.int64), lengths, active, chosen, PAGE, N)
 
 

@@ -46,6 +46,36 @@ def test_by_hand():
     assert lse.item() == pytest.approx(math.log(4))
 
 
+def test_a_bias_of_log_n_is_n_slots_by_hand():
+    """Keys 0 and log 3, and the first stands for three tokens: weights 3/6 and 3/6."""
+    keys, values, bias = torch.zeros(1, 1, BLOCK, 1), torch.zeros(1, 1, BLOCK, 1), torch.zeros(1, 1, BLOCK)
+    keys[..., 1, 0], values[..., 0, 0], values[..., 1, 0], bias[..., 0] = math.log(3), 8.0, 4.0, math.log(3)
+    query, lengths = torch.ones(1, 1, 1, 1), torch.tensor([[2]])
+    output, lse = attend(query, keys, values, lengths, longest=2, scale=1.0, bias=bias)
+    assert output.item() == pytest.approx(6.0)
+    assert lse.item() == pytest.approx(math.log(6))
+    assert mass(query, keys, lengths, lse, 1.0, bias)[0, 0, :3].tolist() == pytest.approx([0.5, 0.5, 0])
+
+
+def test_a_bias_of_nothing_changes_no_bit(rng):
+    query, keys, values, lengths = make(rng)
+    plain, biased = (run(query, keys, values, lengths, bias=bias) for bias in (None, torch.zeros(keys.shape[:3])))
+    assert torch.equal(plain.output, biased.output)
+    assert torch.equal(plain.lse, biased.lse)
+
+
+def test_a_bias_holds_for_the_pages_that_are_read(rng):
+    query, keys, values, lengths = make(rng, rows=1)
+    lengths.fill_(100)
+    bias = torch.randn(keys.shape[:3], generator=rng)
+    pages = PAGES["kv_head"]
+    output, _ = run(query, keys, values, lengths, pages=pages, page=16, bias=bias)
+    slots = torch.tensor([*range(16), *range(96, 100)])  # pages 0 and 6 of the first head
+    for g in (0, 1):
+        weight = (keys[0, 0, slots] @ query[0, 0, g] * 0.3 + bias[0, 0, slots]).softmax(0)
+        torch.testing.assert_close(output[0, 0, g], weight @ values[0, 0, slots], rtol=1e-5, atol=1e-5)
+
+
 def test_logits_far_apart_over_blocks_do_not_overflow():
     keys, values = torch.zeros(2, 1, 1, 2 * BLOCK, 1)
     keys[..., BLOCK, 0], values[..., BLOCK, 0] = 5000.0, 7.0

@@ -54,6 +54,38 @@ def test_attend_equals_the_reference(make, lengths, groups, dim, dtype):
     close(lse, expected_lse, torch.float32)
 
 
+@pytest.mark.parametrize("page", [0, 16])
+def test_a_bias_equals_the_reference(make, rng, device, page, dtype):
+    query, keys, values, lengths = make([[300, 70], [1, 600]], 2, 64, dtype)
+    bias = torch.randn(keys.shape[:3], generator=rng).to(device)
+    pages = torch.tensor([0, 3, -1, 2], dtype=torch.int32, device=device).expand(2, 2, -1) if page else None
+    reads = None if pages is None else reference.slots_of_pages(pages, page, keys.shape[2])
+    output, lse = kernel.attend(query, keys, values, lengths, SCALE, pages, page, bias)
+    plain = keys.nan_to_num(), values.nan_to_num(), lengths, keys.shape[2], SCALE, reads
+    expected, expected_lse = reference.attend(query, *plain, bias)
+    close(output, expected, dtype)
+    close(lse, expected_lse, torch.float32)
+    unbiased, _ = kernel.attend(query, keys, values, lengths, SCALE, pages, page)
+    assert not torch.allclose(output[0], unbiased[0])
+
+
+def test_a_bias_counts_in_mass_and_uses(make, rng, device):
+    query, keys, values, lengths = make([[1, 63], [64, 130]], 5, 64, torch.float32)
+    bias = torch.randn(keys.shape[:3], generator=rng).to(device)
+    plain = keys.nan_to_num()
+    lse = reference.attend(query, plain, values.nan_to_num(), lengths, keys.shape[2], SCALE, None, bias)[1]
+    mass = torch.zeros(keys.shape[:3], device=device)
+    kernel.add_mass(mass, query, keys, lengths, lse, SCALE, 1.0, bias)
+    close(mass, reference.mass(query, plain, lengths, lse, SCALE, bias), torch.float32)
+    torch.testing.assert_close(mass.sum(-1), torch.ones(2, 2, device=device))
+    uses = [torch.zeros(keys.shape[:3], dtype=torch.int32, device=device) for _ in range(4)]
+    place = torch.tensor([70, 140], device=device)
+    kernel.note_uses(*uses[:2], query, keys, lengths, lse, place, SCALE, 0.02, bias)
+    reference.note_uses(*uses[2:], query, plain, lengths, lse, place, SCALE, 0.02, bias)
+    assert torch.equal(uses[0], uses[2])
+    assert torch.equal(uses[1], uses[3])
+
+
 def test_more_splits_than_are_joined_at_once(make):
     query, keys, values, lengths = make([[kernel.SPLIT * kernel.JOINED + 70]], 1, 16, torch.float32)
     output, lse = kernel.attend(query, keys, values, lengths, SCALE, None, 0)

@@ -1,0 +1,147 @@
+"""What a survivor counts, and what the survivors say of the error, against all that could have been drawn."""
+
+import math
+from itertools import combinations
+
+import pytest
+import torch
+from kvarena.contract.decoding import ALL, baseline, decode
+from kvarena.contract.policies import policy_of
+from kvarena.kernels.attend import Attended
+from kvarena.kernels.variance.reference import variance
+from kvarena.methods.attn_random import AttnRandom
+from kvarena.methods.budget import Budget
+from kvarena.methods.certificate import Certificate
+from kvarena.methods.random import Random
+from kvarena.methods.snapkv import SnapKV
+from kvarena.methods.vase_attnv import VaSEAttnV
+from kvarena.methods.vase_dkv import VaSEDKV
+
+WEIGHTS = (0.3, 0.2, 0.15, 0.12, 0.1, 0.08, 0.05)
+TRIALS = 20_000
+
+
+@pytest.fixture
+def attended(view_of):
+    """attended(policy, weights, rows): a view in which a query of 1 gives these weights to all slots but the recent."""
+
+    def build(policy, weights, rows, **changes):
+        keys = torch.tensor([*map(math.log, weights), 0.0])[:, None].expand(rows, 1, -1, 1)
+        return view_of(policy, keys, queries=[[1.0]], **changes)
+
+    return build
+
+
+METHODS = {
+    "random": lambda budget: Random(budget=budget),
+    "vase_attnv": lambda budget: VaSEAttnV(budget=budget, smooth=1, n_large=0),
+    "vase_attnv_large": lambda budget: VaSEAttnV(budget=budget, smooth=1, n_large=1),
+    "attn_random": lambda budget: AttnRandom(budget=budget, smooth=1, n_random=3),
+}
+
+
+@pytest.fixture(params=METHODS)
+def policy(request, budget):
+    """Five of eight stay, the recent one among them; at least three of them are drawn."""
+    return Certificate(budget=budget(5), of=METHODS[request.param](budget(5)))
+
+
+def test_survivors_stand_for_all_on_average(policy, attended):
+    """Whatever a token is worth, kept and divided by its chance it is worth that; so are squares and products."""
+    view = attended(policy, WEIGHTS, TRIALS)
+    keep = policy.keep(view)
+    factor = policy.weigh(view, keep).exp() * keep
+    assert (keep.sum(-1) == 5).all()
+    mean, error = factor[:, 0].double().mean(0), factor[:, 0].double().std(0) / TRIALS**0.5
+    assert ((mean - 1).abs() <= 4 * error + 1e-6).all()
+    worth = torch.tensor([3.0, -1, 4, 1, 5, -9, 2, 6])
+    total = (factor[:, 0] * worth).sum(-1)
+    said = (factor[:, 0] * (factor[:, 0] - 1) * worth**2).sum(-1)  # (1 - pi) / pi^2
+    assert said.mean().item() == pytest.approx(total.var().item(), rel=0.15, abs=1e-6)
+
+
+def test_errors_of_two_slots_are_unrelated(policy, attended):
+    view = attended(policy, WEIGHTS, TRIALS)
+    keep = policy.keep(view)
+    factor = ((policy.weigh(view, keep).exp() * keep)[:, 0] - 1).double()
+    for i, j in combinations(range(7), 2):
+        product = factor[:, i] * factor[:, j]
+        assert product.mean().abs().item() <= 5 * product.std().item() / TRIALS**0.5 + 1e-6
+
+
+def test_a_uniform_draw_by_hand(budget, view_of):
+    """Of four numbers the two highest stay: each by the chance to be above the third."""
+    policy = Certificate(budget=budget(3), of=Random(budget=budget(3)))
+    view = view_of(policy, torch.zeros(5, 2), seed=7)
+    uniform = policy.of.score(view)[0, 0, :4]
+    third = uniform.sort().values[1].item()
+    keep = policy.keep(view)
+    bias = policy.weigh(view, keep)[0, 0]
+    expected = [-math.log(1 - third) if own > third else 0 for own in uniform.tolist()]
+    assert bias.tolist() == pytest.approx([*expected, 0])
+
+
+def test_chances_of_rounds_are_multiplied(budget, view_of):
+    policy = Certificate(budget=budget(3), of=Random(budget=budget(3)))
+    once, twice = (view_of(policy, torch.zeros(5, 2), seed=7, bias=bias) for bias in (0, [0.5, 0.5, 0.5, 0.5, 0]))
+    keep = policy.keep(once)
+    gained = policy.weigh(twice, keep) - policy.weigh(once, keep)
+    assert gained[0, 0].tolist() == pytest.approx([0.5 * stays for stays in keep[0, 0, :4].tolist()] + [0])
+
+
+def test_nothing_to_drop_leaves_every_chance_at_one(policy, attended):
+    view = attended(policy, WEIGHTS, 3, excess=0)
+    assert torch.equal(policy.weigh(view, policy.keep(view)), torch.zeros(3, 1, 8))
+
+
+def test_what_is_sure_to_stay_has_no_bias(attended, budget):
+    """Sinks, the recent, and the large values of VaSE."""
+    of = VaSEAttnV(budget=budget(4, sinks=1), smooth=1, n_large=2)
+    policy = Certificate(budget=budget(4, sinks=1), of=of)
+    view = attended(policy, WEIGHTS, 200)
+    keep = policy.keep(view)
+    bias = policy.weigh(view, keep)
+    sure = ~view.evictable | of.large(view)
+    assert sure[0, 0].sum() == 3
+    assert (bias[sure & keep] == 0).all()
+    assert (bias[~sure & keep] > 0).all()
+
+
+def test_the_variance_by_hand():
+    """Two slots of probability 1/2, values 1 and 3, output 2; the first stayed by a chance of 1/4: 3/4 * 1/4 * 1."""
+    keys, values, bias = torch.zeros(3, 1, 1, 64, 1)[..., None].squeeze(-1).unbind(0)
+    values[..., 0, 0], values[..., 1, 0] = 1.0, 3.0
+    bias = torch.zeros(1, 1, 64)
+    bias[..., 0] = math.log(4)
+    keys[..., 1, 0] = math.log(4)
+    seen = Attended(torch.full((1, 1, 1, 1), 2.0), torch.full((1, 1, 1), math.log(8)))
+    found = variance(torch.ones(1, 1, 1, 1), keys, values, torch.tensor([[2]]), seen, 1.0, bias)
+    assert found.item() == pytest.approx(3 / 16)
+
+
+def test_each_step_says_how_far_it_is_off(model):
+    """Nothing until a round has been, then something; a number a token."""
+    for done in baseline(model, "certificate"):
+        errors, first = done.usage.attention_error, done.usage.eviction_steps[0]
+        assert len(errors) == len(done.token_ids)
+        assert errors[:first] == [0] * first
+        assert min(errors[first:]) > 0
+    assert all(done.usage.attention_error is None for done in baseline(model, "vase_attnv"))
+
+
+def test_a_budget_that_holds_all_is_off_by_nothing(model):
+    for done in decode(model, policy_of("certificate", tokens=100), ALL):
+        assert set(done.usage.attention_error) == {0}
+
+
+@pytest.mark.parametrize("kind", [SnapKV, VaSEDKV])
+def test_a_method_that_draws_no_slots_is_refused(kind):
+    budget = Budget(tokens=24, recent=8, interval=8)
+    with pytest.raises(ValueError, match=rf"method\.of={kind.__name__} draws no slots by chances that are known"):
+        Certificate(budget=budget, of=kind(budget=budget))
+
+
+def test_without_its_sample_vase_draws_none():
+    budget = Budget(tokens=24, recent=8, interval=8)
+    with pytest.raises(ValueError, match=r"method\.of=VaSEAttnV draws no slots"):
+        Certificate(budget=budget, of=VaSEAttnV(budget=budget, sample=False))
