@@ -14,7 +14,7 @@ from pathlib import Path
 
 from ..runners.record import Record
 from ..runners.record.questions import NAME as QUESTIONS
-from .load import Run, without_texts
+from .load import BY_TOKEN, Run, without_texts
 
 
 def pack(runs: Iterable[Run], file: Path, texts: bool = False) -> None:
@@ -37,7 +37,7 @@ def pack(runs: Iterable[Run], file: Path, texts: bool = False) -> None:
 
 
 def slimmed(record: Record, texts: bool, forced: bool) -> Record:
-    drift = {name: getattr(record, name) for name in ("kl", "nll", "mass", "other", "pieces")} if forced else {}
+    drift = {name: getattr(record, name) for name in BY_TOKEN} if forced else {}
     return replace(without_texts(record), completion=record.completion if texts else "", **drift)
 
 

@@ -63,6 +63,7 @@ def drift_facts(record: Record, run: Run) -> dict[str, Any]:
         "pieces": spaced(record.pieces or [], record.completion),
         "kl": [float(f"{value:.3g}") for value in record.kl or ()],
         "other": record.other or [],
+        "error": [float(f"{value:.3g}") for value in record.attention_error or ()],
         "evictions": evictions(record, run.config.get("method", {}).get("budget", {})),
     }
 

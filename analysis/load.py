@@ -84,10 +84,14 @@ class Runs(list[Run]):
         return pd.DataFrame(rows, columns=columns).drop(columns=["token_ids", "completion"])
 
 
+# what a forced text's record says token by token
+BY_TOKEN = ("kl", "nll", "mass", "other", "pieces", "attention_error")
+
+
 def without_texts(record: Record) -> Record:
     if any(getattr(record, name) is None for name in Repetition._fields):
         record = replace(record, **repetition(record.token_ids, record.completion)._asdict())
-    return replace(record, token_ids=[], completion="", kl=None, nll=None, mass=None, other=None, pieces=None)
+    return replace(record, token_ids=[], completion="", **dict.fromkeys(BY_TOKEN))
 
 
 def load(runs_dir: str | Path) -> Runs:

@@ -2,7 +2,7 @@ import shutil
 from dataclasses import replace
 
 import pytest
-from kvarena.analysis.archive import pack
+from kvarena.analysis.archive import pack, slimmed
 from kvarena.analysis.fidelity import drift_table
 from kvarena.analysis.load import load
 from kvarena.analysis.report import main
@@ -56,6 +56,12 @@ def test_texts_can_be_kept(runs, tmp_path):
     assert [record.completion for record in after] == ["größer", "one two " * 200]
     assert read_questions(again / "x/a") == {"s0": "Größer?"}
     assert after[0] == replace(load(tmp_path)[0].outcomes[0], completion=before[0].completion)
+
+
+def test_what_is_said_token_by_token_is_kept_of_forced_texts_alone(record):
+    said = record(attention_error=[0.0, 0.5])
+    assert slimmed(said, texts=True, forced=False).attention_error is None
+    assert slimmed(said, texts=False, forced=True).attention_error == [0.0, 0.5]
 
 
 def test_the_same_runs_are_the_same_bytes(runs, tmp_path):

@@ -131,6 +131,7 @@ def test_a_report_of_both_kinds(runs, tmp_path, capsys):
             "pieces": ["a", "b", "c", "d"],
             "kl": [0.0, 0.0, 0.1, 0.3],
             "other": [1],
+            "error": [],
             "evictions": [2],
         },
     ]

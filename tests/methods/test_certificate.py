@@ -119,6 +119,26 @@ def test_the_variance_by_hand():
     assert found.item() == pytest.approx(3 / 16)
 
 
+@pytest.mark.parametrize(("sharpness", "low", "high"), [(0.3, 0.9, 1.15), (1, 0.95, 1.6), (4, 5, 50)])
+def test_the_variance_is_right_where_attention_is_spread(view_of, budget, rng, sharpness, low, high):
+    """One query, 2,000 draws of 64 of 128 tokens. Where one token has nearly all, the survivors of a draw that lost it
+    say little of that: errors are larger than is stated."""
+    policy = Certificate(budget=budget(64), of=Random(budget=budget(64)))
+    keys, values, query = (torch.randn(1, 1, size, 16, generator=rng) for size in (128, 128, 1))
+    view = view_of(policy, *(part.expand(2000, 1, -1, -1) for part in (keys, values)))
+    keep = policy.keep(view)
+    bias = policy.weigh(view, keep)
+    logits = query[0, 0, 0] * sharpness @ keys[0, 0].T / 4
+    shares = (logits + bias[:, 0]).masked_fill(~keep[:, 0], -torch.inf).softmax(-1)  # [2000, 128]
+    output = shares @ values[0, 0]
+    away = (values[0] - output[:, None]).square().sum(-1)
+    stated = ((1 - (-bias[:, 0]).exp()) * shares.square() * away).sum(-1)
+    error = (output - logits.softmax(-1) @ values[0, 0]).square().sum(-1)
+    assert low < (error.mean() / stated.mean()).item() < high
+    if sharpness <= 1:
+        assert (error <= 4 * stated).float().mean() > 0.95
+
+
 def test_each_step_says_how_far_it_is_off(model):
     """Nothing until a round has been, then something; a number a token."""
     for done in baseline(model, "certificate"):

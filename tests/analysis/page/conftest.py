@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -113,6 +114,8 @@ def folder(writer, tmp_path_factory, record, dense, config):
     drift = {"score": None, "note": "forced", "completion": "a b c", "pieces": ["a", "b", "c"], "num_tokens": 3}
     for name, kl in (("knorm", [0.0, 0.5, 0.1]), ("tova", [0.0, 0.0, 0.0])):
         text = record(**drift, kl=kl, nll=kl, mass=[0.5] * 3, other=[1] if max(kl) else [], eviction_steps=[2])
+        if name == "tova":
+            text = replace(text, attention_error=[0.0, 0.25, 0.5])
         write(f"forced-{name}", [text], samples=1, method=name, config={"reference": "runs/full"})
     remember(root / "span")
     write_report(root, root / "report")

@@ -124,6 +124,22 @@ def test_a_text_that_was_left_out_of_an_archive_is_said(opened):
     assert opened.texts(".side .facts")[0].startswith("score 1 · 2,000 tokens")
 
 
+def test_how_far_attention_is_off_stands_below_each_token(at):
+    page = at("#graph_search/s0/1/tova", "fidelity.html")
+    page.wait(lambda: "another top token at 0" in page.texts("#facts")[0])
+    assert page.texts("#facts")[0].endswith("attention off by 25.0% on average, as its method states (bars)")
+    assert [token.value_of_css_property("border-bottom-width") for token in page.all(".drifted")] == [
+        "0px",
+        "2px",
+        "4px",
+    ]
+    assert page.all(".drifted")[2].get_attribute("title").endswith("nats, attention off by 50.0%, as stated")
+    page.run("location.hash = 'graph_search/s0/1/knorm%204x'")
+    page.wait(lambda: "another top token at 1" in page.texts("#facts")[0])
+    assert "attention" not in page.texts("#facts")[0]
+    assert page.errors() == []
+
+
 def test_a_forced_text_is_read_by_its_address(at):
     page = at("#graph_search/s0/1/knorm%204x", "fidelity.html")
     page.wait(lambda: page.all(".drifted"))

@@ -1,0 +1,133 @@
+"""What a certificate is worth: the error that each step states beside the true one, on a model's own chains.
+
+    python scripts/real/certificate.py MODEL TEXTS OUTPUT.csv [--methods vase_attnv,random] [--ratios 2,4] [--texts 32]
+
+MODEL is a folder in Hugging Face format. TEXTS is the folder of a run of method=full, or a file of chains as
+kvarena-fidelity takes it; they are forced. At each step, attention over what is kept is compared with attention over
+all tokens, on the same queries, keys and values. A row a method and ratio, of the steps behind a text's first round:
+
+  covered         steps and layers whose error is at most twice what is stated, a part
+  mean_square     squared errors over the squares stated, both summed: 1 where the variance is right on average
+  rank            Spearman's correlation over all steps, means over layers; rank_low, rank_high over texts drawn anew
+  rank_in_text    the same within a text, mean over texts
+  error, stated   mean over steps and layers
+  error_plain     the error of the method alone, whose survivors weigh as they are
+"""
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from statistics import fmean
+
+import hydra
+import numpy as np
+import pandas as pd
+import torch
+from dense_texts import Work, read_texts
+from kvarena.methods.policy import Policy
+from kvarena.runners.fidelity.teacher import Scribe
+from kvarena.runners.generate import Decoder
+from kvarena.runners.model import Checkpoint
+from kvarena.runners.sampler import Greedy
+from mechanism import write_as_they_come
+from scipy.stats import spearmanr
+from whole_cache import Missed, WholeCache
+
+DRAWN = 200  # times that texts are drawn anew
+
+
+def policy_of(*words: str) -> Policy:
+    with hydra.initialize_config_module("kvarena.conf", version_base="1.3"):
+        return hydra.utils.instantiate(hydra.compose("evaluate", list(words)).method)
+
+
+def forced(work: Work, policy: Policy, seed: int) -> Decoder:
+    """Says the texts; eager, for what is compared at each step no graph holds."""
+    longest = max(len(text.completion) for text in work.texts)
+    scribe = Scribe(work.model, batch_size=len(work.texts), longest=longest)
+    return Decoder(
+        model=work.model,
+        policy=policy,
+        sampler=Greedy(),
+        max_tokens=longest,
+        longest_prompt=max(len(text.prompt) for text in work.texts),
+        batch_size=len(work.texts),
+        teacher=scribe,
+        seed=seed,
+    )
+
+
+def measured(work: Work, policy: Policy, seed: int) -> pd.DataFrame:
+    """A row a text, step and layer behind the first round."""
+    decoder = forced(work, policy, seed)
+    seen = WholeCache(decoder)
+    first = [0] * len(work.texts)
+    for done in decoder.run(work.texts):
+        place = next(i for i, text in enumerate(work.texts) if text.key == (done.sample, done.draw))
+        steps = done.usage.eviction_steps
+        first[place] = len(work.texts[place].prompt) + steps[0] - 1 if steps else decoder.cache.longest
+    table = pd.DataFrame(seen.found, columns=Missed._fields)
+    return table[table["position"] >= table["row"].map(dict(enumerate(first)))]
+
+
+def worth(table: pd.DataFrame, rng: np.random.Generator) -> dict[str, float]:
+    steps = table.groupby(["row", "position"])[["error", "estimate"]].mean().reset_index()
+    texts = [part for _, part in steps.groupby("row")]
+    drawn = [rank(pd.concat([texts[i] for i in rng.integers(len(texts), size=len(texts))])) for _ in range(DRAWN)]
+    squares = table[["error", "estimate"]].pow(2).sum()
+    return {
+        "texts": len(texts),
+        "steps": len(steps),
+        "covered": float((table["error"] <= 2 * table["estimate"]).mean()),
+        "mean_square": float(squares["error"] / squares["estimate"]),
+        "rank": rank(steps),
+        "rank_low": float(np.quantile(drawn, 0.025)),
+        "rank_high": float(np.quantile(drawn, 0.975)),
+        "rank_in_text": fmean(rank(part) for part in texts if len(part) > 2),
+        "error": float(table["error"].mean()),
+        "stated": float(table["estimate"].mean()),
+    }
+
+
+def rank(steps: pd.DataFrame) -> float:
+    return float(spearmanr(steps["error"], steps["estimate"]).statistic)
+
+
+def rows(work: Work, methods: Sequence[str], ratios: Sequence[float], window: int) -> Iterator[dict[str, object]]:
+    length = fmean(len(text.prompt) + len(text.completion) for text in work.texts)
+    for ratio in ratios:
+        for name in methods:
+            words = [f"compression.{key}={value}" for key, value in (("recent", window), ("interval", window))]
+            words.append(f"compression.tokens={round(length / ratio)}")
+            table = measured(work, policy_of("method=certificate", f"method@method.of={name}", *words), seed=0)
+            plain = measured(work, policy_of(f"method={name}", *words), seed=0)
+            numbers = worth(table, np.random.default_rng(0)) | {"error_plain": float(plain["error"].mean())}
+            yield {"method": name, "ratio": ratio} | {key: float(f"{value:.4g}") for key, value in numbers.items()}
+
+
+@torch.inference_mode()
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", type=Path)
+    parser.add_argument("chains", type=Path, metavar="TEXTS")
+    parser.add_argument("output", type=Path)
+    parser.add_argument("--methods", default="vase_attnv,snapkv_sample,attn_random,random")
+    parser.add_argument("--ratios", default="2,4")
+    parser.add_argument("--window", type=int, default=16, help="recent slots, and steps between two rounds")
+    parser.add_argument("--texts", type=int, default=32, help="the first so many")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    options = parser.parse_args(argv)
+    checkpoint = Checkpoint(name="model", path=str(options.model), dtype="float32")
+    texts = read_texts(options.chains, checkpoint, options.texts)
+    work = Work(checkpoint.load(torch.device(options.device)), texts)
+    options.output.parent.mkdir(parents=True, exist_ok=True)
+    ratios = [float(each) for each in options.ratios.split(",")]
+    write_as_they_come(options.output, rows(work, options.methods.split(","), ratios, options.window))
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except ValueError as error:
+        sys.exit(f"certificate: {error}")
