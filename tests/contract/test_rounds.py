@@ -75,9 +75,15 @@ def test_slot_order_does_not_change_what_is_kept(watched):
             "longest_gap",
             "constants",
         )
-        keep = watched.policy.keep(view)
-        keep_turned = watched.policy.keep(replace(view, **{name: turned(getattr(view, name)) for name in names}))
+        policy, keep = watched.policy, watched.policy.keep(view)
+        view_turned = replace(view, **{name: turned(getattr(view, name)) for name in names})
+        keep_turned = policy.keep(view_turned)
         assert torch.equal(keep_turned, turned(keep))
+        if policy.needs.bias:
+            torch.testing.assert_close(policy.weigh(view_turned, keep_turned), turned(policy.weigh(view, keep)))
+        if policy.needs.merges:
+            for ours, theirs in zip(policy.merge(view, keep), policy.merge(view_turned, keep_turned), strict=True):
+                torch.testing.assert_close(theirs, turned(ours))
         assert (keep.sum((1, 2)) == 2 * TOKENS).all()
 
 
@@ -89,7 +95,12 @@ def test_a_round_asks_nothing_of_the_device(watched):
     parts = {field.name: getattr(view, field.name) for field in fields(LayerView)}
     tensors = {name: value.to("meta") for name, value in parts.items() if isinstance(value, torch.Tensor)}
     meta = replace(view, noise=Noise(keys=view.noise.keys.to("meta")), **tensors)
-    assert watched.policy.keep(meta).shape == view.live.shape
+    keep = watched.policy.keep(meta)
+    assert keep.shape == view.live.shape
+    if watched.policy.needs.bias:
+        assert watched.policy.weigh(meta, keep).shape == view.live.shape
+    if watched.policy.needs.merges:
+        assert [part.shape for part in watched.policy.merge(meta, keep)] == [view.keys.shape] * 2
     if watched.policy.needs.rank:
         assert watched.policy.survivor_order(meta, watched.policy.score(meta)).shape == view.live.shape
 
