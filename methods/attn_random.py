@@ -49,11 +49,13 @@ class AttnRandom(SnapKV):
     def chance(self, view: LayerView, keep: Tensor) -> Tensor:
         """1 of what would stay by its attention, had it not been drawn: the next in line were drawn in its place."""
         place, importance, uniform = self.place(view), self.importance(view), slot_uniform(view)
-        lucky, following = place < self.drawn, (place == self.drawn) & view.evictable
-        rest = keep & view.evictable & ~lucky
+        stays = keep & view.evictable
+        drawn = stays.sum(-1, keepdim=True).clamp(max=self.drawn)  # protected slots may leave room for fewer
+        lucky, following = place < drawn, (place == drawn) & view.evictable
+        rest = stays & ~lucky
         # without the next in line, which is drawn, one more of the others stays: what it has to be above
         lowest = importance.masked_fill(~rest, torch.inf).amin(-1, keepdim=True)
         highest = importance.masked_fill(keep | ~view.evictable, -torch.inf).amax(-1, keepdim=True)
         above = torch.where((following & keep).any(-1, keepdim=True), highest, lowest)
         threshold = uniform.masked_fill(~following, 0).amax(-1, keepdim=True)
-        return torch.where(lucky & view.evictable & (importance <= above), 1 - threshold, 1)
+        return torch.where(lucky & stays & (importance <= above), 1 - threshold, 1)

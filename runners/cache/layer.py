@@ -161,11 +161,10 @@ class Layer:
 
     def forget(self, at: slice | Tensor) -> None:
         """What a round has said of slots of rows `at` that are not live any more."""
-        dead = ~self.live(self.lengths[at])
-        for name in SAID:
-            column = getattr(self, name)
-            if column.numel():
-                column[at] = column[at].masked_fill(dead, COLUMNS[name].empty)
+        said = {name: column for name in SAID if (column := getattr(self, name)).numel()}
+        dead = ~self.live(self.lengths[at]) if said else None
+        for name, column in said.items():
+            column[at] = column[at].masked_fill(dead, COLUMNS[name].empty)
 
     def bound(self, at: slice | Tensor, position: Tensor, due: Tensor) -> None:
         """Bounds of the pages of rows `at`, anew where `due` [R, 1, 1]: a round has moved slots between them."""

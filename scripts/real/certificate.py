@@ -26,7 +26,7 @@ import pandas as pd
 import torch
 from dense_texts import Work, read_texts
 from kvarena.methods.policy import Policy
-from kvarena.runners.fidelity.teacher import Scribe
+from kvarena.runners.fidelity import Scribe
 from kvarena.runners.generate import Decoder
 from kvarena.runners.model import Checkpoint
 from kvarena.runners.sampler import Greedy

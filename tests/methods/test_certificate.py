@@ -1,6 +1,7 @@
 """What a survivor counts, and what the survivors say of the error, against all that could have been drawn."""
 
 import math
+from dataclasses import replace
 from itertools import combinations
 
 import pytest
@@ -13,6 +14,7 @@ from kvarena.methods.attn_random import AttnRandom
 from kvarena.methods.budget import Budget
 from kvarena.methods.certificate import Certificate
 from kvarena.methods.random import Random
+from kvarena.methods.scores import slot_gumbel
 from kvarena.methods.snapkv import SnapKV
 from kvarena.methods.vase_attnv import VaSEAttnV
 from kvarena.methods.vase_dkv import VaSEDKV
@@ -37,13 +39,16 @@ METHODS = {
     "vase_attnv": lambda budget: VaSEAttnV(budget=budget, smooth=1, n_large=0),
     "vase_attnv_large": lambda budget: VaSEAttnV(budget=budget, smooth=1, n_large=1),
     "attn_random": lambda budget: AttnRandom(budget=budget, smooth=1, n_random=3),
+    # more are drawn than there is room for beside two sinks
+    "attn_random_sinks": lambda budget: AttnRandom(budget=replace(budget, sinks=2), smooth=1, n_random=4),
 }
 
 
 @pytest.fixture(params=METHODS)
 def policy(request, budget):
-    """Five of eight stay, the recent one among them; at least three of them are drawn."""
-    return Certificate(budget=budget(5), of=METHODS[request.param](budget(5)))
+    """Five of eight stay, the recent one among them; two or more of them are drawn."""
+    of = METHODS[request.param](budget(5))
+    return Certificate(budget=of.budget, of=of)
 
 
 def test_survivors_stand_for_all_on_average(policy, attended):
@@ -79,6 +84,19 @@ def test_a_uniform_draw_by_hand(budget, view_of):
     bias = policy.weigh(view, keep)[0, 0]
     expected = [-math.log(1 - third) if own > third else 0 for own in uniform.tolist()]
     assert bias.tolist() == pytest.approx([*expected, 0])
+
+
+def test_a_gumbel_has_to_exceed_what_the_others_leave_by_hand(attended, budget):
+    """Of weights 0.3 to 0.05 three stay; a slot of weight w stays by 1 - exp(-w / t), t that of the highest victim."""
+    of = VaSEAttnV(budget=budget(4), smooth=1, n_large=0)
+    view = attended(of, WEIGHTS, 1, seed=3)
+    drawn = [w * math.exp(g) for w, g in zip(WEIGHTS, slot_gumbel(view)[0, 0].tolist(), strict=False)]
+    victim = sorted(drawn)[3]
+    expected = [1 - math.exp(-w / victim) if own > victim else None for w, own in zip(WEIGHTS, drawn, strict=True)]
+    keep = of.keep(view)
+    assert keep[0, 0].tolist() == [one is not None for one in expected] + [True]
+    found = of.chance(view, keep)[0, 0][keep[0, 0]].tolist()
+    assert found == pytest.approx([one for one in expected if one is not None] + [1], rel=1e-4)
 
 
 def test_chances_of_rounds_are_multiplied(budget, view_of):

@@ -1,20 +1,24 @@
 import pytest
 import torch
 from kvarena.methods.budget import Budget
+from kvarena.methods.certificate import Certificate
 from kvarena.methods.expected_attention import ExpectedAttention
 from kvarena.methods.full import Full
 from kvarena.methods.gkv import GKV
 from kvarena.methods.h2o import H2O
+from kvarena.methods.knorm import KNorm
 from kvarena.methods.lazy_eviction import LazyEviction
 from kvarena.methods.neighbours import ByRank
 from kvarena.methods.quest import Quest
 from kvarena.methods.snapkv import SnapKV
+from kvarena.methods.summary import Summary
 from kvarena.methods.vase_attnv import VaSEAttnV
 from kvarena.methods.watched import Watched
 from kvarena.runners.cache import Layer, Room, Shape
 
 CPU = torch.device("cpu")
 BUDGET = Budget(tokens=32, recent=4, sinks=0)
+CERTIFIED = Certificate(budget=BUDGET, of=VaSEAttnV(budget=BUDGET))
 
 
 @pytest.mark.parametrize(
@@ -32,10 +36,16 @@ BUDGET = Budget(tokens=32, recent=4, sinks=0)
         (ExpectedAttention(budget=BUDGET, window=16), 2 * (2 * 8 * 2 + 4), 2 * 3 * 16 * 8 * 2),
         (LazyEviction(budget=BUDGET), 2 * (2 * 8 * 2 + 4 + 8), 0),
         (SnapKV(budget=BUDGET, neighbours=ByRank()), 2 * (2 * 8 * 2 + 4 + 4), 2 * 3 * 4 * 8 * 2),
+        # a bias, and for the second the queries of the method inside
+        (Summary(budget=BUDGET, of=KNorm(budget=BUDGET)), 2 * (2 * 8 * 2 + 4 + 4), 0),
+        (CERTIFIED, 2 * (2 * 8 * 2 + 4 + 4), 2 * 3 * 4 * 8 * 2),
         # 128 slots are 8 pages of 16
         (Quest(budget=BUDGET, page=16), 2 * (2 * 8 * 2 + 4), 2 * 2 * 8 * 8 * 2),
     ],
-    ids=["full", "h2o", "snapkv", "vase", "gkv", "expected_attention", "lazy_eviction", "snapkv_rank", "quest"],
+    ids=[
+        *("full", "h2o", "snapkv", "vase", "gkv", "expected_attention", "lazy_eviction", "snapkv_rank", "summary"),
+        *("certificate", "quest"),
+    ],
 )
 def test_bytes_of_what_a_method_asks_for(policy, slot_bytes, row_bytes):
     room = Room.of(Shape(layers=1, heads=2, groups=3, dim=8), policy.needs, 100)
