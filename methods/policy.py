@@ -39,7 +39,7 @@ class Needs:
     hidden: int = 0  # newest hidden states per layer, as its attention sees them
     bias: bool = False  # a number per slot that is added to its logit, which the method says at every round
     merges: bool = False  # keys and values of what stays may be written anew at a round
-    error: bool = False  # how far attention is off is estimated at each step, by the bias of what was drawn
+    error: bool = False  # how far attention is off is recorded at each step, by the bias of what was drawn; not charged
     used: float = 0.0  # probability from which a query uses a slot: when, and after how long, is recorded; 0: not
 
 
