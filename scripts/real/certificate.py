@@ -37,12 +37,12 @@ from whole_cache import Missed, WholeCache
 DRAWN = 200  # times that texts are drawn anew
 
 
-def policy_of(*words: str) -> Policy:
+def method_of(*words: str) -> Policy:
     with hydra.initialize_config_module("kvarena.conf", version_base="1.3"):
         return hydra.utils.instantiate(hydra.compose("evaluate", list(words)).method)
 
 
-def forced(work: Work, policy: Policy, seed: int) -> Decoder:
+def says_the_texts(work: Work, policy: Policy, seed: int) -> Decoder:
     """Says the texts; eager, for what is compared at each step no graph holds."""
     longest = max(len(text.completion) for text in work.texts)
     scribe = Scribe(work.model, batch_size=len(work.texts), longest=longest)
@@ -58,9 +58,9 @@ def forced(work: Work, policy: Policy, seed: int) -> Decoder:
     )
 
 
-def measured(work: Work, policy: Policy, seed: int) -> pd.DataFrame:
+def misses(work: Work, policy: Policy, seed: int) -> pd.DataFrame:
     """A row a text, step and layer behind the first round."""
-    decoder = forced(work, policy, seed)
+    decoder = says_the_texts(work, policy, seed)
     seen = WholeCache(decoder)
     first = [0] * len(work.texts)
     for done in decoder.run(work.texts):
@@ -100,8 +100,8 @@ def rows(work: Work, methods: Sequence[str], ratios: Sequence[float], window: in
         for name in methods:
             words = [f"compression.{key}={value}" for key, value in (("recent", window), ("interval", window))]
             words.append(f"compression.tokens={round(length / ratio)}")
-            table = measured(work, policy_of("method=certificate", f"method@method.of={name}", *words), seed=0)
-            plain = measured(work, policy_of(f"method={name}", *words), seed=0)
+            table = misses(work, method_of("method=certificate", f"method@method.of={name}", *words), seed=0)
+            plain = misses(work, method_of(f"method={name}", *words), seed=0)
             numbers = worth(table, np.random.default_rng(0)) | {"error_plain": float(plain["error"].mean())}
             yield {"method": name, "ratio": ratio} | {key: float(f"{value:.4g}") for key, value in numbers.items()}
 

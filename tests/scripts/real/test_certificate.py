@@ -25,12 +25,12 @@ def real(monkeypatch):
 
 
 def missed(policy):
-    from certificate import forced
+    from certificate import says_the_texts
     from dense_texts import Work
     from whole_cache import WholeCache
 
     work = Work(build_tiny_model("llama").float(), CHAINS)
-    decoder = forced(work, policy, seed=0)
+    decoder = says_the_texts(work, policy, seed=0)
     seen = WholeCache(decoder)
     done = list(decoder.run(CHAINS))
     return seen.found, done
