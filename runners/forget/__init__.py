@@ -5,7 +5,7 @@ follows beside dense with the span and beside a text that never had it; `of_meth
 """
 
 from .departures import gone_from, of_method, states_without
-from .eraser import Erased, Eraser
+from .eraser import Erased, Eraser, Recompute
 from .influence import Influence
 from .remembered import Remembered
 from .spans import MarkedText, Span
@@ -15,6 +15,7 @@ __all__ = [
     "Eraser",
     "Influence",
     "MarkedText",
+    "Recompute",
     "Remembered",
     "Span",
     "gone_from",

@@ -75,11 +75,12 @@ def work_of(job: Job, known: dict[str, Any]) -> Work:
     """Of the first draw of each sample, in the words of the model that said them."""
     tokenizer = job.checkpoint.tokenizer()
     requests = job.requests(tokenizer)
+    own = weights(job.checkpoint)
     if reference := job.config.get("reference"):
-        now = made_of(job.config, job.checkpoint) | {"weights": weights(job.checkpoint)}
+        now = made_of(job.config, job.checkpoint) | {"weights": own}
         check_reference(reference, job.samples, requests, now)
     first = [request for request in requests if request.draw == 0]
-    return of_evicted(first, job, known) if job.policy.evicts else of_spans(first, tokenizer, known)
+    return of_evicted(first, job, known) if job.policy.evicts else of_spans(first, tokenizer, known, own)
 
 
 @hydra.main(version_base="1.3", config_path="pkg://kvarena.conf", config_name="forget")

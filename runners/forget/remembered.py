@@ -22,9 +22,13 @@ class Remembered:
     keys: list[Tensor] = field(default_factory=list)  # [L] of [H, n, D] after RoPE; layers may differ in n
     values: list[Tensor] = field(default_factory=list)  # likewise
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def read(self, model: Model, tokens: Sequence[int], first: int) -> Tensor:
         """[S, E]: what the output projection sees of tokens at positions from `first` on."""
+        return self.follow(model, tokens, first)
+
+    def follow(self, model: Model, tokens: Sequence[int], first: int) -> Tensor:
+        """`read`, through which gradients reach the slots that were there before."""
         ids = torch.tensor([list(tokens)], device=model.device)
         places = torch.arange(first, first + len(tokens), device=model.device)[None]
         with own_attention(model):

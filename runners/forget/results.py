@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from hydra.utils import instantiate
 
 from ..job import Job, provenance
 from ..job.made_of import made_of, weights
@@ -48,6 +49,7 @@ def write_origin(folder: Path, job: Job, known: Mapping[str, Any], device: torch
         "versions": provenance.versions(),
         "device": provenance.device_name(device),
         "fingerprints": made_of(job.config, job.checkpoint) | {"weights": weights(job.checkpoint)},
+        "erasers": {name: origin for name, each in known["erasers"].items() if (origin := instantiate(each).origin)},
         "seconds": round(seconds, 1),
     }
     replace_file(folder / "forget.json", json.dumps(origin, indent=1) + "\n")

@@ -11,6 +11,7 @@ from ..generate import Request
 from ..job import Job
 from ..model import Model, Tokenizer, inverse_frequencies, shape_of
 from .departures import gone_from, of_method
+from .eraser import Eraser
 from .influence import Influence, Row
 from .remembered import check_turns
 from .spans import MarkedText, Span, joined
@@ -25,14 +26,17 @@ class Work(NamedTuple):
     measure: Callable[[Model], Iterable[Row]]
 
 
-def of_spans(requests: Sequence[Request], tokenizer: Tokenizer, known: Known) -> Work:
-    """ValueError for a span that a text has not, or where no method evicts."""
+def of_spans(requests: Sequence[Request], tokenizer: Tokenizer, known: Known, weights: Mapping[str, str]) -> Work:
+    """ValueError for a span that a text has not, or where no method evicts, and for an eraser of another model."""
     span: Span = instantiate(known["span"])
     others = [*requests[1:], requests[0]]
     texts = [span.mark(text, other, tokenizer) for text, other in zip(requests, others, strict=True)]
     plan = [(text, text.cut(after, known["recent"]), len(text.tokens)) for text in texts for after in known["after"]]
     kept = long_enough(plan, known["after"])
-    return Work(len(kept), partial(measure_spans, kept, known))
+    erasers: dict[str, Eraser] = {name: instantiate(each) for name, each in known["erasers"].items()}
+    for eraser in erasers.values():
+        eraser.check(weights)
+    return Work(len(kept), partial(measure_spans, kept, erasers, known["by_layer"]))
 
 
 def of_evicted(requests: Sequence[Request], job: Job, known: Known) -> Work:
@@ -47,13 +51,14 @@ def long_enough(plan: Sequence[tuple[Text, int, int]], after: Sequence[int]) -> 
     return kept
 
 
-def measure_spans(plan: Sequence[tuple[MarkedText, int]], known: Known, model: Model) -> Iterable[Row]:
+def measure_spans(
+    plan: Sequence[tuple[MarkedText, int]], erasers: Mapping[str, Eraser], by_layer: bool, model: Model
+) -> Iterable[Row]:
     frequencies = inverse_frequencies(model, shape_of(model.config))
     check_turns(model, frequencies)
-    erasers = {name: instantiate(each) for name, each in known["erasers"].items()}
     for text, cut in plan:
         influence = Influence(model=model, frequencies=frequencies, text=text, cut=cut)
-        yield from influence.of_layers() if known["by_layer"] else influence.of_erasers(erasers)
+        yield from influence.of_layers() if by_layer else influence.of_erasers(erasers)
 
 
 def measure_evicted(plan: Sequence[tuple[Request, int]], job: Job, model: Model) -> Iterable[Row]:

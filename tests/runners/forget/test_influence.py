@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from kvarena.runners.forget import Eraser, Influence, MarkedText, Remembered
+from kvarena.runners.forget import Influence, MarkedText, Recompute, Remembered
 from kvarena.runners.forget.influence import bins
 from kvarena.runners.forget.remembered import check_turns
 from kvarena.runners.model import inverse_frequencies, shape_of, transformers_logits
@@ -10,13 +10,13 @@ from kvarena.runners.model import inverse_frequencies, shape_of, transformers_lo
 TOKENS = [(7 * i + 3) % 61 for i in range(60)]
 TEXT = MarkedText("a", TOKENS, 30, (8, 15))
 CUT = 34
-DROP = Eraser()
+DROP = Recompute()
 ERASERS = {
     "drop": DROP,
-    "close": Eraser(shift=True),
-    "some": Eraser(recompute=6),
-    "exact": Eraser(recompute=None),
-    "close_exact": Eraser(recompute=None, shift=True),
+    "close": Recompute(shift=True),
+    "some": Recompute(recompute=6),
+    "exact": Recompute(recompute=None),
+    "close_exact": Recompute(recompute=None, shift=True),
 }
 
 
