@@ -38,8 +38,11 @@ class Source:
         self.spans: list[Span] = [instantiate(span) for span in cfg.spans.values()]
         self.draw = random.Random(cfg.seed)
 
-    def lesson(self, stage: str) -> Lesson:
-        """Of the next text drawn that has such a span, goes on behind it, and would not say the same without it."""
+    def lesson(self, stage: str, taught: bool = True) -> Lesson:
+        """Of the next text drawn that has such a span, goes on behind it, and would not say the same without it.
+
+        To be `taught`, a drop has to leave something of it to unlearn.
+        """
         while True:
             texts = self.draw.choice(self.texts)
             place = self.draw.randrange(len(texts))
@@ -51,7 +54,7 @@ class Source:
             if len(text.tokens) > cut + LEFT:
                 text = neighbours(text, cut) if stage == "neighbours" else text
                 lesson = Lesson.of(self.model, text, cut, self.cfg.tokens)
-                if self.says(lesson, lesson.memory) >= self.cfg.least:
+                if self.says(lesson, lesson.dropped() if taught else lesson.memory) >= self.cfg.least:
                     return lesson
 
     @torch.no_grad()
@@ -76,7 +79,7 @@ class HeldOut(NamedTuple):
 
     @classmethod
     def of(cls, source: Source, count: int) -> "HeldOut":
-        lessons = [source.lesson("task") for _ in range(count)]
+        lessons = [source.lesson("task", taught=False) for _ in range(count)]
         dense = sum(source.says(each, each.memory) for each in lessons)
         return cls(lessons, dense, sum(source.says(each, each.dropped()) for each in lessons) / dense)
 
@@ -96,8 +99,8 @@ def teach(steer: Steer, source: Source, held: Sequence[HeldOut], cfg: DictConfig
             step += 1
             for group in optimizer.param_groups:
                 group["lr"] = cfg.lr * min(1.0, step / cfg.warmup, 2 - 2 * step / (total + 1))
-            for place in source.draw.sample(range(len(pool)), cfg.fresh):
-                pool[place] = source.lesson(stage)
+            if step % cfg.renewed == 0:
+                pool[source.draw.randrange(len(pool))] = source.lesson(stage)
             loss = 0.0
             for lesson in source.draw.sample(pool, cfg.lessons):
                 part = lesson.divergence(source.model, lesson.steered(source.model, steer)).mean() / cfg.lessons

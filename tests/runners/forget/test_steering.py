@@ -7,7 +7,8 @@ from kvarena.runners.forget.adapter import adapted, fresh
 from kvarena.runners.forget.lesson import Lesson, neighbours
 from kvarena.runners.forget.steer import Steer
 from kvarena.runners.forget.steering import Steering
-from kvarena.runners.model import inverse_frequencies, shape_of
+from kvarena.runners.job.made_of import weights
+from kvarena.runners.model import Checkpoint, inverse_frequencies, shape_of
 
 TOKENS = [(7 * i + 3) % 61 for i in range(60)]
 TEXT = MarkedText("a", TOKENS, 30, (8, 15))
@@ -137,3 +138,10 @@ def test_of_a_file(model, saved, tmp_path):
     for path in ("bad.safetensors", "none.safetensors"):
         with pytest.raises(ValueError, match="no eraser that was trained"):
             Steering(path=str(tmp_path / path)).check({})
+
+
+def test_the_one_that_ships_is_of_the_weights_that_ship():
+    eraser = Steering(path="pkg://kvarena.models/reasoner/erasers/steering.safetensors")
+    eraser.check(weights(Checkpoint(name="reasoner")))
+    assert eraser.origin["parameters"] == 90112
+    assert eraser.origin["config"]["tasks"] == ["assignments", "addition", "deduction"]

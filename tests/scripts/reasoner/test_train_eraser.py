@@ -9,7 +9,7 @@ import pytest
 from kvarena.runners import evaluate
 from kvarena.runners.forget import command
 
-TINY = ("problems=2", "held_out=1", "pool=2", "lessons=1", "fresh=1", "tokens=20", "steps={neighbours: 1, task: 1}")
+TINY = ("problems=2", "held_out=1", "pool=2", "lessons=1", "renewed=1", "tokens=20", "steps={neighbours: 1, task: 1}")
 MODEL = ("difficulty=easy", "device=cpu", "engine.batch_size=2", "model.dtype=float32")
 
 
