@@ -36,6 +36,7 @@ ROOMS = {
     "job": {"attention", "cache", "generate", "model", "parallel", "plugins", "record", "sampler"},
     "fidelity": {"generate", "model", "record", "sampler"},
     "forget": {"cache", "fidelity", "generate", "job", "model", "record"},
+    "guard": {"forget", "readout"},
     "profile": {"fidelity", "generate", "job", "model", "record"},
     "readout": {"cache", "job", "model", "record"},
     "weights": {"job", "model", "record"},
