@@ -18,8 +18,8 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
+from ..memory import forgotten, influence
 from ..panels import Look, house_style, legend, panels
-from .memory import forgotten, influence
 
 PROBES = {
     "ridge": "linear, mean of heads",
