@@ -1,8 +1,9 @@
 """How far attention is off on average because some slots were drawn: a variance, from what stayed alone.
 
 Each slot that stayed has a bias, minus the log of its chance to stay. Divided by it, a slot stands on average for
-itself and for those like it that went; what it adds is off by the more the less likely it was to stay, the more it
-weighs, and the further its value lies from the output: the sum of (1 - chance) p^2 |v - o|^2, p the probabilities.
+itself and for those like it that went; what hangs on it is what the output would be without it. The variance is the sum
+of (1 - chance) |o - without|^2, where o - without = p / (1 - p) (v - o) for a slot of probability p and value v: a
+jackknife. The usual linear form has p in place of p / (1 - p), and says too little where few slots have nearly all.
 
 B rows, H KV heads, G query heads per KV head, N slots, D head dim.
 """

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ..attend.kernel import check_bias, check_head_dim
 from ..pack.kernel import column, layout, load_columns, load_rows, strides, turned
+from .reference import LEAST
 
 if TYPE_CHECKING:
     from ..attend import Attended
@@ -44,6 +45,7 @@ def variance(
         VALUES=layout(values),
         GROUPS=groups,
         SCALE=scale,
+        LEAST=LEAST,
         DIM=dim,
         TILE=max(16, triton.next_power_of_2(groups)),
         BLOCK=BLOCK,
@@ -68,6 +70,7 @@ def add_distances(
     VALUES: tl.constexpr,
     GROUPS: tl.constexpr,
     SCALE: tl.constexpr,
+    LEAST: tl.constexpr,
     DIM: tl.constexpr,
     TILE: tl.constexpr,
     BLOCK: tl.constexpr,
@@ -93,6 +96,7 @@ def add_distances(
         mean, value = mean.to(tl.float32), value.to(tl.float32)
         away = tl.maximum(tl.sum(mean * mean, 1)[:, None] + tl.sum(value * value, 1)[None, :] - 2 * products, 0.0)
         uncertain = 1.0 - tl.exp(-extra)
-        part = tl.sum(uncertain[None, :] * probability * probability * away, 1)
+        odds = probability / tl.maximum(1.0 - probability, LEAST)
+        part = tl.sum(uncertain[None, :] * odds * odds * away, 1)
         at = (pair * tl.num_programs(0) + block) * GROUPS + lane
         tl.store(parts + at, part, mask=there)

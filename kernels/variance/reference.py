@@ -10,6 +10,8 @@ from ..attend import BLOCK, Attended
 from ..attend.reference import probabilities
 from ..pack import Stored
 
+LEAST = 1 / 16  # of 1 - p: below it the rounding of a half-precision output would speak
+
 
 def variance(
     query: Tensor, keys: Stored, values: Stored, lengths: Tensor, attended: Attended, scale: float, bias: Tensor
@@ -23,7 +25,8 @@ def variance(
         # dead slots, whose bias is 0, weigh nothing whatever they hold
         dead = (slots[block] >= lengths[..., None])[:, :, None] | (uncertain == 0)
         away = distances(output, values[:, :, block].float())
-        total += (uncertain * probability.square() * away).masked_fill_(dead, 0).sum(-1)
+        odds = probability / (1 - probability).clamp(min=LEAST)
+        total += (uncertain * odds.square() * away).masked_fill_(dead, 0).sum(-1)
     return total
 
 

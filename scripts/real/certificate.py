@@ -6,12 +6,16 @@ MODEL is a folder in Hugging Face format. TEXTS is the folder of a run of method
 kvarena-fidelity takes it; they are forced. At each step, attention over what is kept is compared with attention over
 all tokens, on the same queries, keys and values. A row a method and ratio, of the steps behind a text's first round:
 
-  covered         steps and layers whose error is at most twice what is stated, a part
+  covered         steps and layers whose error is at most twice what is stated, a part; covered_low, _high over texts
+                  drawn anew
   mean_square     squared errors over the squares stated, both summed: 1 where the variance is right on average
   rank            Spearman's correlation over all steps, means over layers; rank_low, rank_high over texts drawn anew
   rank_in_text    the same within a text, mean over texts
   error, stated   mean over steps and layers
   error_plain     the error of the method alone, whose survivors weigh as they are
+  covered_linear, mean_square_linear   if the usual linear form of the variance were stated
+  covered_sums, mean_square_sums       of sums over the survivors, each by its chance, before the softmax divides them
+                  by their weight: 1 where chances and variance are right, whatever that division does
 """
 
 import argparse
@@ -72,22 +76,40 @@ def misses(work: Work, policy: Policy, seed: int) -> pd.DataFrame:
 
 
 def worth(table: pd.DataFrame, rng: np.random.Generator) -> dict[str, float]:
-    steps = table.groupby(["row", "position"])[["error", "estimate"]].mean().reset_index()
-    texts = [part for _, part in steps.groupby("row")]
-    drawn = [rank(pd.concat([texts[i] for i in rng.integers(len(texts), size=len(texts))])) for _ in range(DRAWN)]
-    squares = table[["error", "estimate"]].pow(2).sum()
+    texts = [part for _, part in table.groupby("row")]
+    steps = [part.groupby("position")[["error", "estimate"]].mean() for part in texts]
+    drawn = rng.integers(len(texts), size=(DRAWN, len(texts)))
+    ranks = [rank(pd.concat([steps[i] for i in some])) for some in drawn]
+    inside = np.array([[(part["error"] <= 2 * part["estimate"]).sum(), len(part)] for part in texts])
+    shares = [float(count / of) for count, of in inside[drawn].sum(1)]
     return {
         "texts": len(texts),
-        "steps": len(steps),
-        "covered": float((table["error"] <= 2 * table["estimate"]).mean()),
-        "mean_square": float(squares["error"] / squares["estimate"]),
-        "rank": rank(steps),
-        "rank_low": float(np.quantile(drawn, 0.025)),
-        "rank_high": float(np.quantile(drawn, 0.975)),
-        "rank_in_text": fmean(rank(part) for part in texts if len(part) > 2),
+        "steps": sum(map(len, steps)),
+        "covered": covered(table, "error", "estimate"),
+        **spread_of(shares, "covered"),
+        "mean_square": mean_square(table, "error", "estimate"),
+        "rank": rank(pd.concat(steps)),
+        **spread_of(ranks, "rank"),
+        "rank_in_text": fmean(rank(part) for part in steps if len(part) > 2),
         "error": float(table["error"].mean()),
         "stated": float(table["estimate"].mean()),
+        "covered_linear": covered(table, "error", "linear"),
+        "mean_square_linear": mean_square(table, "error", "linear"),
+        "covered_sums": covered(table, "sum_error", "sum_estimate"),
+        "mean_square_sums": mean_square(table, "sum_error", "sum_estimate"),
     }
+
+
+def covered(table: pd.DataFrame, error: str, said: str) -> float:
+    return float((table[error] <= 2 * table[said]).mean())
+
+
+def mean_square(table: pd.DataFrame, error: str, said: str) -> float:
+    return float(table[error].pow(2).sum() / table[said].pow(2).sum())
+
+
+def spread_of(drawn: Sequence[float], name: str) -> dict[str, float]:
+    return {f"{name}_low": float(np.quantile(drawn, 0.025)), f"{name}_high": float(np.quantile(drawn, 0.975))}
 
 
 def rank(steps: pd.DataFrame) -> float:

@@ -7,18 +7,22 @@ from typing import NamedTuple
 
 import torch
 from kvarena.kernels import attend
+from kvarena.runners.cache import Layer
 from kvarena.runners.generate import Decoder
 from torch import Tensor
 
 
 class Missed(NamedTuple):
-    """Of one step and layer of a row."""
+    """Of one step and layer of a row: errors of all heads' outputs, and what is said of them, parts of their norm."""
 
     row: int
     position: int
     layer: int
-    error: float  # distance of the outputs of all heads, a part of their norm
+    error: float
     estimate: float  # what the method says of it; 0 where it says nothing
+    linear: float  # what the usual linear form of the variance would say
+    sum_error: float  # of sums over what is kept, each by its count, before they are divided by the sum of weights
+    sum_estimate: float  # what is said of that, the attention of all tokens being known
 
 
 class WholeCache:
@@ -34,9 +38,10 @@ class WholeCache:
 
     def attend(self, index: int, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
         cache, position, column = self.cache, self.cache.positions, self.columns[index]
+        layer = cache.layers[index]
         busy = [row for row, clock in enumerate(cache.clocks) if clock and cache.active[row]]
         for row in busy:
-            clock, layer = cache.clocks[row], cache.layers[index]
+            clock = cache.clocks[row]
             if not clock.steps:
                 column[0, row, :, : clock.prompt] = layer.keys[row, :, : clock.prompt]
                 column[1, row, :, : clock.prompt] = layer.values[row, :, : clock.prompt]
@@ -44,15 +49,15 @@ class WholeCache:
         column[0, rows, :, position], column[1, rows, :, position] = key[:, :, 0], value[:, :, 0]
         before = self.noted()
         output = self.inner(index, query, key, value, scale)
-        lengths = (position + 1).to(torch.int32)[:, None].expand(-1, cache.shape.heads)
+        noted = (self.noted() - before) * cache.shape.layers
         grouped = query.reshape(len(position), *cache.shape[1:4])
-        longest = int(position.max()) + 1
-        dense, _ = attend.attend(grouped, column[0], column[1], lengths, longest=longest, scale=scale)
-        away = (output.view_as(dense).float() - dense.float()).square().sum((1, 2, 3))
-        error = (away / output.float().square().sum((1, 2, 3))).sqrt()
-        estimate = (self.noted() - before) * cache.shape.layers
+        logits = (grouped.float() * scale) @ column[0].float().mT
+        places = torch.arange(logits.shape[-1], device=position.device)
+        share = logits.masked_fill((places > position[:, None])[:, None, None], -torch.inf).softmax(-1)
+        parts = errors_of(share, column[1].float(), stands_for(layer, len(places)), output.view_as(grouped).float())
         for row in busy:
-            self.found.append(Missed(row, int(position[row]), index, float(error[row]), float(estimate[row])))
+            error, *others = (float(part[row]) for part in parts)
+            self.found.append(Missed(row, int(position[row]), index, error, float(noted[row]), *others))
         return output
 
     def noted(self) -> Tensor:
@@ -61,3 +66,30 @@ class WholeCache:
         if not used.errors.numel():
             return torch.zeros(used.count, device=used.positions.device)
         return used.errors.gather(1, used.positions[:, None])[:, 0].clone()
+
+
+def stands_for(layer: Layer, size: int) -> Tensor:
+    """[B, H, N] by position: for how many tokens each that is kept stands; 0: it went."""
+    each = layer.bias.exp() if layer.bias.numel() else torch.ones_like(layer.positions, dtype=torch.float32)
+    at = layer.positions.long().masked_fill(~layer.live(layer.lengths), size)
+    return each.new_zeros(*at.shape[:2], size + 1).scatter_(2, at, each)[..., :size]
+
+
+def errors_of(share: Tensor, values: Tensor, counts: Tensor, output: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """`error`, `linear`, `sum_error` and `sum_estimate` of `Missed`, [B] each.
+
+    share [B, H, G, N] of all tokens, values [B, H, N, D], output [B, H, G, D] over what is kept.
+    """
+    whole, number = share @ values, counts[:, :, None]
+    weighed = share * number
+    drawn = (1 - 1 / number.clamp(min=1)) * weighed.square()
+    total = weighed.sum(-1, keepdim=True)
+    linear = drawn / total.square() * torch.cdist(output, values).square()
+    sums = weighed @ values - total * whole
+    said = drawn * torch.cdist(whole, values).square()
+    squares = [(output - whole).square(), linear, sums.square(), said]
+    norms = [norm.square().sum((1, 2, 3)) for norm in (output, output, whole, whole)]
+    first, second, third, last = (
+        (part.sum((1, 2, 3)) / norm).sqrt() for part, norm in zip(squares, norms, strict=True)
+    )
+    return first, second, third, last

@@ -6,6 +6,7 @@ from kvarena.kernels.attend import BLOCK, Attended, attend
 from kvarena.kernels.attend.reference import attend as twin
 from kvarena.kernels.pack import Fp8, Packed, encode
 from kvarena.kernels.variance import kernel, reference, variance
+from kvarena.kernels.variance.reference import LEAST
 
 SCALE = 0.3
 
@@ -33,11 +34,17 @@ def seen_by(query, keys, values, lengths, bias):
 
 
 def by_definition(query, keys, values, length, bias):
-    """Of one query [D]: the sum of (1 - e^-bias) p^2 |v - o|^2, in float64."""
+    """Of one query [D]: the sum of (1 - e^-bias) |o - o without the slot|^2, in float64; less below LEAST."""
     keys, values, bias = (part[:length].double() for part in (keys, values, bias))
-    share = (keys @ query.double() * SCALE + bias).softmax(0)
-    away = (values - share @ values).square().sum(-1)
-    return ((1 - (-bias).exp()) * share.square() * away).sum()
+    logits = keys @ query.double() * SCALE + bias
+    share, total = logits.softmax(0), 0.0
+    for slot in bias.nonzero().flatten().tolist():
+        others = torch.arange(length) != slot
+        if others.any():
+            moved = share @ values - logits[others].softmax(0) @ values[others]
+            rest = float(1 - share[slot])
+            total += -(-bias[slot]).expm1() * (moved * rest / max(rest, LEAST)).square().sum()
+    return total
 
 
 @pytest.mark.parametrize(("lengths", "groups", "dim"), [([[1, 63]], 1, 16), ([[64, 65], [130, 7]], 5, 64)])
@@ -47,7 +54,7 @@ def test_both_equal_the_definition(make, lengths, groups, dim):
     ours = kernel.variance(query, keys, values, lengths, seen, SCALE, bias)
     theirs = reference.variance(query, keys, values, lengths, seen, SCALE, bias)
     for b, h, g in torch.cartesian_prod(*map(torch.arange, query.shape[:3])).view(-1, 3).tolist():
-        expected = by_definition(query[b, h, g], keys[b, h], values[b, h], int(lengths[b, h]), bias[b, h]).item()
+        expected = float(by_definition(query[b, h, g], keys[b, h], values[b, h], int(lengths[b, h]), bias[b, h]))
         assert theirs[b, h, g].item() == pytest.approx(expected, rel=1e-4, abs=1e-7)
         assert ours[b, h, g].item() == pytest.approx(expected, rel=1e-4, abs=1e-7)
 

@@ -54,6 +54,16 @@ def test_a_method_misses_something_from_its_first_round_on():
         assert sum(step) / 3 == pytest.approx(stated[name, 40 - 10 + 1], abs=1e-5)
 
 
+def test_errors_by_hand():
+    """Two tokens of a half each, values 1 and 3, output 2; the first stands for both: output and sum are 1."""
+    from whole_cache import errors_of
+
+    share, values, counts = torch.tensor([0.5, 0.5]), torch.tensor([[1.0], [3]]), torch.tensor([2.0, 0])
+    found = errors_of(share.view(1, 1, 1, 2), values.view(1, 1, 2, 1), counts.view(1, 1, 2), torch.ones(1, 1, 1, 1))
+    # nothing but the first is left, so it lies at the output: the linear form says nothing
+    assert [part.item() for part in found] == pytest.approx([1, 0, 1 / 2, 0.5**0.5 / 2])
+
+
 def test_the_command(standin, tmp_path):
     from certificate import main
 
@@ -78,5 +88,6 @@ def test_the_command(standin, tmp_path):
     )
     (row,) = csv.DictReader(output.open())
     assert (row["method"], float(row["ratio"]), float(row["texts"])) == ("random", 2, 2)
-    assert 0 < float(row["covered"]) <= 1
+    assert 0 < float(row["covered_low"]) <= float(row["covered"]) <= float(row["covered_high"]) <= 1
+    assert float(row["mean_square"]) < float(row["mean_square_linear"])
     assert float(row["error"]) > 0
