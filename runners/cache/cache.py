@@ -37,7 +37,8 @@ class KVCache:
     """Memory for `batch_size` rows of one model under one policy; `longest` counts prompt and completion.
 
     The host counts (`clocks`), the device computes: a step asks the host nothing, so it can be captured in a CUDA graph
-    and replayed several times before the clocks follow (`advance`, then `count`).
+    and replayed several times before the host looks at what was said. Until then the clocks go ahead as if no row ended
+    (`go_ahead`); that of a row that did is put right (`recount`).
     """
 
     policy: Policy
@@ -52,11 +53,12 @@ class KVCache:
     storage: Storage = PLAIN
     layers: list[Layer] = field(init=False)
     clocks: list[Clock | None] = field(init=False)  # None: idle
-    ahead: int = field(init=False, default=1)  # steps that may be taken before the clocks follow
+    ahead: int = field(init=False, default=1)  # steps that may be taken before the host looks
     used: RowsInUse = field(init=False)  # what steps have: all rows, or the first ones
     positions: Tensor = field(init=False)  # [B] int64, of the next token
     active: Tensor = field(init=False)  # [B] int32, 1: the row grows
     noise: Noise = field(init=False)
+    _seen: list[Clock | None] = field(init=False)  # the clocks as they were when the host last looked
     _read: Tensor = field(init=False)  # [B] int64, slots that a selection has read
     _errors: Tensor = field(init=False)  # [B, longest] float32, by position; empty unless needed
 
@@ -112,6 +114,11 @@ class KVCache:
         if moved:
             self.use(self.used.count)
         return moved
+
+    def go_ahead(self, count: int) -> bool:
+        """So many steps will be taken before the host looks; says whether memory has moved for them."""
+        self.ahead, self._seen = count, [clock and clock.after(0) for clock in self.clocks]
+        return self.reserve()
 
     def _longest(self, index: int) -> int:
         """Slots that no head of the layer exceeds in the steps ahead."""
@@ -224,6 +231,14 @@ class KVCache:
         """Close steps of a row on the host."""
         self.clocks[row].step(steps)
 
+    def recount(self, row: int, steps: int) -> None:
+        """A row had ended after so many of the steps ahead, and what was dropped of it since does not count."""
+        self.clocks[row] = self._seen[row].after(steps)
+
+    def steps_to_due(self, most: int) -> int:
+        """Steps until a row may be due, or so many."""
+        return min([most, *(clock.steps_to_due or most for clock in self.clocks if clock)])
+
     def due(self) -> list[int]:
         return [row for row, clock in enumerate(self.clocks) if clock and clock.due]
 
@@ -239,10 +254,12 @@ class KVCache:
     def drop_packed(self, at: Tensor, packed: Tensor) -> None:
         """The same for rows `at` [R] and their packed `RoundFacts`, which may stay in place: it can be captured.
 
-        All rows, in their order, are seen in place; fewer are copied.
+        All rows, in their order, are seen in place; fewer are copied. A row that grows no more keeps what it has.
         """
         policy = cast(Eviction, self.policy)  # of no other is a row ever due
-        facts = RoundFacts.unpack(packed, slice(None) if len(at) == self.batch_size else at, self.noise)
+        rows = slice(None) if len(at) == self.batch_size else at
+        packed[:, -self.shape.layers :] *= self.active[rows, None]
+        facts = RoundFacts.unpack(packed, rows, self.noise)
         for index, layer in enumerate(self.layers):
             view = self.view(index, facts)
             # a policy with a rule of its own scores for itself

@@ -12,6 +12,7 @@ L layers.
 """
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -59,6 +60,17 @@ class Clock:
         self.resident = [slots + count for slots in self.resident]
         self.peak_slots = max(self.peak_slots, mean + count)
         self.slot_steps += count * mean + count * (count + 1) / 2
+
+    def after(self, count: int) -> "Clock":
+        """So many steps from here, with the rounds between them, but for one that is due after the last."""
+        clock = copy(self)
+        clock.eviction_steps = [*self.eviction_steps]
+        while count:
+            part = min(count, clock.steps_to_due or count)
+            clock.step(part)
+            if (count := count - part) and clock.due:
+                clock.evicted()
+        return clock
 
     @property
     def _budget(self) -> Budget | None:

@@ -36,6 +36,11 @@ class Trace:
         if self.num_rows and self.folder is None:
             raise ValueError(f"trace={self.num_rows} needs an output_dir")
 
+    @property
+    def follows(self) -> bool:
+        """Whether rounds are looked at, now or of a row that will be admitted."""
+        return bool(self.num_rows or self._tensors)
+
     def admitted(self, cache: KVCache, row: int, name: str) -> None:
         if self.num_rows:
             self.num_rows -= 1

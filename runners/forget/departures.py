@@ -37,6 +37,10 @@ class Departures(Trace):
     _rows: dict[int, Tensor] = field(default_factory=dict)  # by row of the cache
     _samples: dict[int, str] = field(default_factory=dict)
 
+    @property
+    def follows(self) -> bool:
+        return True
+
     def admitted(self, cache: KVCache, row: int, name: str) -> None:
         shape = cache.shape
         self._rows[row] = torch.full((shape.layers, shape.heads, cache.longest), STAYS)

@@ -62,7 +62,7 @@ class Decoder(Engine):
                         ended += self.collect()
                     if self.narrow and (busy := len(self.lengths())):
                         self.use(narrowing.rows(self.cache.used.count, busy, self.steps))
-                    if count := self.burst():
+                    if count := self.until_due() if self.tracing.follows else self.until_look():
                         self.launch(count)
                     elif not ended:
                         return
@@ -113,11 +113,14 @@ class Decoder(Engine):
         self.cache.evicted(rows)
         self.tracing.after(self.cache, rows)
 
-    def burst(self) -> int:
-        """Steps until the host has something to do: a row that is due, a sequence at its end, or a look."""
+    def until_look(self) -> int:
+        """Steps until the host has to see what was said: a sequence is at its end, or it is time."""
         ends = [sequence.left(self.max_tokens) for sequence in self.running if sequence]
-        dues = [clock.steps_to_due or self.look for clock in self.cache.clocks if clock]
-        return min(self.look, *ends, *dues) if ends else 0
+        return min(self.look, *ends) if ends else 0
+
+    def until_due(self) -> int:
+        """The same, or until a row is due."""
+        return min(self.until_look(), self.cache.steps_to_due(self.look))
 
     def advance(self, count: int) -> None:
         """So many steps, then a look at what they chose."""
@@ -125,20 +128,27 @@ class Decoder(Engine):
         self.look_at(count)
 
     def launch(self, count: int) -> None:
-        """So many steps, for which the host does not wait."""
-        self.cache.ahead = count
-        if self.cache.reserve():
+        """So many steps and the rounds between them, for which the host does not wait."""
+        if self.cache.go_ahead(count):
             self.moved()
-        for _ in range(count):
-            self.step()
+        left = count
+        while left:
+            part = self.cache.steps_to_due(left)
+            for _ in range(part):
+                self.step()
+            for row, sequence in enumerate(self.running):
+                if sequence:
+                    self.cache.count(row, part)
+            if (left := left - part) and (due := self.cache.due()):
+                self.evict(due)
         self.steps += count
         self.places += count * self.cache.used.count
 
     def look_at(self, count: int) -> None:
         """Wait for steps, and see what they chose."""
         for row, (sequence, tokens) in enumerate(zip(self.running, self.buffer.look(count), strict=True)):
-            if sequence:
-                self.cache.count(row, sequence.take(tokens, self.ends, self.max_tokens))
+            if sequence and (taken := sequence.take(tokens, self.ends, self.max_tokens)) < count:
+                self.cache.recount(row, taken)
 
     def lengths(self) -> list[int]:
         """Tokens so far of each running sequence."""

@@ -60,7 +60,7 @@ def measure_steps(decoder: Decoder, steps: int) -> MeasuredSteps:
     bursts, rounds, kv = [], [], 0.0
     pair = cache.layers[0].pair_bytes
     while (done := sum(count for count, _ in bursts)) < steps:
-        count = min(decoder.burst(), steps - done)
+        count = min(decoder.until_due(), steps - done)
         kv += pair * count * sum(slots_read(clock, decoder.policy, count) for clock in cache.clocks if clock)
         bursts.append((count, seconds(partial(decoder.advance, count), decoder.device)))
         if due := cache.due():

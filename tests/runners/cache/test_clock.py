@@ -181,3 +181,15 @@ def test_a_share_foretells_its_rounds():
             clock.evicted()
     assert all(later in (steps - 1, 8) for steps, later in pairwise(left) if steps)
     assert left.count(0) == clock.round == 7
+
+
+def test_a_clock_after_some_steps_is_another():
+    """With the rounds between them, but not the one after the last."""
+    clock = clock_of(4, tokens=6, recent=2, sinks=0, interval=2)
+    then = clock.after(4)
+    assert (clock.steps, clock.round, clock.eviction_steps, clock.resident) == (0, 0, [], [4])
+    assert (then.steps, then.round, then.due, then.resident) == (4, 0, True, [8])
+    later = clock.after(7)
+    assert (later.round, later.eviction_steps, later.resident, later.peak_slots) == (2, [5, 7], [7], 8.0)
+    then.evicted()
+    assert (then.after(0).eviction_steps, later.eviction_steps) == ([5], [5, 7])

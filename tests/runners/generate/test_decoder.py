@@ -216,6 +216,17 @@ def test_looking_seldom_changes_nothing_but_the_steps(model, decoder, monkeypatc
         assert seldom[sample].usage == done.usage
 
 
+@pytest.mark.parametrize(("trace", "looks"), [(0, 4), (1, 29)], ids=["free", "traced"])
+def test_rounds_are_launched_without_a_look(decoder, tmp_path, trace, looks):
+    """Rows are due at every step, one after the other; a trace is to see each round."""
+    ours = decoder(Random(budget=SMALL), max_tokens=30, look=8, batch_size=4, trace=trace, output_dir=tmp_path)
+    look, counts = ours.buffer.look, []
+    ours.buffer.look = lambda count: (counts.append(count), look(count))[1]
+    done = list(ours.run(Request(str(i), 0, [1] * (16 + i)) for i in range(4)))
+    assert [each.usage.num_evictions for each in done] == [7, 7, 7, 7]
+    assert (sum(count > 0 for count in counts), sum(counts), ours.steps) == (looks, 29, 29)
+
+
 @pytest.mark.parametrize("look", [1, 8])
 @pytest.mark.parametrize(
     ("length", "prefill", "steps"),
