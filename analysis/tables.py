@@ -166,7 +166,7 @@ def flags(run: Run, dense: Run | None) -> list[str]:
     if halvings := run.header.get("halvings"):
         found.append(f"out of memory: batch halved {len(halvings)} times")
     if run.header.get("batch_variant"):
-        found.append("batch variant: its last steps may have had fewer rows")
+        found.append("batch variant: what a row says may hang on those beside it")
     if left_out := run.header.get("left_out"):
         asks = ", ".join(f"{name}={value}" for name, value in left_out.items())
         found.append(f"left out, though the model's generation config asks it: {asks}")

@@ -123,7 +123,7 @@ def header(job: Job, requests: Sequence[Request], tokenizer: Tokenizer) -> dict[
         "shape": shape_of(job.checkpoint.config())._asdict(),
         "bytes_share": round(job.bytes_share(shape_of(job.checkpoint.config())), 4),
         "random_weights": bool(getattr(job.checkpoint.config(), "random_weights", False)),
-        "batch_variant": bool(job.config["engine"].get("narrow")),
+        "batch_variant": job.batch_variant,
         "opens_thought": opens_thought(tokenizer),
         "data_commits": dict(job.task.origin),
         "left_out": left_out(job.checkpoint.asks(), job.config["sampler"]),

@@ -154,15 +154,16 @@ class KVCache:
             layer.move(row, to)
         self._idle(row)
 
-    def prompt_layers(self) -> list[Layer]:
-        """Memory for one prompt, apart from the rows."""
+    def prompt_layers(self, count: int = 1) -> list[Layer]:
+        """Memory for so many prompts, apart from the rows."""
         room = self._room(self.longest_prompt)
-        return [Layer.empty(room, 1, self.dtype, self.device) for _ in range(self.shape.layers)]
+        return [Layer.empty(room, count, self.dtype, self.device) for _ in range(self.shape.layers)]
 
-    def seat(self, row: Tensor, prompt: Sequence[Layer]) -> None:
-        """Begin an admitted row [1] with a copy of a prompt's layers; on the device alone."""
-        for layer, one in zip(self.layers, prompt, strict=True):
-            layer.seat(row, one)
+    def seat(self, rows: Tensor, prompts: Sequence[Layer], places: Tensor | None = None) -> None:
+        """Begin admitted rows [R] with copies of prompts, those at `places` [R], or the first; on the device alone."""
+        places = torch.arange(len(rows), device=self.device) if places is None else places
+        for layer, read in zip(self.layers, prompts, strict=True):
+            layer.seat(rows, read, places)
 
     def attend(self, index: int, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
         """Append one new token a row, then attend. query [B, Hq, 1, D], key, value [B, H, 1, D] -> [B, 1, Hq, D]."""

@@ -68,7 +68,7 @@ class Layer:
 
     def fill(
         self,
-        row: int,
+        rows: slice,
         position: int | Tensor,
         *,
         keys: Tensor,
@@ -83,48 +83,50 @@ class Layer:
         longest_gap: Tensor | int = 0,
         noted: Tensor | float = 0.0,
     ) -> None:
-        """Write a row anew, nothing of what it held is left; `position` is that of its next token.
+        """Write R rows anew, nothing of what they held is left; `position`, or [R], is that of the next token.
 
-        keys, values [H, n, D]; positions [n] or [H, n], -1 at the end of a head that has fewer; queries [H, G, m, D] of
-        the newest m tokens, oldest first; noted [H, n, C]; the others [H, n], by default as of a prompt that ends here.
+        keys, values [R, H, n, D]; positions [R, 1, n] or [R, H, n], -1 at the end of a head that has fewer; queries
+        [R, H, G, m, D] of the newest m tokens, oldest first; noted [R, H, n, C]; the others [R, H, n], by default as of
+        a prompt that ends here.
         """
-        slots, page, window = keys.shape[1], self.room.needs.page, self.room.needs.queries
+        slots, page, window = keys.shape[2], self.room.needs.page, self.room.needs.queries
+        position = torch.as_tensor(position, device=keys.device).view(-1, 1, 1)
         rank = positions if rank is None else rank
         columns = dict(positions=positions, mass=mass, rank=rank, remembered=remembered, noted=noted)
         columns |= dict(bias=bias, last_used=position - 1 if last_used is None else last_used, longest_gap=longest_gap)
         for names, vectors in ((KEYS, keys), (VALUES, values)):
-            columns |= packing.encoded(self, names, row, vectors, positions, position)
+            columns |= packing.encoded(self, names, rows, vectors, positions, position)
         for name, new in columns.items():
-            self._write(name, row, slots, new)
-        self.lengths[row] = (positions >= 0).sum(-1)
+            self._write(name, rows, slots, new)
+        self.lengths[rows] = (positions >= 0).sum(-1)
         if page:
-            low, high = pages.bounds(keys[None], page)
-            self._write("page_min", row, low.shape[2], low[0])
-            self._write("page_max", row, high.shape[2], high[0])
+            low, high = pages.bounds(keys, page)
+            self._write("page_min", rows, low.shape[2], low)
+            self._write("page_max", rows, high.shape[2], high)
         if window:
-            newest = queries[:, :, -window:]
-            at = (torch.arange(-newest.shape[2], 0, device=queries.device) + position) % window
-            self.queries[row] = 0
-            self.queries[row][:, :, at] = newest
+            newest = queries[:, :, :, -window:]
+            at = (torch.arange(-newest.shape[3], 0, device=queries.device) + position) % window  # [R, 1, m]
+            self.queries[rows] = 0
+            self.queries[rows].scatter_(3, at[:, :, None, :, None].expand_as(newest), newest)
 
-    def _write(self, name: str, row: int, count: int, new: Tensor | float) -> None:
-        """The first `count` of a row's slots or pages; the others become as they were at first.
+    def _write(self, name: str, rows: slice, count: int, new: Tensor | float) -> None:
+        """The first `count` of the rows' slots or pages; the others become as they were at first.
 
         Values above all: a row that broke leaves NaN, and 0 weight times NaN is NaN.
         """
         column = getattr(self, name)
         if column.numel():
-            column[row, :, :count] = new
-            column[row, :, count:] = COLUMNS[name].empty
+            column[rows, :, :count] = new
+            column[rows, :, count:] = COLUMNS[name].empty
 
-    def seat(self, row: Tensor, prompt: "Layer") -> None:
-        """Copy a layer of one row into `row` [1]; slots that it has not become as they were at first."""
-        self.lengths.index_copy_(0, row, prompt.lengths)
+    def seat(self, rows: Tensor, prompts: "Layer", places: Tensor) -> None:
+        """Copy rows `places` [R] of a layer into `rows` [R]; slots that it has not become as they were at first."""
+        self.lengths.index_copy_(0, rows, prompts.lengths[places])
         for name, kind in COLUMNS.items():
-            column, new = getattr(self, name), getattr(prompt, name)
+            column, new = getattr(self, name), getattr(prompts, name)
             if column.numel():
-                column[:, :, : new.shape[2]].index_copy_(0, row, new)
-                column[:, :, new.shape[2] :].index_fill_(0, row, kind.empty)
+                column[:, :, : new.shape[2]].index_copy_(0, rows, new[places])
+                column[:, :, new.shape[2] :].index_fill_(0, rows, kind.empty)
 
     def first(self, rows: int) -> "Layer":
         """So many of its rows, in the same memory."""
@@ -182,13 +184,13 @@ class Layer:
         order = (position[:, None] + torch.arange(window, device=queries.device)) % window
         return queries.gather(3, order[:, None, None, :, None].expand_as(queries))
 
-    def hear(self, states: Tensor, position: Tensor) -> None:
-        """Note hidden states [B, S, E] of the newest tokens of all rows; position [B] is that of the last of them."""
+    def hear(self, states: Tensor, position: Tensor, rows: slice = slice(None)) -> None:
+        """Note hidden states [R, S, E] of the newest tokens of rows; position [R] is that of the last of them."""
         window = self.hidden.shape[2]
         newest = states[:, -window:]
         ago = torch.arange(1 - newest.shape[1], 1, device=states.device)
         at = (position[:, None] + ago) % window
-        self.hidden[:, 0].scatter_(1, at[..., None].expand_as(newest), newest)
+        self.hidden[rows, 0].scatter_(1, at[..., None].expand_as(newest), newest)
 
     def newest_states(self, at: slice | Tensor, position: Tensor) -> Tensor:
         """[B, W, E] of rows `at`, oldest first; position [B] is that of the next token; before 0: anything."""

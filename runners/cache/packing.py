@@ -48,28 +48,26 @@ def stored(layer: "Layer", names: Names, at: slice | Tensor, position: Tensor) -
 
 
 def encoded(
-    layer: "Layer", names: Names, row: int, vectors: Tensor, positions: Tensor, position: int | Tensor
+    layer: "Layer", names: Names, rows: slice, vectors: Tensor, positions: Tensor, position: Tensor
 ) -> dict[str, Tensor]:
-    """What a row's columns of slots are filled with for vectors [H, n, D], by name; its ring is filled here."""
+    """What columns of slots are filled with for vectors [R, H, n, D], by name; the rows' rings are filled here."""
     form, ring = form_of(layer, names), getattr(layer, names.ring)
     if not form.packs:
         return {names.codes: vectors}
     turned = form.turn(vectors)
     if ring.numel():
-        ring[row] = newest(turned, positions, position, ring.shape[2])
+        ring[rows] = newest(turned, positions, position, ring.shape[2])
     codes, scales = encode(form, turned)
     return {names.codes: codes, names.scales: scales}
 
 
-def newest(vectors: Tensor, positions: Tensor, position: int | Tensor, width: int) -> Tensor:
-    """[H, W, D], the vector of position p at p mod W, of vectors [H, n, D] at positions [n] or [H, n].
+def newest(vectors: Tensor, positions: Tensor, position: Tensor, width: int) -> Tensor:
+    """[R, H, W, D], the vector of position p at p mod W, of vectors [R, H, n, D] at positions [R, 1, n] or [R, H, n].
 
-    `position` is that of the next token; zeros where a position is not there.
+    `position` [R, 1, 1], or [1, 1, 1] for all, is that of the next token; zeros where a position is not there.
     """
-    asked = torch.arange(-width, 0, device=vectors.device) + position
-    found = (positions[..., None, :] == asked[:, None]) & (asked >= 0)[:, None]
-    place = found.int().argmax(-1).expand(len(vectors), -1)[..., None].expand(-1, -1, vectors.shape[-1])
-    there = vectors.gather(1, place) * found.any(-1)[..., None]
-    ring = torch.zeros_like(there)
-    ring[:, asked % width] = there
-    return ring
+    asked = torch.arange(-width, 0, device=vectors.device) + position  # [R, 1, W]
+    found = (positions[..., None, :] == asked[..., None]) & (asked >= 0)[..., None]
+    size = *vectors.shape[:2], width, vectors.shape[-1]
+    there = vectors.gather(2, found.int().argmax(-1)[..., None].expand(size)) * found.any(-1)[..., None]
+    return torch.zeros_like(there).scatter_(2, (asked % width)[..., None].expand(size), there)

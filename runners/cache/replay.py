@@ -66,7 +66,7 @@ class State:
     def view(self, policy: Policy) -> LayerView:
         """As the cache would show it to an eviction under the budget of `policy`."""
         layer = Layer.empty(self._room(policy), 1, self.keys.dtype, self.keys.device)
-        layer.fill(0, self.next, **{name: getattr(self, name) for name in TRACED})
+        layer.fill(slice(None), self.next, **{name: getattr(self, name)[None] for name in TRACED})
         clock = Clock(policy=policy, num_layers=self.num_layers, prompt=self.prompt)
         clock.position, clock.round = self.next, self.round
         clock.resident[self.layer] = int(layer.lengths.sum()) // len(self.keys)

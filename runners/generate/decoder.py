@@ -1,13 +1,15 @@
 """The decode loop: one for every method, model and task.
 
-B rows. Every step has exactly `batch_size` rows, idle ones included, and prompts are prefilled one at a time, so a row
-does not depend on its neighbours. A request waits until a row is idle, then runs in it as a sequence until it ends.
-Where `narrow` is asked for, steps have fewer rows as a run ends: the sequences that are left move together.
+B rows. Every step has exactly `batch_size` rows, idle ones included, and prompts are prefilled one at a time, unless an
+engine is asked for more, so a row does not depend on its neighbours. A request waits until a row is idle, then runs in
+it as a sequence until it ends. Where `narrow` is asked for, steps have fewer rows as a run ends: the sequences that are
+left move together.
 """
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 import torch
@@ -54,11 +56,8 @@ class Decoder(Engine):
             with own_attention(self.model):
                 self.prepare()
                 while True:
-                    while None in self.running and (request := next(waiting, None)) is not None:
-                        row = self.running.index(None)
-                        if row >= self.cache.used.count:
-                            self.use(self.batch_size)
-                        self.admit(row, request)
+                    while new := list(islice(waiting, min(self.running.count(None), self.prompt.most))):
+                        self.admit(self.idle(len(new)), new)
                         ended += self.collect()
                     if self.narrow and (busy := len(self.lengths())):
                         self.use(narrowing.rows(self.cache.used.count, busy, self.steps))
@@ -74,25 +73,35 @@ class Decoder(Engine):
         finally:
             self.abandon()
 
-    def admit(self, row: int, request: Request) -> None:
-        """Begin an idle row with a prompt, read unless it was read last, and choose its first token."""
-        request.check(self.longest_prompt)
+    def idle(self, count: int) -> list[int]:
+        """The first so many rows that are idle, in use from here on."""
+        rows = [row for row, sequence in enumerate(self.running) if sequence is None][:count]
+        if rows[-1] >= self.cache.used.count:
+            self.use(self.batch_size)
+        return rows
+
+    def admit(self, rows: Sequence[int], requests: Sequence[Request]) -> None:
+        """Begin idle rows with prompts, read unless they were read last, and choose their first tokens."""
         start = time.perf_counter()
-        self.cache.admit(row, len(request.prompt), Noise.key(self.seed, request.sample, request.draw))
-        seen = self.prompt.read(self.model, request.prompt)
-        at = torch.tensor([row], device=self.device)
+        for row, request in zip(rows, requests, strict=True):
+            request.check(self.longest_prompt)
+            self.cache.admit(row, len(request.prompt), Noise.key(self.seed, request.sample, request.draw))
+            self.chooser.begin(row, request)
+        seen = self.prompt.read(self.model, *(request.prompt for request in requests))
+        at = torch.tensor(rows, device=self.device)
         self.seat(at)
-        self.chooser.begin(row, request)
-        token = self.choose(seen, self.cache.noise.rows(at), at, torch.zeros_like(at))
-        self.buffer.first(row, token[0])
+        tokens = self.choose(seen, self.cache.noise.rows(at), at, torch.zeros_like(at))
+        self.buffer.first(at, tokens)
         now = time.perf_counter()
-        self.tracing.admitted(self.cache, row, f"{request.sample}-{request.draw}")
-        watcher = self.watch(request) if self.watch else None
-        sequence = RunningSequence(request=request, prefill_s=now - start, started=now, watcher=watcher)
-        self.running[row] = sequence
-        sequence.take([int(token)], self.ends, self.max_tokens)
-        if sequence.stop is None and row in self.cache.due():
-            self.evict([row])
+        for row, request, token in zip(rows, requests, tokens.tolist(), strict=True):
+            self.tracing.admitted(self.cache, row, f"{request.sample}-{request.draw}")
+            watcher = self.watch(request) if self.watch else None
+            prefill = (now - start) / len(rows)
+            sequence = RunningSequence(request=request, prefill_s=prefill, started=now, watcher=watcher)
+            self.running[row] = sequence
+            sequence.take([token], self.ends, self.max_tokens)
+        if due := [row for row in self.cache.due() if row in rows and self.running[row].stop is None]:
+            self.evict(due)
 
     def use(self, rows: int) -> None:
         """Go on with the first so many rows, which have room for all sequences: who is beyond moves there."""

@@ -47,7 +47,7 @@ class Engine:
     ranks: Ranks = ALONE  # over which the model is split
     device: torch.device = field(init=False)
     cache: KVCache = field(init=False)
-    prompt: Prompt = field(init=False)  # the last that was read
+    prompt: Prompt = field(init=False)  # what was read last
     chooser: Chooser = field(init=False)
     buffer: TokenBuffer = field(init=False)
     ends: frozenset[int] = field(init=False)  # tokens that end a sequence
@@ -122,9 +122,9 @@ class Engine:
     def prepare(self) -> None:
         """Before the first prompt of a run."""
 
-    def seat(self, row: Tensor) -> None:
-        """Begin a row [1] with the prompt that was read."""
-        self.cache.seat(row, self.prompt.layers)
+    def seat(self, rows: Tensor) -> None:
+        """Begin rows [R] with the prompts that were read."""
+        self.cache.seat(rows, self.prompt.layers, self.prompt.places)
 
     def step(self) -> None:
         """One token for every row in use, on the device alone."""

@@ -98,7 +98,7 @@ class Probe:
         for row, tokens, size in zip(self.rows, self.tokens, self.sizes, strict=True):
             cache.admit(row, size, (0, 0))
             watched = Watched(inner=prompt, shape=self.shape)
-            logits.append(prompt.forward(self.model, tokens[:size].tolist(), watched)[0].clone())
+            logits.append(prompt.forward(self.model, tokens[:size].tolist(), attends=watched)[0].clone())
             if watched.layers != every:
                 raise ValueError(f"not each of its {len(every)} layers attends once, in order, by AttentionInterface")
             if scales not in ([], watched.scales):

@@ -16,9 +16,9 @@ class TokenBuffer:
         self._since = torch.zeros(batch_size, most, dtype=torch.int64, device=device)  # the look
         self._column = torch.zeros(1, dtype=torch.int64, device=device)  # of `_since` that is next
 
-    def first(self, row: int, token: Tensor) -> None:
-        """A sequence begins."""
-        self.last[row], self.count[row] = token.clamp(min=0), 1
+    def first(self, rows: Tensor, tokens: Tensor) -> None:
+        """Sequences begin in rows [R]."""
+        self.last[rows], self.count[rows] = tokens.clamp(min=0), 1
 
     def add(self, tokens: Tensor) -> None:
         """A step's tokens, -1 where there is none: of all rows, or of the first ones."""

@@ -16,6 +16,7 @@ from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from ...methods.policy import Policy
+from ...methods.settings import fit
 from ..cache import KVCache, RoundFacts, Shape, memory
 from ..generate import Decoder, Prompt, Sees, sizes
 from ..model import decoder_layers, forward
@@ -60,11 +61,13 @@ class GraphDecoder(Decoder):
 
     look: PositiveInt = 8
     capture_prompts: bool = False
+    prompts_at_once: PositiveInt = 1  # with captured prompts: what is left of one may then hang on those beside it
     _layers: dict[nn.Module, Callable] = field(init=False)
     _steps: dict[int, Program] = field(init=False, default_factory=dict)  # by their number of rows
     _rounds: dict[int, Round] = field(init=False, default_factory=dict)  # by their number of rows
     _seat: Program | None = field(init=False, default=None)
-    _row: Tensor = field(init=False)  # [1] int64, where it puts a prompt
+    _rows: Tensor = field(init=False)  # [R] int64, where it puts prompts
+    _places: Tensor = field(init=False)  # [R] int64, which
     _pool: Any = field(init=False)  # of memory, which all captures share
 
     @classmethod
@@ -80,13 +83,17 @@ class GraphDecoder(Decoder):
             raise ValueError(f"engine=graphs captures rounds, which {name} does not bear: use engine=eager")
 
     def __post_init__(self) -> None:
+        self.prompts_at_once = fit("prompts_at_once", self.prompts_at_once, PositiveInt)
+        if self.prompts_at_once > 1 and not self.capture_prompts:
+            several = f"engine.prompts_at_once={self.prompts_at_once}"
+            raise ValueError(f"{several} is for captured prompts: give engine.capture_prompts=true too")
         super().__post_init__()
-        self._row = torch.zeros(1, dtype=torch.int64, device=self.device)
+        self._rows, self._places = torch.zeros(2, self.prompts_at_once, dtype=torch.int64, device=self.device)
 
     def prompts(self, cache: KVCache, sees: Sees = forward) -> Prompt:
         if not self.capture_prompts:
             return super().prompts(cache, sees)
-        return PaddedPrompt(cache=cache, sees=sees, capture=self._capture_prompt)
+        return PaddedPrompt(cache=cache, sees=sees, most=self.prompts_at_once, capture=self._capture_prompt)
 
     def _capture_prompt(self, work: Callable[[], None]) -> Program:
         with capturing(self.model.config.model_type):
@@ -125,14 +132,19 @@ class GraphDecoder(Decoder):
         with self.single_tokens(), capturing(self.model.config.model_type):
             self._steps[self.cache.used.count] = Program(super().step, self._pool, warm_up)
 
-    def seat(self, row: Tensor) -> None:
+    def seat(self, rows: Tensor) -> None:
+        """Where a pass has more prompts than were asked for, the last is seated again and again."""
         if not self.capture_prompts:
-            super().seat(row)
+            super().seat(rows)
             return
+        for to, asked in ((self._rows, rows), (self._places, self.prompt.places)):
+            to[: len(asked)], to[len(asked) :] = asked, asked[-1]
         if self._seat is None:
-            self._seat = Program(lambda: self.cache.seat(self._row, self.prompt.layers), self._pool, warm_up=0)
-        self._row.copy_(row)
+            self._seat = Program(self._seat_all, self._pool, warm_up=0)
         self._seat()
+
+    def _seat_all(self) -> None:
+        self.cache.seat(self._rows, self.prompt.layers, self._places)
 
     def moved(self) -> None:
         """The programs point to memory that is gone. A capture alone runs nothing, so live rows stay as they are."""

@@ -16,7 +16,8 @@ VOLATILE = (
     *("accept_changed", "lengths", "tensor_parallel"),
 )
 # what a run may have more or less of; by the first rule these were of its identity
-GROWING = ("num_samples", "num_draws", "engine.batch_size", "engine.look", "engine.narrow")
+ROWS = ("batch_size", "look", "narrow", "prompts_at_once")
+GROWING = ("num_samples", "num_draws", *(f"engine.{name}" for name in ROWS))
 METHODS = ("method", "method.of", "method.of.of")  # where a method's settings stand, in a wrapper or two
 # keys that came after runs had been made without them, with the value that means what was done then
 ADDED: dict[str, Any] = {
@@ -25,6 +26,7 @@ ADDED: dict[str, Any] = {
     "sampler.suppress_tokens": [],
     "engine.capture_prompts": False,
     "engine.narrow": False,
+    "engine.prompts_at_once": 1,
     "compression.share": None,
     **dict.fromkeys((f"{method}.beside_recent" for method in METHODS), False),
     **{f"{method}.aggregate": {"_target_": "kvarena.methods.aggregate.Mean"} for method in METHODS},

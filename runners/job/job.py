@@ -129,6 +129,12 @@ class Job:
             name = type(self.policy).__name__
             raise ValueError(f"tensor_parallel={size}: {name} hands on whole layers, use 1")
 
+    @property
+    def batch_variant(self) -> bool:
+        """Whether what a row says may hang on those beside it."""
+        engine = self.config["engine"]
+        return bool(engine.get("narrow")) or engine.get("prompts_at_once", 1) > 1
+
     def bytes_share(self, shape: Shape) -> float:
         """Of the dense cache's bytes, that the budget comes to."""
         return bytes_share(self.task.dense_length, self.policy, shape, self.storage)

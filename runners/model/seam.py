@@ -88,10 +88,10 @@ def own_attention(model: Model, name: str = ATTENTION) -> Iterator[None]:
 
 
 def forward(model: Model, tokens: Tensor, positions: Tensor, cache: Attends, last: Tensor | Literal[1] = 1) -> Tensor:
-    """Logits [B, V] of the last of tokens [B, S] at positions [B, S]; `last` [1]: its index, if padding follows."""
+    """Logits [B, V] of the last of tokens [B, S] at positions [B, S]; `last` [B]: its index, where padding follows."""
     with heard(model, cache):
         output = model(input_ids=tokens, position_ids=positions, use_cache=False, logits_to_keep=last, kv_cache=cache)
-    return output.logits[:, -1]
+    return output.logits[:, -1] if isinstance(last, int) else output.logits.diagonal().mT  # of each row its own
 
 
 def last_states(
@@ -100,7 +100,9 @@ def last_states(
     """[B, E]: what the output projection makes the logits of `forward` of."""
     with heard(model, cache):
         states = output_states(model, tokens, position_ids=positions, kv_cache=cache)
-    return states[:, -1] if isinstance(last, int) else states.index_select(1, last)[:, 0]
+    if isinstance(last, int):
+        return states[:, -1]
+    return states.gather(1, last[:, None, None].expand(-1, 1, states.shape[2]))[:, 0]
 
 
 def output_states(model: Model, tokens: Tensor, **options: Any) -> Tensor:

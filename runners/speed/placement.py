@@ -37,15 +37,15 @@ def fill_randomly(cache: KVCache, layer: Layer, row: int, slots: int, position: 
 
     def draw(*size: int) -> Tensor:
         # with large keys the attention hangs on one slot, and on every rounding
-        return torch.empty(heads, *size, dim, dtype=cache.dtype, device=cache.device).normal_(std=0.1, generator=rng)
+        return torch.empty(1, heads, *size, dim, dtype=cache.dtype, device=cache.device).normal_(std=0.1, generator=rng)
 
     keys, values = draw(slots), draw(slots)
     layer.fill(
-        row,
+        slice(row, row + 1),
         position,
         keys=keys,
         values=values,
-        positions=torch.linspace(0, position - 1, slots, device=layer.keys.device).to(torch.int32),
+        positions=torch.linspace(0, position - 1, slots, device=layer.keys.device).to(torch.int32)[None, None],
         queries=draw(*layer.queries.shape[2:4]),
-        noted=cache.notes(keys[None], values[None])[0],
+        noted=cache.notes(keys, values),
     )

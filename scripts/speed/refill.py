@@ -82,7 +82,7 @@ def warm_up(decoder: Decoder, prompt: Sequence[int]) -> None:
         if decoder.policy.evicts:
             for size in {min(2**power, cache.batch_size) for power in range(cache.batch_size.bit_length() + 1)}:
                 decoder.round(range(size))
-        decoder.admit(0, Request("warm-up", 0, prompt))
+        decoder.admit([0], [Request("warm-up", 0, prompt)])
         decoder.abandon()
 
 

@@ -87,7 +87,7 @@ def in_order(mixed: Mixed, order: str, error: float, seed: int) -> list[Request]
 def capture_prompts(decoder: Decoder, longest: int) -> None:
     with own_attention(decoder.model), torch.inference_mode():
         for size in range(1, longest + 1, BUCKET):
-            decoder.admit(0, Request("warm-up", 0, [END + 1] * size))
+            decoder.admit([0], [Request("warm-up", 0, [END + 1] * size)])
             decoder.abandon()
 
 
@@ -145,6 +145,7 @@ def measure_run(config: DictConfig, names: Mapping[str, str]) -> dict[str, objec
         "order": config.order,
         "batch": config.batch_size,
         "narrow": decoder.narrow,
+        "prompts_at_once": decoder.prompt.most,
         "tokens": budget.tokens if budget else None,
         "efficiency": round(tokens / config.batch_size * step / wall, 4),
         "wall_s": round(wall, 3),

@@ -197,7 +197,7 @@ def test_a_run_whose_batch_was_halved_says_so(write, tmp_path, record, config):
 
 def test_a_run_that_may_have_narrowed_says_so(write, tmp_path, record, config):
     write("a", [record()], samples=1, config=config(128)).note(batch_variant=True)
-    assert only(tmp_path).note == "batch variant: its last steps may have had fewer rows; no dense run"
+    assert only(tmp_path).note == "batch variant: what a row says may hang on those beside it; no dense run"
 
 
 def test_a_run_that_went_on_with_other_code_or_another_batch_says_so(write, tmp_path, record, config):

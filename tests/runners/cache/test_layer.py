@@ -65,7 +65,8 @@ def test_a_row_that_is_filled_holds_nothing_of_the_one_before():
     keys = torch.arange(6.0).view(2, 3, 1)
     positions = torch.tensor([[0, 2, 5], [4, 5, -1]], dtype=torch.int32)
     queries = torch.arange(12.0).view(2, 1, 6, 1)
-    layer.fill(1, 6, keys=keys, values=-keys, positions=positions, queries=queries)
+    new = dict(keys=keys, values=-keys, positions=positions, queries=queries)
+    layer.fill(slice(1, 2), 6, **{name: column[None] for name, column in new.items()})
     assert layer.lengths.tolist() == [[0, 0], [3, 2]]
     assert layer.positions[1, :, :4].tolist() == [[0, 2, 5, -1], [4, 5, -1, -1]]
     assert layer.keys[1, :, :4, 0].tolist() == [[0, 1, 2, 0], [3, 4, 5, 0]]

@@ -61,9 +61,8 @@ def test_constants_are_those_of_what_came(rng):
     keys, values = torch.randn(2, 3, 20, 128, generator=rng)
     cache.admit(0, 20, (0, 0))
     for layer in cache.layers:
-        notes = cache.notes(keys[None], values[None])[0]
-        positions = torch.arange(20, dtype=torch.int32)
-        layer.fill(0, 20, keys=keys, values=values, positions=positions, queries=keys[:, None, :0], noted=notes)
+        new = dict(keys=keys[None], values=values[None], positions=torch.arange(20)[None, None])
+        layer.fill(slice(1), 20, **new, queries=keys[None, :, None, :0], noted=cache.notes(keys[None], values[None]))
     view = cache.view(0, cache.facts([0]))
     ranges = values.amax(-1) - values.amin(-1)
     assert torch.equal(view.constants[0, :, :20, 0], ranges)
@@ -77,7 +76,8 @@ def test_a_row_that_is_filled_has_its_newest_in_the_ring(rng):
     storage = Storage(keys=Affine(bits=2, group=None), values=Fp8(), residual=4)
     layer = cache_of(Full(), storage, torch.float32).layers[0]
     keys, values = torch.randn(2, 3, 6, 128, generator=rng)
-    layer.fill(1, 6, keys=keys, values=values, positions=torch.arange(6), queries=keys[:, None, :0])
+    new = dict(keys=keys[None], values=values[None], positions=torch.arange(6)[None, None])
+    layer.fill(slice(1, 2), 6, **new, queries=keys[None, :, None, :0])
     found = [column.float()[0, :, :6] for column in layer.stored(torch.tensor([1]), torch.tensor([6]))]
     for came, there in zip((keys, values), found, strict=True):
         assert torch.equal(there[:, 2:], came[:, 2:])

@@ -13,7 +13,7 @@ from kvarena.runners.generate.prefill import QUERIES
 @pytest.mark.parametrize("length", [1, 7, QUERIES, QUERIES + 22], ids=["one", "short", "a_block", "two_blocks"])
 def test_prompt_mass_sums_the_causal_probabilities(rng, length):
     query, key = torch.randn(2, 3, length, 8, generator=rng), torch.randn(2, length, 8, generator=rng)
-    mass = prompt_mass(query, key, 0.4)
+    mass = prompt_mass(query[None], key[None], 0.4)[0]
     expected = torch.zeros(2, length, dtype=torch.float64)
     for i in range(length):
         logits = torch.einsum("hgd,hjd->hgj", query[:, :, i].double(), key[:, : i + 1].double()) * 0.4
@@ -32,9 +32,8 @@ def test_mass_that_decays_is_that_of_decoding_the_prompt(feed, alpha, count):
     queries, keys, _ = (part[0] for part in rows.tape[0])
     padding = 0 if count is None else 4
     queries, keys = (torch.cat([part, rows.draw(len(part), padding)], 1) for part in (queries, keys))
-    mass = prompt_mass(
-        queries.unflatten(0, (2, 2)), keys, 0.4, None if count is None else torch.tensor([count]), decay=alpha
-    )
+    known = None if count is None else torch.tensor([count])
+    (mass,) = prompt_mass(queries.unflatten(0, (2, 2))[None], keys[None], 0.4, known, decay=alpha)
     length = 9 if count is None else count
     torch.testing.assert_close(rows.cache.layers[0].mass[0, :, :length], mass[:, :length], rtol=1e-4, atol=1e-6)
     assert not mass[:, length:].any()

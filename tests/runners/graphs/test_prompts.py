@@ -1,17 +1,28 @@
 """Prompts of rounded lengths leave what prompts of their own length leave, to the last live slot."""
 
+from dataclasses import dataclass
+from typing import ClassVar
+
 import pytest
 import torch
+from kvarena.kernels.pack import Affine
 from kvarena.methods.budget import Budget
 from kvarena.methods.full import Full
 from kvarena.methods.h2o import H2O
+from kvarena.methods.policy import Needs
 from kvarena.methods.quest import Quest
 from kvarena.methods.vase_attnv import VaSEAttnV
-from kvarena.runners.cache import KVCache
+from kvarena.runners.cache import PLAIN, KVCache, Storage
 from kvarena.runners.cache.layer import COLUMNS
 from kvarena.runners.generate import Prompt
 from kvarena.runners.graphs.prompts import LONGEST, PaddedPrompt
 from kvarena.runners.model import own_attention, shape_of
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hearing(Full):
+    needs: ClassVar[Needs] = Needs(hidden=4)
+
 
 BUDGET = Budget(tokens=64, recent=8, interval=8)
 POLICIES = {
@@ -22,17 +33,19 @@ POLICIES = {
 }
 
 
-def read(kind, model, policy, lengths, **options):
-    """Cache whose rows begin with prompts of these lengths, and the logits after each."""
+def read(kind, model, policy, lengths, storage=PLAIN, **options):
+    """Cache whose rows begin with prompts of these lengths, as many a pass as it has, and the logits after each."""
     shape, device = shape_of(model.config), torch.device("cpu")
-    sizes = dict(batch_size=len(lengths), longest_prompt=max(lengths), longest=max(lengths) + 8)
+    sizes = dict(batch_size=len(lengths), longest_prompt=max(lengths), longest=max(lengths) + 8, storage=storage)
     cache = KVCache(policy=policy, shape=shape, dtype=torch.float32, device=device, **sizes)
     prompt, logits = kind(cache=cache, **options), []
+    prompts = [[(7 * i + row) % 64 for i in range(length)] for row, length in enumerate(lengths)]
     with own_attention(model), torch.inference_mode():
-        for row, length in enumerate(lengths):
-            cache.admit(row, length, (0, row))
-            logits.append(prompt.read(model, [(7 * i + row) % 64 for i in range(length)]).clone())
-            cache.seat(torch.tensor([row]), prompt.layers)
+        for rows in torch.arange(len(lengths)).split(prompt.most):
+            for row in rows.tolist():
+                cache.admit(row, lengths[row], (0, row))
+            logits.append(prompt.read(model, *(prompts[row] for row in rows)).clone())
+            cache.seat(rows, prompt.layers, prompt.places)
     return cache, torch.cat(logits)
 
 
@@ -47,14 +60,76 @@ def test_padding_leaves_no_trace(model, name):
     exact, ours = read(Prompt, model, policy, lengths)
     assert len(ran) == len(lengths)
     torch.testing.assert_close(theirs, ours, rtol=1e-4, atol=1e-5)
+    assert_same(padded, exact, lengths)
+
+
+def assert_same(padded, exact, lengths):
     for one, other in zip(padded.layers, exact.layers, strict=True):
         assert one.lengths.tolist() == other.lengths.tolist() == [[length] * 2 for length in lengths]
         for column in COLUMNS:
             left, right = getattr(one, column), getattr(other, column)
             for row, length in enumerate(lengths):
                 live = -(-length // 16) if column.startswith("page") else length
-                mine, its = (part[row] if column == "queries" else part[row, :, :live] for part in (left, right))
-                torch.testing.assert_close(mine, its, rtol=1e-4, atol=1e-5)
+                whole = column in ("queries", "key_ring", "value_ring")
+                mine, its = (part[row] if whole else part[row, :, :live] for part in (left, right))
+                torch.testing.assert_close(mine.float(), its.float(), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", POLICIES)
+def test_four_prompts_of_a_pass_are_what_each_is_alone(model, name):
+    """Of unlike lengths, the second time three of them, with one that came before."""
+    policy, lengths, ran = POLICIES[name], [1, 130, 63, 7, 64, 65, 9], []
+
+    def counted(work):
+        return lambda: (ran.append(1), work())
+
+    together, theirs = read(PaddedPrompt, model, policy, lengths, most=4, capture=counted)
+    alone, ours = read(Prompt, model, policy, lengths)
+    assert len(ran) == 2
+    torch.testing.assert_close(theirs, ours, rtol=1e-4, atol=1e-5)
+    assert_same(together, alone, lengths)
+
+
+def test_packed_prompts_of_a_pass_have_rings_of_their_own(model):
+    storage, lengths = (
+        Storage(keys=Affine(bits=8, group=None), values=Affine(bits=8, group=None), residual=4),
+        [3, 40, 17, 64],
+    )
+    together, theirs = read(PaddedPrompt, model, Full(), lengths, storage, most=4, capture=lambda work: work)
+    alone, ours = read(Prompt, model, Full(), lengths, storage)
+    torch.testing.assert_close(theirs, ours, rtol=1e-4, atol=1e-5)
+    for one, other in zip(together.layers, alone.layers, strict=True):
+        torch.testing.assert_close(one.key_ring, other.key_ring, rtol=1e-4, atol=1e-5)
+        for row, length in enumerate(lengths):
+            close = (one.values[row, :, :length].int() - other.values[row, :, :length].int()).abs() <= 1
+            assert close.all()
+
+
+def test_a_prompt_that_was_read_last_is_not_read_again(model):
+    ran = []
+    shape, sizes = shape_of(model.config), dict(batch_size=4, longest_prompt=8, longest=16)
+    cache = KVCache(policy=Full(), shape=shape, dtype=torch.float32, device=torch.device("cpu"), **sizes)
+    prompt = PaddedPrompt(cache=cache, most=2, capture=lambda work: lambda: (ran.append(1), work()))
+    with own_attention(model), torch.inference_mode():
+        for asked, places, passes in (
+            (([1, 2], [1, 2]), [0, 0], 1),
+            (([1, 2],), [0], 1),
+            (([3], [1, 2]), [0, 1], 2),
+            (([1, 2], [3]), [1, 0], 2),
+        ):
+            logits = prompt.read(model, *asked)
+            assert (prompt.places.tolist(), len(ran), logits.shape) == (places, passes, (len(asked), 64))
+
+
+def test_hidden_states_of_a_pass_are_the_newest_of_each(model):
+    policy, lengths = Hearing(), [1, 40, 3]
+    together, _ = read(PaddedPrompt, model, policy, lengths, most=3, capture=lambda work: work)
+    alone, _ = read(Prompt, model, policy, lengths)
+    for one, other in zip(together.layers, alone.layers, strict=True):
+        for row, length in enumerate(lengths):
+            places = [position % 4 for position in range(max(0, length - 4), length)]
+            mine, its = (layer.hidden[row, 0, places] for layer in (one, other))
+            torch.testing.assert_close(mine, its, rtol=1e-4, atol=1e-5)
 
 
 def test_a_prompt_depends_on_no_other(model):

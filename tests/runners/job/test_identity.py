@@ -35,7 +35,7 @@ def changed(**parts) -> dict:
         {"num_samples": None},
         {"num_draws": 4},
         {"engine": {"batch_size": 7, "look": 1}},
-        {"engine": {"narrow": True}},
+        {"engine": {"narrow": True, "prompts_at_once": 4}},
         {"runs_dir": "elsewhere"},
         {"compression": {"ratio": 2.0}},
         {"seed": 0.0},
