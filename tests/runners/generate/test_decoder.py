@@ -308,7 +308,7 @@ def test_draws_of_one_prompt_read_it_once(model, decoder, monkeypatch):
     run, read, forward = decoder(H2O(budget=SMALL), sampler=sampler), [], Prompt.forward
     monkeypatch.setattr(Prompt, "forward", lambda *given: (read.append(given[2]), forward(*given))[1])
     assert tokens_of(run.run(requests)) == alone
-    assert read == [[3, 1, 5], [3, 1, 6]]
+    assert read == [(3, 1, 5), (3, 1, 6)]
 
 
 def test_what_ended_is_handed_over_while_the_next_steps_run(decoder):

@@ -51,6 +51,12 @@ def test_without_a_gpu_it_says_so(tiny_model):
         GraphDecoder(model=tiny_model(), policy=Full(), sampler=Greedy(), max_tokens=8, longest_prompt=4, batch_size=2)
 
 
+def test_several_prompts_at_once_are_captured_or_refused(tiny_model):
+    asked = dict(sampler=Greedy(), max_tokens=8, longest_prompt=4, batch_size=2, prompts_at_once=4)
+    with pytest.raises(ValueError, match=r"^engine.prompts_at_once=4 is for captured prompts: .*capture_prompts=true"):
+        GraphDecoder(model=tiny_model(), policy=Full(), **asked)
+
+
 CUDA = torch.device("cuda")  # named, not used
 
 
@@ -107,12 +113,13 @@ def requests():
 
 
 @gpu
-@pytest.mark.parametrize("prompts", [False, True], ids=["", "prompts"])
+@pytest.mark.parametrize("at_once", [0, 1, 4], ids=["", "prompts", "four_prompts"])
 @pytest.mark.parametrize(("name", "sampler"), [*((name, GREEDY) for name in POLICIES), ("vase_attnv", SAMPLING)])
-def test_tokens_are_those_of_the_eager_engine(requests, name, sampler, prompts):
+def test_tokens_are_those_of_the_eager_engine(requests, name, sampler, at_once):
     """16 problems through 10 rows, so rows are refilled and rounds come for few rows at a time."""
     done = []
-    for engine in Decoder, partial(GraphDecoder, capture_prompts=prompts):
+    graphs = partial(GraphDecoder, capture_prompts=at_once > 0, prompts_at_once=max(at_once, 1))
+    for engine in Decoder, graphs:
         model, _ = model_on_gpu()
         decoder = engine(
             model=model,
