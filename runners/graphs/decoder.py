@@ -1,13 +1,14 @@
 """The decode loop with its step and its rounds captured in CUDA graphs: the same tokens, without the host in between.
 
-Single tokens take fused layers (`fused.py`), or the model's own, compiled one by one; prompts take the model as it is.
+Single tokens take fused layers (`fused.py`), or the model's own, compiled one by one; prompts take the model as it is,
+or fused layers where they are captured.
 A step is captured before the first prompt, again where a dense layer has moved, and for fewer rows where these are all
 that is left; a round is captured for 1, 2, 4, ... rows as they come, padded with rows that have nothing to drop;
 prompts, where asked for, by their rounded lengths.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -63,6 +64,7 @@ class GraphDecoder(Decoder):
     capture_prompts: bool = False
     prompts_at_once: PositiveInt = 1  # with captured prompts: what is left of one may then hang on those beside it
     _layers: dict[nn.Module, Callable] = field(init=False)
+    _fused: bool = field(init=False)  # all of them
     _steps: dict[int, Program] = field(init=False, default_factory=dict)  # by their number of rows
     _rounds: dict[int, Round] = field(init=False, default_factory=dict)  # by their number of rows
     _seat: Program | None = field(init=False, default=None)
@@ -93,7 +95,9 @@ class GraphDecoder(Decoder):
     def prompts(self, cache: KVCache, sees: Sees = forward) -> Prompt:
         if not self.capture_prompts:
             return super().prompts(cache, sees)
-        return PaddedPrompt(cache=cache, sees=sees, most=self.prompts_at_once, capture=self._capture_prompt)
+        layers_as = self.single_tokens if self._fused else nullcontext
+        options = dict(most=self.prompts_at_once, capture=self._capture_prompt, layers_as=layers_as)
+        return PaddedPrompt(cache=cache, sees=sees, **options)
 
     def _capture_prompt(self, work: Callable[[], None]) -> Program:
         with capturing(self.model.config.model_type):
@@ -108,7 +112,8 @@ class GraphDecoder(Decoder):
             raise ValueError(f"engine=graphs splits no layers of model {family}: use engine=eager")
         self._layers = {layer: ours or torch.compile(layer.forward, dynamic=False) for layer, ours in fused.items()}
         # a layer that is compiled would be compiled for every number of rows
-        self.narrow = self.narrow and None not in fused.values()
+        self._fused = None not in fused.values()
+        self.narrow = self.narrow and self._fused
 
     def single_tokens(self) -> AbstractContextManager[None]:
         return forwards(self._layers)

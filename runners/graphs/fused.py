@@ -1,10 +1,10 @@
-"""A decoder layer for one token a row in few launches: projections of one input are one product.
+"""A decoder layer in few launches: projections of one input are one product.
 
-Weights are joined in place, and a model keeps its modules and their order of calls, for prompts: the first projection
-of a group computes all of them, the others hand out what is waiting. A family that `model/seam.py` does not name as one
-of plain layers keeps its own code for single tokens too.
+Weights are joined in place, and a model keeps its modules and their order of calls, for prompts that are not captured:
+the first projection of a group computes all of them, the others hand out what is waiting. A family that `model/seam.py`
+does not name as one of plain layers keeps its own code.
 
-B rows, E hidden size, D head dim.
+B rows, S tokens of each (1 in a step), E hidden size, D head dim.
 """
 
 from collections.abc import Sequence
@@ -106,17 +106,19 @@ class FusedLayer:
     def __call__(
         self, hidden_states: Tensor, *, position_embeddings: tuple[Tensor, Tensor], kv_cache: Attends, **unused: Any
     ) -> Tensor:
-        """[B, 1, E] to [B, 1, E]."""
-        hidden, (cos, sin), first = hidden_states[:, 0], position_embeddings, self.query_key_value
+        """[B, S, E] to [B, S, E]: to the products and norms every token is a row."""
+        size, first, hidden = hidden_states.shape[:2], self.query_key_value, hidden_states.flatten(0, 1)
+        cos, sin = (angles.expand(*size, -1).flatten(0, 1) for angles in position_embeddings)
         joined = linear(normed(hidden, self.norms[0]), first.weight, bias=first.bias)
-        query, key, value = rotate(joined, cos[:, 0], sin[:, 0], self.heads, *self.head_norms)
-        attended = kv_cache.attend(self.index, query[:, :, None], key[:, :, None], value[:, :, None], self.scale)
-        hidden = self.added(attended.flatten(1), self.output, hidden)
+        parts = rotate(joined, cos, sin, self.heads, *self.head_norms)
+        query, key, value = (part.unflatten(0, size).transpose(1, 2) for part in parts)
+        attended = kv_cache.attend(self.index, query, key, value, self.scale)
+        hidden = self.added(attended.flatten(0, 1).flatten(1), self.output, hidden)
         inner = gated(normed(hidden, self.norms[1]), self.gate_up.weight)
-        return self.added(inner, self.down, hidden)[:, None]
+        return self.added(inner, self.down, hidden).unflatten(0, size)
 
     def added(self, own: Tensor, product: nn.Linear, hidden: Tensor) -> Tensor:
-        """[B, E]: hidden states and the product of all ranks' inputs; one of them brings the bias and the states."""
+        """[B S, E]: hidden states and the product of all ranks' inputs; one of them brings the bias and the states."""
         first = self.ranks.first
         bias, residual = (product.bias, hidden) if first else (None, None)
         return self.ranks.sum(linear(own, product.weight, bias=bias, residual=residual))

@@ -8,6 +8,7 @@ window, V tokens of the vocabulary.
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -36,6 +37,7 @@ class PaddedPrompt(Prompt):
     """Where fewer are asked for than a pass has, the last comes again."""
 
     capture: Callable[[Work], Work]  # work as it is to be run, again and again
+    layers_as: Callable[[], AbstractContextManager[None]] = nullcontext  # the model's layers, inside
     _lengths: Tensor = field(init=False)  # [R] int64, without the padding
     _readings: dict[int, Reading] = field(init=False, default_factory=dict)  # by S
 
@@ -69,7 +71,8 @@ class PaddedPrompt(Prompt):
 
         def work() -> None:
             last = self._lengths - 1
-            seen.copy_(self.sees(model, tokens, torch.minimum(order, last[:, None]), attends, last))
+            with self.layers_as():
+                seen.copy_(self.sees(model, tokens, torch.minimum(order, last[:, None]), attends, last))
 
         return Reading(tokens, seen, self.capture(work) if attends is self else work)
 

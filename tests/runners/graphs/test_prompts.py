@@ -15,6 +15,8 @@ from kvarena.methods.vase_attnv import VaSEAttnV
 from kvarena.runners.cache import PLAIN, KVCache, Storage
 from kvarena.runners.cache.layer import COLUMNS
 from kvarena.runners.generate import Prompt
+from kvarena.runners.graphs.decoder import forwards
+from kvarena.runners.graphs.fused import FusedLayer, fuse
 from kvarena.runners.graphs.prompts import LONGEST, PaddedPrompt
 from kvarena.runners.model import own_attention, shape_of
 
@@ -152,3 +154,15 @@ def test_long_prompts_take_their_own_launches(model):
     assert captured == []
     assert torch.equal(theirs, ours)
     assert torch.equal(padded.layers[0].keys, exact.layers[0].keys)
+
+
+@pytest.mark.parametrize("family", ["qwen3", "qwen2", "llama"])
+def test_fused_layers_leave_what_the_model_leaves(tiny_model, family):
+    model, policy, lengths = tiny_model(family), POLICIES["vase_attnv"], [9, 70, 1]
+    alone, ours = read(Prompt, model, policy, lengths)
+    fuse(model)
+    layers = {layer: FusedLayer.of(layer) for layer in model.model.layers}
+    used = dict(most=2, capture=lambda work: work, layers_as=lambda: forwards(layers))
+    together, theirs = read(PaddedPrompt, model, policy, lengths, **used)
+    torch.testing.assert_close(theirs, ours, rtol=1e-4, atol=1e-5)
+    assert_same(together, alone, lengths)
