@@ -59,7 +59,7 @@ def benchmark(config: DictConfig, choices: Choices) -> list[Timing]:
     engine = instantiate(config.engine).func
     engine.serves(policy)
     engine.check(shape, device)
-    storage.check(shape.dim, policy)
+    storage.check(shape, policy)
     instantiate(config.attention).check(policy, DTYPES[config.dtype], device, storage.packs)
     torch.compiler.reset()  # what was compiled for another method of a sweep counts towards the limit of this one
     model = kept_model(OmegaConf.to_yaml(config.shape, resolve=True), config.dtype, device, config.seed)

@@ -16,6 +16,7 @@ from omegaconf import DictConfig
 from .fidelity import with_texts
 from .generate import Request
 from .job import Job, build, provenance, resume
+from .job.calibrated import refuse_foreign_calibration
 from .job.errors import USER_ERRORS, one_line, one_line_errors, run_command
 from .job.halvings import Batches
 from .job.identity import VERSION
@@ -48,6 +49,8 @@ def evaluate(job: Job) -> Outcome:
     if reference := job.config.get("reference"):
         now = run["fingerprints"] | {"weights": weights(job.checkpoint)}
         check_reference(reference, whole.samples, requests, now)
+    if job.storage.learns:
+        refuse_foreign_calibration(job.config, weights(job.checkpoint))
     asked, expected = job.asked(requests), expected_lengths(job.config.get("lengths"), run["prompts_sha256"])
     done = resume.done(folder, run, whole.samples, requests, job.accepted)
     missing = [request for request in asked if request.key not in done]
@@ -66,6 +69,7 @@ def evaluate(job: Job) -> Outcome:
         read = weights_beside(job.checkpoint)
         with job.workers.open(job, longest_prompt, folder.path) as workers, stop.listen():
             run["fingerprints"]["weights"] = read()
+            refuse_foreign_calibration(job.config, run["fingerprints"]["weights"])
             if reference:  # the hub's weights may not have been there before
                 refuse_other_model(reference, run["fingerprints"])
             resume.begin(folder, run | hardware(workers), job.accepted)

@@ -39,6 +39,7 @@ ROOMS = {
     "guard": {"forget", "readout"},
     "profile": {"fidelity", "generate", "job", "model", "record"},
     "readout": {"cache", "job", "model", "record"},
+    "calibrate": {"cache", "generate", "job", "model", "profile", "record"},
     "weights": {"job", "model", "record"},
     "workers": {"cache", "fidelity", "generate", "job", "loops", "model", "parallel", "record"},
 }

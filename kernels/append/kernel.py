@@ -79,7 +79,9 @@ def append(
 
 def turned_token(stored: "Stored", vectors: Tensor) -> tuple:
     """What a kernel is given to write vectors [B, H, D] as codes: the column, and the vectors in its basis."""
-    return (None, None) if isinstance(stored, Tensor) else (column(stored), stored.form.turn(vectors).contiguous())
+    if isinstance(stored, Tensor):
+        return None, None
+    return column(stored), stored.form.turn(vectors[:, :, None]).contiguous()
 
 
 @triton.jit

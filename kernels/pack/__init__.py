@@ -4,7 +4,7 @@ A column of keys or values is a tensor [B, H, N, D] where it is plain, else a `P
 keys or values takes in its place: it decodes what it has loaded. Codes and the numbers beside them are two tensors, so
 that a vector's codes begin at whole 16 bytes.
 
-B rows, H KV heads, N slots, D head dim, C bytes of codes, M numbers beside them, W plain vectors in a ring.
+B rows, H KV heads, N slots, n vectors, D head dim, C codes, M numbers beside them, W plain vectors in a ring.
 """
 
 from dataclasses import dataclass, replace
@@ -13,13 +13,28 @@ import torch
 from torch import Tensor
 
 from .formats import Affine, Format, Fp8, Kivi, Plain, Turbo
+from .learned import Codebook, LowRank
 from .reference import Encoded
 
-__all__ = ["Affine", "Encoded", "Format", "Fp8", "Kivi", "Packed", "Plain", "Stored", "Turbo", "decode", "encode"]
+__all__ = [
+    "Affine",
+    "Codebook",
+    "Encoded",
+    "Format",
+    "Fp8",
+    "Kivi",
+    "LowRank",
+    "Packed",
+    "Plain",
+    "Stored",
+    "Turbo",
+    "decode",
+    "encode",
+]
 
 
 def encode(form: Format, vectors: Tensor) -> Encoded:
-    """Codes [..., C] uint8 and numbers [..., M] float16 of turned vectors [..., D]."""
+    """Codes [..., C] and numbers [..., M] float16 of turned vectors [..., n, D]."""
     if vectors.is_cuda and form.span == 1:
         from . import kernel
 
@@ -43,7 +58,7 @@ class Packed:
     """A column of vectors, the newest of which may stand in a ring as they came: there they are read."""
 
     form: Format
-    codes: Tensor  # [B, H, N, C] uint8
+    codes: Tensor  # [B, H, N, C] uint8, or of the model's dtype
     scales: Tensor  # [B, H, N, M] float16
     ring: Tensor  # [B, H, W, D] turned, that of position p at p mod W; W = 0: there is none
     positions: Tensor  # [B, H, N] int32 of the slots
@@ -91,15 +106,16 @@ class Packed:
 
     def put(self, slots: Tensor, vectors: Tensor) -> None:
         """Write the token before `position` into `slots` [B, H]: a vector [B, H, D] a row and head."""
-        turned, width = self.form.turn(vectors), self.ring.shape[2]
+        turned, width = self.form.turn(vectors[:, :, None]), self.ring.shape[2]
         rows, heads = (torch.arange(size, device=self.device) for size in slots.shape)
         if width:
-            self.ring[rows, :, (self.position - 1) % width] = turned.to(self.dtype)
+            self.ring[rows, :, (self.position - 1) % width] = turned.squeeze(2).to(self.dtype)
         if self.form.span > 1:
             self.put_group()
             return
         at = rows[:, None], heads, slots
-        self.codes[at], self.scales[at] = encode(self.form, turned)
+        for column, new in zip((self.codes, self.scales), encode(self.form, turned), strict=True):
+            column[at] = new.squeeze(2).to(column.dtype)
 
     def put_group(self) -> None:
         """Encode the group that the token before `position` completes, where it does; a slot is its position here."""

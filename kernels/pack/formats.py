@@ -1,7 +1,7 @@
 """What a key or value can be stored as. Each is built by the config that names it (conf/format), and says its bytes.
 
-D head dim, C bytes of codes, M numbers of float16 beside them. `turn` comes before the codes: what is stored stands in
-a basis of its own, in which products and norms are those of before.
+H KV heads, D head dim, C codes, M numbers of float16 beside them. `turn` comes before the codes: what is stored stands
+in a basis of its own, in which products and norms are those of before.
 """
 
 from abc import ABC, abstractmethod
@@ -32,6 +32,8 @@ class Kind(IntEnum):
     AFFINE = 1
     SPHERE = 2
     CHANNELS = 3
+    LEADING = 4
+    CODEBOOK = 5
 
 
 class Layout(NamedTuple):
@@ -39,7 +41,7 @@ class Layout(NamedTuple):
 
     kind: int
     bits: int
-    group: int  # channels that share their numbers
+    group: int  # channels that share their numbers; coefficients that are kept; channels of a part
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +60,20 @@ class Format(ABC):
     def span(self) -> int:
         """Neighbouring tokens that are encoded together."""
         return 1
+
+    @property
+    def dtype(self) -> torch.dtype | None:
+        """Of its codes; None: the model's."""
+        return torch.uint8
+
+    @property
+    def learns(self) -> str | None:
+        """What it needs of a calibration; None: nothing."""
+        return None
+
+    def of(self, learned: Tensor) -> "Format":
+        """With what was learned of a layer, without which it encodes nothing."""
+        return self
 
     @abstractmethod
     def check(self, dim: int) -> None:
@@ -79,7 +95,7 @@ class Format(ABC):
         return self.num_codes(dim) + 2 * self.num_scales(dim)
 
     def turn(self, vectors: Tensor) -> Tensor:
-        """[..., D] to the basis in which they are stored; float32 where it is another."""
+        """[..., H, n, D] to the basis in which they are stored; float32 where it is another."""
         return vectors
 
     def unturn(self, vectors: Tensor) -> Tensor:
@@ -87,7 +103,7 @@ class Format(ABC):
 
     @abstractmethod
     def quantise(self, vectors: Tensor) -> Encoded:
-        """Of turned vectors [..., D] float32: codes [..., C] uint8, numbers [..., M] float16."""
+        """Of turned vectors [..., D] float32: codes [..., C], numbers [..., M] float16."""
 
     @abstractmethod
     def restore(self, codes: Tensor, scales: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 # pyright: reportCallIssue=false, reportArgumentType=false, reportOperatorIssue=false, reportGeneralTypeIssues=false
 """Vectors as codes in Triton: what other kernels take in to write a vector, or to read some, and both on their own.
 
-R vectors, D head dim, C bytes of codes, G groups of channels, M numbers beside the codes.
+R vectors, D head dim, C codes, G groups of channels, M numbers beside the codes.
 """
 
 from dataclasses import replace
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from . import Encoded, Format, Packed, Stored
 
 BLOCK = 32  # vectors at a time
-FLOAT8, AFFINE, SPHERE, CHANNELS = (tl.constexpr(kind.value) for kind in Kind)
+FLOAT8, AFFINE, SPHERE, CHANNELS, LEADING, CODEBOOK = (tl.constexpr(kind.value) for kind in Kind)
 LARGEST = tl.constexpr(LARGEST_FLOAT8)
 
 
 def encode(form: "Format", vectors: Tensor) -> "Encoded":
     dim, first = vectors.shape[-1], vectors.shape[:-1]
-    codes = vectors.new_empty(*first, form.num_codes(dim), dtype=torch.uint8)
+    codes = vectors.new_empty(*first, form.num_codes(dim), dtype=form.dtype)
     scales = vectors.new_empty(*first, form.num_scales(dim), dtype=torch.float16)
     num = first.numel()
     encode_block[triton.cdiv(num, BLOCK),](
@@ -78,7 +78,7 @@ def strides(*columns: "Stored") -> tuple[int, int]:
 
 
 def turned(query: Tensor, keys: "Stored") -> Tensor:
-    """Vectors [..., D] in the basis of stored keys: products are those of before."""
+    """Vectors [..., H, n, D] in the basis of stored keys: products are those of before."""
     return query if isinstance(keys, Tensor) else keys.form.turn(query).to(query.dtype)
 
 
@@ -139,12 +139,21 @@ def restore(parts, place, there, LAYOUT: tl.constexpr, DIM: tl.constexpr):
     KIND: tl.constexpr = LAYOUT[0]
     BITS: tl.constexpr = LAYOUT[1]
     GROUP: tl.constexpr = LAYOUT[2]
-    code = load_codes(parts[0], place, there, BITS, DIM)
-    if KIND == CHANNELS:
-        at = parts[1] + (place // GROUP)[:, None] * (2 * DIM) + tl.arange(0, DIM)
+    channel = tl.arange(0, DIM)
+    if KIND == LEADING:
+        kept = there[:, None] & (channel < GROUP)
+        number = tl.load(parts[0] + place[:, None] * GROUP + channel, mask=kept, other=0.0).to(tl.float32)
+    elif KIND == CODEBOOK:
+        code = tl.load(parts[0] + place[:, None] * (DIM // GROUP) + channel // GROUP, mask=there[:, None], other=0)
+        at = (channel // GROUP * 256 + code.to(tl.int32)) * GROUP + channel % GROUP
+        number = tl.where(there[:, None], tl.load(parts[2] + at), 0.0)
+    elif KIND == CHANNELS:
+        code = load_codes(parts[0], place, there, BITS, DIM)
+        at = parts[1] + (place // GROUP)[:, None] * (2 * DIM) + channel
         scale = tl.load(at, mask=there[:, None], other=0.0).to(tl.float32)
         number = code.to(tl.float32) * scale + tl.load(at + DIM, mask=there[:, None], other=0.0).to(tl.float32)
     elif KIND == AFFINE:
+        code = load_codes(parts[0], place, there, BITS, DIM)
         R: tl.constexpr = code.shape[0]
         GROUPS: tl.constexpr = DIM // GROUP
         at = parts[1] + place[:, None] * (2 * GROUPS) + tl.arange(0, GROUPS)
@@ -153,6 +162,7 @@ def restore(parts, place, there, LAYOUT: tl.constexpr, DIM: tl.constexpr):
         grouped = tl.reshape(code.to(tl.float32), [R, GROUPS, GROUP])
         number = tl.reshape(grouped * scale[:, :, None] + least[:, :, None], [R, DIM])
     else:
+        code = load_codes(parts[0], place, there, BITS, DIM)
         scale = tl.load(parts[1] + place, mask=there, other=0.0).to(tl.float32)
         if KIND == FLOAT8:
             number = code.to(tl.float8e4nv, bitcast=True).to(tl.float32)
@@ -207,7 +217,15 @@ def write(parts, number, place, there, LAYOUT: tl.constexpr, DIM: tl.constexpr):
     GROUP: tl.constexpr = LAYOUT[2]
     R: tl.constexpr = number.shape[0]
     broken = tl.sum(number * 0.0, 1)  # NaN, which greatest and least do not show
-    if KIND == AFFINE:
+    if KIND == LEADING:
+        channel = tl.arange(0, DIM)
+        own = number.to(parts[0].dtype.element_ty)
+        tl.store(parts[0] + place[:, None] * GROUP + channel, own, mask=there[:, None] & (channel < GROUP))
+    elif KIND == CODEBOOK:
+        for part in range(0, DIM // GROUP):
+            code = tl.where(broken == 0, nearest(parts[2], number, part, GROUP, DIM), 255)
+            tl.store(parts[0] + place * (DIM // GROUP) + part, code.to(tl.uint8), mask=there)
+    elif KIND == AFFINE:
         GROUPS: tl.constexpr = DIM // GROUP
         LEVELS: tl.constexpr = 2**BITS - 1
         grouped = tl.reshape(number, [R, GROUPS, GROUP])
@@ -239,6 +257,19 @@ def write(parts, number, place, there, LAYOUT: tl.constexpr, DIM: tl.constexpr):
         length = tl.sqrt_rn(tl.sum(centroid * centroid, 1))
         store_codes(parts[0], place, there, code.to(tl.uint8), BITS, DIM)
         tl.store(parts[1] + place, tl.div_rn(norm, length).to(tl.float16), mask=there)
+
+
+@triton.jit
+def nearest(centroids, number, part, WIDTH: tl.constexpr, DIM: tl.constexpr):
+    """Which of 255 centroids is nearest to a part of vectors [R, D], [R] int32; of two, the first."""
+    R: tl.constexpr = number.shape[0]
+    channel, candidate = tl.arange(0, DIM), tl.arange(0, 256)
+    distance = tl.zeros([R, 256], tl.float32)
+    for at in range(0, WIDTH):
+        own = tl.sum(tl.where(channel == part * WIDTH + at, number, 0.0), 1)
+        gap = own[:, None] - tl.load(centroids + (part * 256 + candidate) * WIDTH + at)
+        distance += gap * gap
+    return tl.argmin(tl.where(candidate == 255, float("inf"), distance), 1)
 
 
 @triton.jit

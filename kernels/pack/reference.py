@@ -3,7 +3,7 @@
 Codes of a vector lie side by side in planes of 8, 4, 2 or 1 bit, the first channel in the lowest bits; three bits are a
 plane of two, then one of one.
 
-D head dim, C bytes of codes, G groups of channels, M numbers beside the codes.
+D head dim, C bytes of codes, G groups of channels, M numbers beside the codes, P parts of d = D / P channels.
 """
 
 import torch
@@ -12,7 +12,9 @@ from torch import Tensor
 LARGEST = 448.0  # of e4m3
 PLANES = {8: (8,), 4: (4,), 3: (2, 1), 2: (2,)}  # by bits of a code
 
-Encoded = tuple[Tensor, Tensor]  # codes [..., C] uint8, numbers [..., M] float16
+HELD = 1024  # neighbouring vectors whose distances to all centroids are held at a time
+
+Encoded = tuple[Tensor, Tensor]  # codes [..., C], numbers [..., M] float16
 
 
 def pack_bits(codes: Tensor, bits: int) -> Tensor:
@@ -93,6 +95,24 @@ def restore_channels(codes: Tensor, scales: Tensor, bits: int, span: int) -> Ten
     numbers = scales.float().unflatten(-2, (-1, span)).flatten(-2).unflatten(-1, (2, 1, -1))
     scale, least = numbers.unbind(-3)
     return (steps * scale + least).flatten(-3, -2)
+
+
+def quantise_parts(vectors: Tensor, centroids: Tensor) -> Tensor:
+    """Nearest of centroids [P, 256, d], of which the last is NaN, to each part of vectors [..., n, D]: [..., n, P]."""
+    return torch.cat([nearest(own, centroids) for own in vectors.split(HELD, -2)], -2)
+
+
+def nearest(vectors: Tensor, centroids: Tensor) -> Tensor:
+    own = vectors.unflatten(-1, (len(centroids), -1)).transpose(-3, -2)  # [..., P, n, d]
+    known = centroids[:, :-1]
+    codes = (known.square().sum(-1)[:, None] - 2 * own @ known.mT).argmin(-1).transpose(-2, -1)
+    whole = (vectors * 0 == 0).all(-1, keepdim=True)
+    return torch.where(whole, codes, known.shape[1]).to(torch.uint8)
+
+
+def restore_parts(codes: Tensor, centroids: Tensor) -> Tensor:
+    part = torch.arange(len(centroids), device=codes.device)
+    return centroids[part, codes.long()].flatten(-2)
 
 
 def with_rows(encoded: Tensor, count: int) -> Tensor:

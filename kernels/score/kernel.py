@@ -32,7 +32,11 @@ def mean_softmax(queries: Tensor, keys: "Stored", support: Tensor, scale: float 
     rows, heads, groups, window, dim = queries.shape
     slots, num_queries = keys.shape[2], groups * window
     check_head_dim(dim)
-    queries, own, support = turned(queries, keys).contiguous(), column(keys.contiguous()), support.contiguous()
+    queries, own, support = (
+        turned(queries.flatten(2, 3), keys).contiguous(),
+        column(keys.contiguous()),
+        support.contiguous(),
+    )
     lse = torch.empty(rows, heads, num_queries, dtype=torch.float32, device=keys.device)
     score = torch.empty(rows, heads, slots, dtype=torch.float32, device=keys.device)
     sizes = dict(QUERIES=num_queries, WINDOW=support.shape[2], SCALE=dim**-0.5 if scale is None else scale, DIM=dim)
@@ -68,8 +72,7 @@ def leverage(keys: "Stored", values: "Stored", projection: Tensor) -> Tensor:
     projected_norms[triton.cdiv(slots, BLOCK), heads, rows](
         column(keys.contiguous()),
         column(values.contiguous()),
-        turned(projection.mT, keys).mT.contiguous(),
-        turned(projection.mT, values).mT.contiguous(),
+        *(turned(projection.mT, own).mT.expand(rows, heads, dim, rank).contiguous() for own in (keys, values)),
         score,
         slots,
         KEYS=layout(keys),
@@ -273,7 +276,7 @@ def projected_norms(
     pair = row * tl.num_programs(1) + tl.program_id(1)
     slot, channel, axis = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK), tl.arange(0, DIM), tl.arange(0, WIDTH)
     inside = slot < num_slots
-    at = (row * DIM + channel)[:, None] * RANK + axis[None, :]
+    at = (pair * DIM + channel)[:, None] * RANK + axis[None, :]
     gauss = tl.load(key_projection + at, mask=(axis < RANK)[None, :], other=0.0)
     base = pair * num_slots * DIM
     norm = projected(load_rows(keys, base, pair, row, slot, inside, num_slots, tl.float32, KEYS, DIM), gauss)

@@ -14,7 +14,7 @@ import torch
 from ...methods.full import Full
 from ...methods.policy import Policy
 from .cache import KVCache
-from .room import Shape
+from .shape import Shape
 from .storage import PLAIN, Storage
 
 

@@ -23,9 +23,10 @@ from ..attention import Attention, Own
 from .clock import Clock, Usage
 from .from_model import FromModel
 from .layer import Layer
-from .room import Room, Shape
+from .room import Room
 from .round_facts import RoundFacts
 from .rows_in_use import RowsInUse
+from .shape import Shape
 from .storage import PLAIN, Storage
 from .views import Reading, view_of
 
@@ -64,7 +65,7 @@ class KVCache:
 
     def __post_init__(self) -> None:
         first = min(self.longest, self.longest_prompt + GROWTH)
-        rooms = [self._room(self._slots(layer, first)) for layer in range(self.shape.layers)]
+        rooms = [self._room(layer, self._slots(layer, first)) for layer in range(self.shape.layers)]
         self.layers = [Layer.empty(room, self.batch_size, self.dtype, self.device) for room in rooms]
         for layer, known in zip(self.layers, self.known, strict=False):
             layer.known = known
@@ -95,9 +96,11 @@ class KVCache:
         bound = self.policy.capacity(layer, self.shape.layers, self.longest_prompt)
         return unbounded if bound is None else min(bound, self.longest)
 
-    def _room(self, slots: int) -> Room:
+    def _room(self, layer: int, slots: int) -> Room:
         nothing = torch.empty(1, 1, 0, self.shape.dim)
-        return Room.of(self.shape, self.policy.needs, slots, self.storage, self.notes(nothing, nothing).shape[-1])
+        first = self.known[layer].heads.first if self.known else 0
+        storage = self.storage.at(layer, first, self.shape, self.device)
+        return Room.of(self.shape, self.policy.needs, slots, storage, self.notes(nothing, nothing).shape[-1])
 
     def notes(self, keys: Tensor, values: Tensor) -> Tensor:
         """[B, H, n, C]: the constants of tokens that are packed, which are those of keys and values as they came."""
@@ -156,8 +159,8 @@ class KVCache:
 
     def prompt_layers(self, count: int = 1) -> list[Layer]:
         """Memory for so many prompts, apart from the rows."""
-        room = self._room(self.longest_prompt)
-        return [Layer.empty(room, count, self.dtype, self.device) for _ in range(self.shape.layers)]
+        rooms = [layer.room.resized(self.longest_prompt) for layer in self.layers]
+        return [Layer.empty(room, count, self.dtype, self.device) for room in rooms]
 
     def seat(self, rows: Tensor, prompts: Sequence[Layer], places: Tensor | None = None) -> None:
         """Begin admitted rows [R] with copies of prompts, those at `places` [R], or the first; on the device alone."""

@@ -143,8 +143,7 @@ class Layer:
 
     def grow(self, capacity: int) -> None:
         """Move to columns of more room, one after the other."""
-        room = self.room
-        self.room = Room.of(room.shape, room.needs, capacity, room.storage, room.notes)
+        self.room = self.room.resized(capacity)
         for name, column in COLUMNS.items():
             old, size = getattr(self, name), column.size(self.room)
             if old.shape[2:] != size:

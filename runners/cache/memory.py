@@ -8,7 +8,7 @@ import torch
 
 from ...methods.policy import Policy
 from .cache import KVCache
-from .room import Shape
+from .shape import Shape
 from .storage import PLAIN, Storage
 
 SPARE = 2 * 2**30  # bytes at most left free beside weights and cache: activations, logits, graphs

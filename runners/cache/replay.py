@@ -16,8 +16,9 @@ from ...kernels.noise import Noise
 from ...methods.policy import LayerView, Policy
 from .clock import Clock
 from .layer import COLUMNS, Layer
-from .room import Room, Shape
+from .room import Room
 from .round_facts import RoundFacts
+from .shape import Shape
 from .trace import TRACED
 from .views import view_of
 

@@ -1,6 +1,6 @@
 """What a layer's columns are sized by, and how one of them is kept.
 
-B rows, L layers, H KV heads, G query heads per KV head, N slots, P pages, D head dim, C bytes of codes, M numbers
+B rows, L layers, H KV heads, G query heads per KV head, N slots, P pages, D head dim, C codes, M numbers
 beside them.
 """
 
@@ -13,15 +13,8 @@ import torch
 from ...kernels import attend
 from ...kernels.pack import Format
 from ...methods.policy import Needs
+from .shape import Shape
 from .storage import PLAIN, Storage
-
-
-class Shape(NamedTuple):
-    layers: int
-    heads: int
-    groups: int
-    dim: int
-    width: int = 0  # of hidden states
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,12 +33,15 @@ class Room:
         slots = -(-capacity // attend.BLOCK) * attend.BLOCK
         return cls(shape=shape, needs=needs, slots=slots, storage=storage, notes=notes)
 
+    def resized(self, capacity: int) -> "Room":
+        return Room.of(self.shape, self.needs, capacity, self.storage, self.notes)
+
     @property
     def pages(self) -> int:
         return -(-self.slots // self.needs.page) if self.needs.page else 0
 
     def width(self, form: Format) -> int:
-        """Numbers, or bytes of codes, of a vector."""
+        """Numbers, or codes, of a vector."""
         return form.num_codes(self.shape.dim) if form.packs else self.shape.dim
 
     def ring(self, form: Format) -> tuple[int, int]:
@@ -66,7 +62,7 @@ def of_vectors(form: Callable[[Storage], Format]) -> Column:
     """Vectors, or their codes."""
     return Column(
         lambda room: (room.slots, room.width(form(room.storage))),
-        lambda room: torch.uint8 if form(room.storage).packs else None,
+        lambda room: form(room.storage).dtype if form(room.storage).packs else None,
     )
 
 

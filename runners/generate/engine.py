@@ -70,7 +70,7 @@ class Engine:
         shape = self.ranks.shape(whole)
         self.serves(self.policy)
         self.check(shape, self.device)
-        self.storage.check(shape.dim, self.policy)
+        self.storage.check(whole, self.policy)
         self.attention.check(self.policy, self.model.dtype, self.device, self.storage.packs)
         longest = self.longest_prompt + self.max_tokens
         probe = Probe(

@@ -118,7 +118,7 @@ class Job:
             if known:
                 check_split(known, size)
         if shape:
-            self.storage.check(shape.dim, self.policy)
+            self.storage.check(shape, self.policy)
 
     def _check_ranks(self, size: int) -> None:
         if self.config["engine"]["trace"]:

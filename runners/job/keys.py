@@ -20,7 +20,7 @@ from .workers import Backend
 
 Text = Annotated[str, MinLen(1)]
 Seconds = Annotated[float, Gt(0), Le(1e6)]  # no timer takes more
-Kind = Literal["weights", "tokenizer", "code"]
+Kind = Literal["weights", "tokenizer", "code", "calibration"]
 Many = Annotated[int, Ge(1), Le(10_000)]  # of every sample, all of which are listed
 Level = dict[str, float]
 TorchSeed = Annotated[int, Ge(0), Lt(2**63)]

@@ -1,4 +1,4 @@
-"""The fingerprints of a job: of its weights, its tokenizer and its code."""
+"""The fingerprints of a job: of its weights, its tokenizer, its code, and what its cache has learned."""
 
 from collections.abc import Callable, Hashable, Mapping
 from functools import partial
@@ -8,6 +8,7 @@ from typing import Any
 from huggingface_hub import snapshot_download
 
 from ..model import Checkpoint
+from .calibrated import calibration_of
 from .fingerprint import TOKENIZER, background, code, fingerprint, weight_files
 
 FORCING = "kvarena.runners.fidelity"  # compares what a method says with dense, where texts are forced
@@ -20,6 +21,7 @@ def made_of(config: Mapping[str, Any], checkpoint: Checkpoint) -> dict[str, dict
     return {
         "tokenizer": fingerprint(folder, TOKENIZER) if folder else {},
         "code": code(config, [FORCING] if forced else []),
+        **calibration_of(config),
     }
 
 

@@ -2,26 +2,16 @@
 
 import argparse
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import yaml
-from hydra.utils import instantiate
-from omegaconf import OmegaConf
 
-from ..fidelity.texts import Completions, dense_run
-from ..generate import Request
 from ..job.errors import USER_ERRORS, one_line
-from ..job.fingerprint import TOKENIZER, fingerprint
 from ..job.job import find_device
-from ..job.made_of import place, weights
-from ..job.prompts import Prompts
-from ..job.reference import check_reference
-from ..model import Checkpoint
 from ..record import LineParser, positive, replace_file
 from .demand import measure_demand
+from .dense_texts import dense_texts
 from .figure import draw_profile
 
 
@@ -56,9 +46,7 @@ def held_part(text: str) -> float:
 def profile(arguments: argparse.Namespace) -> str:
     """Write it; says where, and how it is used."""
     device = find_device(arguments.device)
-    header, _ = dense_run(arguments.run)
-    checkpoint = checkpoint_of(header, arguments.model, arguments.run)
-    requests, origin = texts_of(header, checkpoint, arguments)
+    checkpoint, requests, origin = dense_texts(arguments.model, arguments.run, arguments.texts)
     demand = measure_demand(checkpoint.load(device), requests, rho=arguments.rho, most_steps=arguments.steps)
     means = [round(each, 2) for each in demand.means]
     output: Path = arguments.output or Path("profiles", f"{Path(checkpoint.name).name}.yaml")
@@ -73,33 +61,6 @@ def profile(arguments: argparse.Namespace) -> str:
 
 
 HEAD = "# demand: tokens of each layer that hold rho of the attention, mean over heads and steps; by kvarena-profile\n"
-
-
-def checkpoint_of(header: Mapping[str, Any], model: str, run: str) -> Checkpoint:
-    """The model of a run, from where it was or from another folder."""
-    name = header["labels"]["model"]
-    checkpoint: Checkpoint = instantiate(OmegaConf.create(header["config"]["model"]))
-    if model == name:
-        return checkpoint
-    if Path(model).is_dir():
-        return replace(checkpoint, path=model, revision=None)
-    raise ValueError(f"{model}: the run {run} is of model {name}, give {name}, or the folder of its weights")
-
-
-def texts_of(
-    header: Mapping[str, Any], checkpoint: Checkpoint, arguments: argparse.Namespace
-) -> tuple[list[Request], dict[str, Any]]:
-    """The first completions, and what they were said by; ValueError where this is not the model that said them."""
-    task = instantiate(OmegaConf.create(header["config"]["task"]))
-    samples = Completions(run=arguments.run, task=task)[: arguments.texts]
-    longest = max(len(said) for sample in samples for said in sample.completions)
-    prompts = Prompts(task=task, checkpoint=checkpoint, max_tokens=longest)
-    requests = prompts.requests(samples, header["num_draws"], checkpoint.tokenizer())
-    folder = place(checkpoint)
-    prints = {"weights": weights(checkpoint), "tokenizer": fingerprint(folder, TOKENIZER) if folder else {}}
-    check_reference(arguments.run, samples, requests, prints)
-    source = {"task": header["labels"]["task"], "difficulty": header["labels"]["difficulty"]}
-    return requests[: arguments.texts], source | {"run": header["identity"], "fingerprints": prints}
 
 
 if __name__ == "__main__":

@@ -29,12 +29,12 @@ def write_all(descriptor: int, data: bytes) -> None:
     os.fsync(descriptor)
 
 
-def replace_file(path: Path, text: str) -> None:
+def replace_file(path: Path, content: str | bytes) -> None:
     """Write a file by way of a temporary one beside it, so that it is never half there."""
     temporary = path.with_suffix(path.suffix + ".tmp")
     try:
         with temporary.open("wb", buffering=0) as file:
-            write_all(file.fileno(), text.encode())
+            write_all(file.fileno(), content.encode() if isinstance(content, str) else content)
     except OSError as error:
         temporary.unlink(missing_ok=True)
         raise no_room(error, path) from error

@@ -1,6 +1,7 @@
 """The methods that are held to the contract, each made of its config, small enough for the sequences here."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any, cast
@@ -13,6 +14,8 @@ from kvarena.runners.job.search_path import find_plugins
 from kvarena.runners.plugins import config_folders
 from omegaconf import DictConfig, OmegaConf
 
+from .tiny_calibration import tiny_calibration
+
 TOKENS, RECENT, INTERVAL = 24, 8, 8
 PAGE, DENSE_LAYERS = 4, 1
 # caches that pack, by the words that choose them; heads of 16 channels have small groups
@@ -23,12 +26,15 @@ CACHES = (
     "cache=turbo4 cache.residual=8",
     "cache=turbo3",
     "format@cache.values=fp8",
+    "cache=low_rank cache.keys.rank=12 cache.values.rank=10 cache.residual=4",
+    "cache=codebook cache.keys.parts=8 cache.values.parts=4",
 )
 BY_CHANNEL = "cache=kivi2 cache.keys.tokens=8 cache.values.group=8 cache.residual=8"
 # what a config leaves to its user
 GIVEN = {"kvpress": "method.press._target_=kvarena.contract.hand_made_press.Spread"}
 SIX = ("full", "quest", "snapkv", "h2o", "vase_attnv", "curdkv_vase")  # that are tried in each of them
-WATCHED = dict(zip(CACHES, ("snapkv", "h2o", "vase_attnv", "curdkv_vase", "snapkv", "vase_attnv"), strict=True))
+WATCHING = ("snapkv", "h2o", "vase_attnv", "curdkv_vase", "snapkv", "vase_attnv", "curdkv_vase", "snapkv")
+WATCHED = dict(zip(CACHES, WATCHING, strict=True))
 
 
 def ours() -> list[str]:
@@ -49,8 +55,9 @@ def watched_packed(methods: Iterable[str]) -> dict[str, bool]:
 
 
 def storage_of(method: str) -> Storage:
-    """How its keys and values are stored."""
-    return instantiate(composed(method, ()).cache)
+    """How its keys and values are stored; what is learned is learned of the tiny model."""
+    storage: Storage = instantiate(composed(method, ()).cache)
+    return replace(storage, calibration=tiny_calibration()) if storage.learns else storage
 
 
 @cache

@@ -12,7 +12,7 @@ from .decoding import ALL, MAX_TOKENS
 
 
 def held_as(form, vectors):
-    """What a cache keeps of them: themselves, or the bytes of their codes and of the numbers beside."""
+    """What a cache keeps of them: themselves, or their codes and the bytes of the numbers beside."""
     return with_scales(*encode(form, form.turn(vectors))) if form.packs else vectors
 
 
@@ -48,7 +48,8 @@ def watch(model, policy, storage=PLAIN):
 
     def watched_attend(index, query, key, value, scale):
         note_prompts()
-        new = held_as(storage.keys, key), held_as(storage.values, value)
+        own = cache.layers[index].room.storage
+        new = held_as(own.keys, key), held_as(own.values, value)
         for row, clock in enumerate(cache.clocks):
             if clock:
                 seen.fed[index, row] = tuple(

@@ -29,7 +29,7 @@ from kvarena.kernels.linear import kernel as linear
 from kvarena.kernels.noise import kernel as noise
 from kvarena.kernels.norm import Norm
 from kvarena.kernels.norm import kernel as norm
-from kvarena.kernels.pack import Affine, Format, Fp8, Kivi, Packed, Turbo
+from kvarena.kernels.pack import Affine, Codebook, Format, Fp8, Kivi, LowRank, Packed, Turbo
 from kvarena.kernels.pack import kernel as pack
 from kvarena.kernels.pages import kernel as pages
 from kvarena.kernels.rotate import kernel as rotate
@@ -114,7 +114,7 @@ def round_of_rows() -> None:
 def packed(form: Format, width: int) -> Packed:
     return Packed(
         form=form,
-        codes=of(B, H, N, form.num_codes(D), dtype=torch.uint8),
+        codes=of(B, H, N, form.num_codes(D), dtype=form.dtype or torch.bfloat16),
         scales=of(B, H, N, form.num_scales(D), dtype=torch.float16),
         ring=of(B, H, width, D),
         positions=of(B, H, N, dtype=torch.int32),
@@ -168,6 +168,9 @@ def main() -> None:
     packed_columns(packed(Fp8(), 0), packed(Fp8(), 0))
     packed_columns(packed(Turbo(bits=3), 64), packed(Affine(bits=4, group=32), 64))
     packed_columns(packed(Kivi(bits=2, tokens=32), 128), packed(Affine(bits=2, group=32), 128))
+    low_rank = LowRank(rank=40).of(of(H, D, D, dtype=torch.float32))
+    codebook = Codebook(parts=32).of(of(32, 255, 4, dtype=torch.float32))
+    packed_columns(packed(low_rank, 0), packed(codebook, 0))
     print(json.dumps(launches))
 
 

@@ -90,18 +90,18 @@ def test_a_row_that_is_filled_has_its_newest_in_the_ring(rng):
         (lambda: Storage(residual=4), "cache.residual=4: a plain cache packs nothing, use 0"),
         (lambda: Storage(keys=Fp8(), residual=-1), "cache.residual=-1: use 0 or more"),
         (
-            lambda: Storage(keys=Fp8(), residual=9).check(128, StreamingLLM(budget=BUDGET)),
+            lambda: Storage(keys=Fp8(), residual=9).check(SHAPE, StreamingLLM(budget=BUDGET)),
             "cache.residual=9 is above the 8 recent slots",
         ),
         (
-            lambda: Storage(keys=Kivi(bits=2, tokens=32), residual=8).check(128, StreamingLLM(budget=BUDGET)),
+            lambda: Storage(keys=Kivi(bits=2, tokens=32), residual=8).check(SHAPE, StreamingLLM(budget=BUDGET)),
             "cache=kivi2 encodes 32 neighbouring tokens together, and StreamingLLM evicts single ones",
         ),
         (
-            lambda: Storage(keys=Kivi(bits=2, tokens=32), residual=8).check(128, Full()),
+            lambda: Storage(keys=Kivi(bits=2, tokens=32), residual=8).check(SHAPE, Full()),
             "cache.residual=8: kivi2 encodes groups of 32 tokens from the plain ones, use 32 or more",
         ),
-        (lambda: Storage(keys=Turbo(bits=4)).check(96, Full()), "head size 96: format turbo4 turns powers of two"),
+        (lambda: Storage(keys=Turbo(bits=4)).check(SHAPE._replace(dim=96), Full()), "head size 96: format turbo4 turns powers of two"),
     ],
 )
 def test_what_no_cache_is(make, message):

@@ -1,0 +1,50 @@
+"""What a recorded run of dense has said, as texts to be forced through the very model that said them."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
+
+from ..fidelity.texts import Completions, dense_run
+from ..generate import Request
+from ..job.fingerprint import TOKENIZER, fingerprint
+from ..job.made_of import place, weights
+from ..job.prompts import Prompts
+from ..job.reference import check_reference
+from ..model import Checkpoint
+
+
+class DenseTexts(NamedTuple):
+    checkpoint: Checkpoint
+    requests: list[Request]  # each with its completion
+    origin: dict[str, Any]  # task, run and fingerprints, as a file that is made of them says it
+
+
+def dense_texts(model: str, run: str, count: int) -> DenseTexts:
+    """The first `count` completions of a run; ValueError where `model` is not the one that said them."""
+    header, _ = dense_run(run)
+    checkpoint = checkpoint_of(header, model, run)
+    task = instantiate(OmegaConf.create(header["config"]["task"]))
+    samples = Completions(run=run, task=task)[:count]
+    longest = max(len(said) for sample in samples for said in sample.completions)
+    prompts = Prompts(task=task, checkpoint=checkpoint, max_tokens=longest)
+    requests = prompts.requests(samples, header["num_draws"], checkpoint.tokenizer())
+    folder = place(checkpoint)
+    prints = {"weights": weights(checkpoint), "tokenizer": fingerprint(folder, TOKENIZER) if folder else {}}
+    check_reference(run, samples, requests, prints)
+    source = {"task": header["labels"]["task"], "difficulty": header["labels"]["difficulty"]}
+    return DenseTexts(checkpoint, requests[:count], source | {"run": header["identity"], "fingerprints": prints})
+
+
+def checkpoint_of(header: Mapping[str, Any], model: str, run: str) -> Checkpoint:
+    """The model of a run, from where it was or from another folder."""
+    name = header["labels"]["model"]
+    checkpoint: Checkpoint = instantiate(OmegaConf.create(header["config"]["model"]))
+    if model == name:
+        return checkpoint
+    if Path(model).is_dir():
+        return replace(checkpoint, path=model, revision=None)
+    raise ValueError(f"{model}: the run {run} is of model {name}, give {name}, or the folder of its weights")
