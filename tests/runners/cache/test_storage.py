@@ -101,7 +101,10 @@ def test_a_row_that_is_filled_has_its_newest_in_the_ring(rng):
             lambda: Storage(keys=Kivi(bits=2, tokens=32), residual=8).check(SHAPE, Full()),
             "cache.residual=8: kivi2 encodes groups of 32 tokens from the plain ones, use 32 or more",
         ),
-        (lambda: Storage(keys=Turbo(bits=4)).check(SHAPE._replace(dim=96), Full()), "head size 96: format turbo4 turns powers of two"),
+        (
+            lambda: Storage(keys=Turbo(bits=4)).check(SHAPE._replace(dim=96), Full()),
+            "head size 96: format turbo4 turns powers of two",
+        ),
     ],
 )
 def test_what_no_cache_is(make, message):
