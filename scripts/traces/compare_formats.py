@@ -12,13 +12,15 @@ round):
   attention      KL divergence of their attention from that to plain keys, nats
   output         norm of the error of what they gather, keys and values packed, over that of the plain
 
-What the head size does not allow is left out. The ring is not used: every slot is packed, those of keys by channel in
-the order in which they stand, but for the last that fill no group.
+What the head size does not allow is left out, and what is learned without a calibration of the model. The ring is not
+used: every slot is packed, those of keys by channel in the order in which they stand, but for the last that fill no
+group.
 """
 
 import argparse
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 
@@ -27,7 +29,7 @@ import pandas as pd
 import torch
 from kvarena.kernels.pack import Format, encode
 from kvarena.methods.full import Full
-from kvarena.runners.cache import Storage
+from kvarena.runners.cache import Shape, Storage
 from kvarena.runners.cache.replay import State
 from torch import Tensor
 from traced_run import read_traced_run
@@ -56,7 +58,7 @@ def relative(error: Tensor, whole: Tensor) -> float:
 
 def errors(state: State, storage: Storage) -> dict[str, float]:
     """Of one state; its queries [H, G, W, D] see the slots up to their own."""
-    live = state.positions[0] >= 0
+    live, storage = state.positions[0] >= 0, storage.at(state.layer, 0, shape_of(state), state.keys.device)
     keys, values = (vectors[:, live].float() for vectors in (state.keys, state.values))
     packed = there_and_back(storage.keys, keys), there_and_back(storage.values, values)
     window = state.queries.shape[2]
@@ -74,19 +76,26 @@ def errors(state: State, storage: Storage) -> dict[str, float]:
     }
 
 
-def allowed(storages: Mapping[str, Storage], dim: int) -> Iterator[tuple[str, Storage]]:
-    for name, storage in storages.items():
+def shape_of(state: State) -> Shape:
+    heads, _, dim = state.keys.shape
+    return Shape(layers=state.num_layers, heads=heads, groups=1, dim=dim)
+
+
+def allowed(storages: Mapping[str, Storage], shape: Shape, calibration: str) -> Iterator[tuple[str, Storage]]:
+    for name, plain in storages.items():
+        storage = replace(plain, calibration=calibration) if plain.learns else plain
         try:
-            storage.check(dim, Full())
+            storage.check(shape, Full())
         except ValueError as reason:
             print(f"left out: {name}, {reason}")
             continue
         yield name, storage
 
 
-def format_errors(seen: Sequence[State]) -> pd.DataFrame:
+def format_errors(seen: Sequence[State], calibration: str) -> pd.DataFrame:
+    """`calibration` as cache.calibration has it."""
     dim, lines = seen[0].keys.shape[-1], {}
-    for name, storage in allowed(caches(), dim):
+    for name, storage in allowed(caches(), shape_of(seen[0]), calibration):
         mean = pd.DataFrame([errors(state, storage) for state in seen]).mean()
         lines[name] = {"bytes": storage.keys.num_bytes(dim) + storage.values.num_bytes(dim)} | mean.to_dict()
     table = pd.DataFrame.from_dict(lines, orient="index").astype({"bytes": int}).rename_axis("cache")
@@ -96,8 +105,10 @@ def format_errors(seen: Sequence[State]) -> pd.DataFrame:
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="What each way to store keys and values changes on a traced run.")
     parser.add_argument("run", type=Path, help="folder of a run with engine.trace")
-    run = read_traced_run(parser.parse_args(arguments).run, ["snapkv"])
-    table = format_errors(run.states)
+    parser.add_argument("--calibration", help="a file of kvarena-calibrate; default: what ships with the model")
+    options = parser.parse_args(arguments)
+    run = read_traced_run(options.run, ["snapkv"])
+    table = format_errors(run.states, options.calibration or run.model)
     table.to_csv(run.output / "formats.csv", float_format="%.5f")
     with pd.option_context("display.width", 1000, "display.max_columns", None):
         print(f"{run.title}\n\n{table.round(4)}\n\nwritten to {run.output}")

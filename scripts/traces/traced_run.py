@@ -15,6 +15,7 @@ from kvarena.runners.cache.replay import State, states
 class TracedRun(NamedTuple):
     folder: Path
     title: str
+    model: str
     states: list[State]
     traced: Eviction
     methods: dict[str, Eviction]  # the ones asked for that evict, under the compression of the run
@@ -49,7 +50,8 @@ def read_traced_run(folder: Path, names: Sequence[str] | None) -> TracedRun:
     for name in [name for name, policy in methods.items() if seen[0].lacks(policy)]:
         print(f"left out: {name}, the trace lacks its {' and '.join(seen[0].lacks(methods.pop(name)))}")
     title = f"{run['labels']['method']} on {run['labels']['task']}, {len(seen)} states"
-    return TracedRun(folder, title, seen, hydra.utils.instantiate(run["config"]["method"]), methods)
+    traced = hydra.utils.instantiate(run["config"]["method"])
+    return TracedRun(folder, title, run["labels"]["model"], seen, traced, methods)
 
 
 def policies(run: Mapping, names: Sequence[str]) -> dict[str, Eviction]:

@@ -2,6 +2,8 @@
 
 import pytest
 import torch
+from kvarena.kernels import attend
+from kvarena.kernels.attend import kernel as attend_kernel
 from kvarena.kernels.pack import Codebook, LowRank, Packed, encode, kernel
 
 BASIS = torch.tensor([[[0.6, -0.8], [0.8, 0.6]]])  # of one head: its first direction is (.6, .8)
@@ -12,6 +14,21 @@ def random_of(form, heads, dim, rng):
     if isinstance(form, LowRank):
         return form.of(torch.linalg.qr(torch.randn(heads, dim, dim, generator=rng)).Q)
     return form.of(torch.randn(form.parts, 255, dim // form.parts, generator=rng))
+
+
+def column_of(form, vectors, width, rng):
+    """Of vectors [B, H, N, D] at positions 0, 1, ..., the next is at 30; its ring is of noise."""
+    rows, heads, slots, dim = vectors.shape
+    codes, scales = form.quantise(form.turn(vectors))
+    return Packed(
+        form=form,
+        codes=codes,
+        scales=scales,
+        ring=torch.randn(rows, heads, width, dim, generator=rng).to(vectors),
+        positions=torch.arange(slots, dtype=torch.int32, device=vectors.device).expand(rows, heads, slots).contiguous(),
+        position=torch.full((rows,), 30, device=vectors.device),
+        dim=dim,
+    )
 
 
 def test_low_rank_by_hand():
@@ -52,18 +69,27 @@ def test_kernel_equals_the_reference(rng, device, form, width):
     turned = form.turn(vectors)
     for ours, theirs in zip(kernel.encode(form, turned), form.quantise(turned), strict=True):
         assert torch.equal(ours, theirs)
-    column = Packed(
-        form=form,
-        codes=form.quantise(turned)[0],
-        scales=form.quantise(turned)[1],
-        ring=torch.randn(2, 3, width, 32, generator=rng).to(device),
-        positions=torch.arange(37, dtype=torch.int32, device=device).expand(2, 3, 37).contiguous(),
-        position=torch.full((2,), 30, device=device),
-        dim=32,
-    )
+    column = column_of(form, vectors, width, rng)
     twin = column.substitute(form.restore(column.codes, column.scales))
     assert torch.equal(kernel.decode(column), twin)
     assert (twin != form.restore(column.codes, column.scales)).any() == (width > 0)
+
+
+@pytest.mark.parametrize("rank", [16, 12])
+def test_attention_at_full_rank_is_that_of_plain_vectors(rng, device, rank):
+    """In both twins; below it is not."""
+    keys, values = torch.randn(2, 1, 2, 64, 16, generator=rng).to(device)
+    query, lengths = torch.randn(1, 2, 3, 16, generator=rng).to(device), torch.full((1, 2), 50, dtype=torch.int32)
+    form = LowRank(rank=rank).of(torch.linalg.qr(torch.randn(2, 16, 16, generator=rng)).Q.to(device))
+    stored = [column_of(form, vectors, 0, rng) for vectors in (keys, values)]
+    lengths = lengths.to(device)
+    plain = attend.reference.attend(query, keys, values, lengths, 64, 0.25, None)
+    for output, lse in (
+        attend.reference.attend(query, *stored, lengths, 64, 0.25, None),
+        attend_kernel.attend(query, *stored, lengths, 0.25, None, 0),
+    ):
+        for ours, expected in zip((output, lse), plain, strict=True):
+            assert torch.allclose(ours, expected, rtol=1e-4, atol=1e-5) == (rank == 16)
 
 
 @pytest.mark.parametrize(

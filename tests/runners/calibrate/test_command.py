@@ -70,7 +70,8 @@ def test_a_run_by_the_calibration_and_what_its_header_says(dense, monkeypatch, c
     assert header["labels"]["cache"] == "rank64"
     assert header["fingerprints"]["calibration"].keys() == {"reasoner.safetensors"}
     said = [
-        [json.loads(line)["token_ids"] for line in (dense / f"{name}/records.jsonl").open()] for name in ("rank64", "dense")
+        [json.loads(line)["token_ids"] for line in (dense / f"{name}/records.jsonl").open()]
+        for name in ("rank64", "dense")
     ]
     assert sorted(said[0]) == sorted(said[1])
     run(

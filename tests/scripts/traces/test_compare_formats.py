@@ -22,10 +22,12 @@ def test_fewer_bytes_are_farther_off(script, watched, capsys):
         "plain": 256,
         "int8": 136,
         "fp8": 132,
+        "low_rank": 128,
         "int4": 80,
         "turbo4": 70,
         "turbo3": 54,
         "kivi2": 48,
+        "codebook": 32,
     }
     assert (table.loc["plain"].drop("bytes") == 0).all()
     assert (table.drop("plain") > 0).all(axis=None)
