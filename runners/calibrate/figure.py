@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib as mpl
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from .columns import SIDES
@@ -24,7 +26,7 @@ def draw_spectrum(path: Path, model: str, spectrum: Sequence[Spectrum]) -> None:
             title = f"{side}, {'each head' if heads == 'each' else 'all heads of a layer'}"
             axis.set(xlabel="rank", title=title, ylim=(0, 1.02))
         row[0].set_ylabel("share of energy")
-    scale = mpl.cm.ScalarMappable(mpl.colors.Normalize(0, most), "viridis_r")
+    scale = ScalarMappable(Normalize(0, most), "viridis_r")
     figure.colorbar(scale, ax=axes, label="layer")
     figure.suptitle(model)
     figure.savefig(path, dpi=110)
