@@ -13,17 +13,17 @@ import torch
 from torch import Tensor
 
 from .formats import Affine, Format, Fp8, Kivi, Plain, Turbo
-from .learned import Codebook, LowRank
+from .learned import Codebook, Coefficients
 from .reference import Encoded
 
 __all__ = [
     "Affine",
     "Codebook",
+    "Coefficients",
     "Encoded",
     "Format",
     "Fp8",
     "Kivi",
-    "LowRank",
     "Packed",
     "Plain",
     "Stored",

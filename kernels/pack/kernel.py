@@ -223,7 +223,7 @@ def write(parts, number, place, there, LAYOUT: tl.constexpr, DIM: tl.constexpr):
         tl.store(parts[0] + place[:, None] * GROUP + channel, own, mask=there[:, None] & (channel < GROUP))
     elif KIND == CODEBOOK:
         for part in range(0, DIM // GROUP):
-            code = tl.where(broken == 0, nearest(parts[2], number, part, GROUP, DIM), 255)
+            code = tl.where(broken == 0, nearest_centroid(parts[2], number, part, GROUP, DIM), 255)
             tl.store(parts[0] + place * (DIM // GROUP) + part, code.to(tl.uint8), mask=there)
     elif KIND == AFFINE:
         GROUPS: tl.constexpr = DIM // GROUP
@@ -260,7 +260,7 @@ def write(parts, number, place, there, LAYOUT: tl.constexpr, DIM: tl.constexpr):
 
 
 @triton.jit
-def nearest(centroids, number, part, WIDTH: tl.constexpr, DIM: tl.constexpr):
+def nearest_centroid(centroids, number, part, WIDTH: tl.constexpr, DIM: tl.constexpr):
     """Which of 255 centroids is nearest to a part of vectors [R, D], [R] int32; of two, the first."""
     R: tl.constexpr = number.shape[0]
     channel, candidate = tl.arange(0, DIM), tl.arange(0, 256)

@@ -15,7 +15,7 @@ from .reference import Encoded
 
 
 @dataclass(frozen=True, kw_only=True)
-class LowRank(Format):
+class Coefficients(Format):
     """The first coefficients of a vector in its head's basis, in the model's own numbers: 2 rank bytes.
 
     Exact algebra at full rank: products with keys are those of turned queries with coefficients (Loki, Singhania et al.

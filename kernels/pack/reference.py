@@ -99,10 +99,10 @@ def restore_channels(codes: Tensor, scales: Tensor, bits: int, span: int) -> Ten
 
 def quantise_parts(vectors: Tensor, centroids: Tensor) -> Tensor:
     """Nearest of centroids [P, 256, d], of which the last is NaN, to each part of vectors [..., n, D]: [..., n, P]."""
-    return torch.cat([nearest(own, centroids) for own in vectors.split(HELD, -2)], -2)
+    return torch.cat([nearest_centroid(own, centroids) for own in vectors.split(HELD, -2)], -2)
 
 
-def nearest(vectors: Tensor, centroids: Tensor) -> Tensor:
+def nearest_centroid(vectors: Tensor, centroids: Tensor) -> Tensor:
     own = vectors.unflatten(-1, (len(centroids), -1)).transpose(-3, -2)  # [..., P, n, d]
     known = centroids[:, :-1]
     codes = (known.square().sum(-1)[:, None] - 2 * own @ known.mT).argmin(-1).transpose(-2, -1)

@@ -76,11 +76,11 @@ def read_calibration(name: str | None) -> Calibration:
     """ValueError for a file that is none."""
     file = file_of(name)
     status = file.stat()
-    return read_once(file, status.st_size, status.st_mtime_ns)
+    return read_learned(file, status.st_size, status.st_mtime_ns)
 
 
 @lru_cache(maxsize=4)
-def read_once(file: Path, size: int, mtime_ns: int) -> Calibration:
+def read_learned(file: Path, size: int, mtime_ns: int) -> Calibration:
     try:
         with safe_open(file, "pt") as there:
             facts = json.loads(there.metadata()[FACTS])

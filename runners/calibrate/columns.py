@@ -20,7 +20,7 @@ SIDES = ("keys", "values")
 
 
 @dataclass(kw_only=True)
-class Columns:
+class DenseColumns:
     """Dense causal attention that keeps them; a model attends through it."""
 
     every: int = 1  # of how many tokens one is kept
@@ -51,10 +51,10 @@ class Columns:
 
 
 @torch.inference_mode()
-def columns_of(model: Model, texts: Sequence[Request], most: int) -> Columns:
+def dense_columns(model: Model, texts: Sequence[Request], most: int) -> DenseColumns:
     """Of `most` tokens at most; the last token of a text, which no other follows, has none."""
     lengths = [len(text.prompt) + len(text.completion) - 1 for text in texts]
-    columns = Columns(every=-(-sum(lengths) // most))
+    columns = DenseColumns(every=-(-sum(lengths) // most))
     with own_attention(model):
         for text in texts:
             tokens = torch.tensor([[*text.prompt, *text.completion[:-1]]], device=model.device)

@@ -12,9 +12,9 @@ from ..job.provenance import commit
 from ..profile import DenseTexts, dense_texts
 from ..record import LineParser, positive, replace_file
 from .codebooks import CENTROIDS
-from .columns import Columns, columns_of
+from .columns import DenseColumns, dense_columns
 from .figure import draw_spectrum
-from .learned import learned_of, written
+from .learned import as_safetensors, learned_of
 from .table import spectrum_of, write_spectrum
 
 
@@ -49,8 +49,8 @@ def calibrate(arguments: argparse.Namespace) -> str:
     device = find_device(arguments.device)
     read = [dense_texts(arguments.model, run, arguments.texts) for run in arguments.run]
     checkpoint, texts = read[0].checkpoint, [text for each in read for text in each.requests]
-    columns = columns_of(checkpoint.load(device), texts, arguments.tokens)
-    check(columns, arguments)
+    columns = dense_columns(checkpoint.load(device), texts, arguments.tokens)
+    refuse_few(columns, arguments)
     output: Path = arguments.output or Path("calibrations", f"{Path(checkpoint.name).name}.safetensors")
     if output.suffix != ".safetensors":
         raise ValueError(f"--output={output}: give it the ending .safetensors")
@@ -58,12 +58,12 @@ def calibrate(arguments: argparse.Namespace) -> str:
     spectrum = spectrum_of(columns)
     write_spectrum(output.with_suffix(".csv"), spectrum)
     draw_spectrum(output.with_suffix(".png"), checkpoint.name, spectrum)
-    replace_file(output, written(learned_of(columns, arguments.parts), facts_of(read, columns)))
+    replace_file(output, as_safetensors(learned_of(columns, arguments.parts), facts_of(read, columns)))
     said = f"{output}: {columns.num_tokens} tokens of {len(texts)} texts"
     return f"{said}; kvarena cache=low_rank cache.calibration={output}"
 
 
-def check(columns: Columns, arguments: argparse.Namespace) -> None:
+def refuse_few(columns: DenseColumns, arguments: argparse.Namespace) -> None:
     """ValueError for too few tokens, or parts that a head has not."""
     dim, tokens = columns.of("keys", 0).shape[-1], columns.num_tokens
     runs = ", ".join(arguments.run)
@@ -78,7 +78,7 @@ def check(columns: Columns, arguments: argparse.Namespace) -> None:
             raise ValueError(f"--parts={parts}: a head of {dim} cannot be parted so; use divisors")
 
 
-def facts_of(read: Sequence[DenseTexts], columns: Columns) -> dict[str, Any]:
+def facts_of(read: Sequence[DenseTexts], columns: DenseColumns) -> dict[str, Any]:
     """What the file says of itself."""
     own, dirty = commit()
     runs = [{name: each.origin[name] for name in ("task", "difficulty", "run")} for each in read]

@@ -10,11 +10,11 @@ from torch import Tensor
 
 from ..cache import FACTS
 from .codebooks import codebook_of
-from .columns import SIDES, Columns
+from .columns import SIDES, DenseColumns
 from .spectrum import basis_of
 
 
-def learned_of(columns: Columns, parts: Iterable[int]) -> dict[str, Tensor]:
+def learned_of(columns: DenseColumns, parts: Iterable[int]) -> dict[str, Tensor]:
     """float16: a basis a layer and head, and a codebook a layer for each number of parts."""
     layers, found = range(columns.num_layers), {}
     for side in SIDES:
@@ -25,5 +25,5 @@ def learned_of(columns: Columns, parts: Iterable[int]) -> dict[str, Tensor]:
     return {name: tensor.half().contiguous() for name, tensor in found.items()}
 
 
-def written(tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> bytes:
+def as_safetensors(tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> bytes:
     return save(dict(tensors), {FACTS: json.dumps(facts)})

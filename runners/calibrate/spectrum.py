@@ -32,7 +32,7 @@ def basis_of(vectors: Tensor) -> Tensor:
     return basis * largest.sign()
 
 
-def shares(vectors: Tensor) -> Shares:
+def energy_shares(vectors: Tensor) -> Shares:
     """Of the energy of vectors [..., n, D], by rank."""
     centred = vectors - vectors.mean(-2, keepdim=True)
     return Shares(*(cumulative(torch.linalg.eigvalsh(moments(each))) for each in (vectors, centred)))

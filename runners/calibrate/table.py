@@ -6,8 +6,8 @@ from typing import NamedTuple
 import pandas as pd
 from torch import Tensor
 
-from .columns import SIDES, Columns
-from .spectrum import Shares, shares
+from .columns import SIDES, DenseColumns
+from .spectrum import Shares, energy_shares
 
 RANKS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)  # that the CSV has
 
@@ -21,13 +21,13 @@ class Spectrum(NamedTuple):
     together: Shares  # [H D], the heads of the layer as one vector
 
 
-def spectrum_of(columns: Columns) -> list[Spectrum]:
+def spectrum_of(columns: DenseColumns) -> list[Spectrum]:
     found = []
     for layer in range(columns.num_layers):
         for side in SIDES:
             vectors = columns.of(side, layer)
-            each = Shares(*(own.mean(0) for own in shares(vectors)))
-            found.append(Spectrum(layer, side, each, shares(vectors.transpose(0, 1).flatten(1))))
+            each = Shares(*(own.mean(0) for own in energy_shares(vectors)))
+            found.append(Spectrum(layer, side, each, energy_shares(vectors.transpose(0, 1).flatten(1))))
     return found
 
 

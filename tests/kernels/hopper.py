@@ -29,7 +29,7 @@ from kvarena.kernels.linear import kernel as linear
 from kvarena.kernels.noise import kernel as noise
 from kvarena.kernels.norm import Norm
 from kvarena.kernels.norm import kernel as norm
-from kvarena.kernels.pack import Affine, Codebook, Format, Fp8, Kivi, LowRank, Packed, Turbo
+from kvarena.kernels.pack import Affine, Codebook, Coefficients, Format, Fp8, Kivi, Packed, Turbo
 from kvarena.kernels.pack import kernel as pack
 from kvarena.kernels.pages import kernel as pages
 from kvarena.kernels.rotate import kernel as rotate
@@ -168,7 +168,7 @@ def main() -> None:
     packed_columns(packed(Fp8(), 0), packed(Fp8(), 0))
     packed_columns(packed(Turbo(bits=3), 64), packed(Affine(bits=4, group=32), 64))
     packed_columns(packed(Kivi(bits=2, tokens=32), 128), packed(Affine(bits=2, group=32), 128))
-    low_rank = LowRank(rank=40).of(of(H, D, D, dtype=torch.float32))
+    low_rank = Coefficients(rank=40).of(of(H, D, D, dtype=torch.float32))
     codebook = Codebook(parts=32).of(of(32, 255, 4, dtype=torch.float32))
     packed_columns(packed(low_rank, 0), packed(codebook, 0))
     print(json.dumps(launches))

@@ -4,14 +4,14 @@ import pytest
 import torch
 from kvarena.kernels import attend
 from kvarena.kernels.attend import kernel as attend_kernel
-from kvarena.kernels.pack import Codebook, LowRank, Packed, encode, kernel
+from kvarena.kernels.pack import Codebook, Coefficients, Packed, encode, kernel
 
 BASIS = torch.tensor([[[0.6, -0.8], [0.8, 0.6]]])  # of one head: its first direction is (.6, .8)
 NUMBERS = torch.arange(-127.0, 128)[None, :, None].expand(2, 255, 1)  # of two parts of one channel
 
 
 def random_of(form, heads, dim, rng):
-    if isinstance(form, LowRank):
+    if isinstance(form, Coefficients):
         return form.of(torch.linalg.qr(torch.randn(heads, dim, dim, generator=rng)).Q)
     return form.of(torch.randn(form.parts, 255, dim // form.parts, generator=rng))
 
@@ -32,7 +32,7 @@ def column_of(form, vectors, width, rng):
 
 
 def test_low_rank_by_hand():
-    form, vectors = LowRank(rank=1).of(BASIS), torch.tensor([[[3.0, 4.0], [1.0, 0.0]]])
+    form, vectors = Coefficients(rank=1).of(BASIS), torch.tensor([[[3.0, 4.0], [1.0, 0.0]]])
     codes, scales = encode(form, form.turn(vectors))
     torch.testing.assert_close(codes, torch.tensor([[[5.0], [0.6]]]))
     assert scales.shape == (1, 2, 0)
@@ -41,7 +41,7 @@ def test_low_rank_by_hand():
 
 
 def test_each_head_has_its_own_basis(rng):
-    form = random_of(LowRank(rank=8), 2, 8, rng)
+    form = random_of(Coefficients(rank=8), 2, 8, rng)
     vectors = torch.randn(3, 2, 5, 8, generator=rng)
     torch.testing.assert_close(form.turn(vectors)[:, 1], vectors[:, 1] @ form.learned[1])
     torch.testing.assert_close(form.unturn(form.turn(vectors)), vectors)
@@ -59,7 +59,7 @@ def test_codebook_by_hand():
         assert form.restore(codes, scales)[2:].isnan().all()
 
 
-@pytest.mark.parametrize("form", [LowRank(rank=20), Codebook(parts=8)], ids=lambda form: form.name)
+@pytest.mark.parametrize("form", [Coefficients(rank=20), Codebook(parts=8)], ids=lambda form: form.name)
 @pytest.mark.parametrize("width", [0, 8])
 def test_kernel_equals_the_reference(rng, device, form, width):
     """Of 37 vectors of each of three heads."""
@@ -80,7 +80,7 @@ def test_attention_at_full_rank_is_that_of_plain_vectors(rng, device, rank):
     """In both twins; below it is not."""
     keys, values = torch.randn(2, 1, 2, 64, 16, generator=rng).to(device)
     query, lengths = torch.randn(1, 2, 3, 16, generator=rng).to(device), torch.full((1, 2), 50, dtype=torch.int32)
-    form = LowRank(rank=rank).of(torch.linalg.qr(torch.randn(2, 16, 16, generator=rng)).Q.to(device))
+    form = Coefficients(rank=rank).of(torch.linalg.qr(torch.randn(2, 16, 16, generator=rng)).Q.to(device))
     stored = [column_of(form, vectors, 0, rng) for vectors in (keys, values)]
     lengths = lengths.to(device)
     plain = attend.reference.attend(query, keys, values, lengths, 64, 0.25, None)
@@ -93,7 +93,7 @@ def test_attention_at_full_rank_is_that_of_plain_vectors(rng, device, rank):
 
 
 @pytest.mark.parametrize(
-    ("form", "expected"), [(LowRank(rank=20), 40), (Codebook(parts=16), 16)], ids=lambda value: str(value)[:4]
+    ("form", "expected"), [(Coefficients(rank=20), 40), (Codebook(parts=16), 16)], ids=lambda value: str(value)[:4]
 )
 def test_bytes_of_a_vector_of_128(form, expected):
     assert form.num_bytes(128) == expected
@@ -102,8 +102,8 @@ def test_bytes_of_a_vector_of_128(form, expected):
 @pytest.mark.parametrize(
     ("make", "reason"),
     [
-        (lambda: LowRank(rank=0), "rank=0 of low_rank: use 1 or more"),
-        (lambda: LowRank(rank=80).check(64), "head size 64: rank=80 of low_rank is above it; use 64 or less"),
+        (lambda: Coefficients(rank=0), "rank=0 of low_rank: use 1 or more"),
+        (lambda: Coefficients(rank=80).check(64), "head size 64: rank=80 of low_rank is above it; use 64 or less"),
         (lambda: Codebook(parts=0), "parts=0 of codebook: use 1 or more"),
         (lambda: Codebook(parts=24).check(64), "head size 64: parts=24 of codebook cannot be alike; use a divisor"),
     ],

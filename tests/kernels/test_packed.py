@@ -13,7 +13,7 @@ from kvarena.kernels.append import PackedToken
 from kvarena.kernels.append import kernel as append_kernel
 from kvarena.kernels.attend import kernel as attend_kernel
 from kvarena.kernels.evict import kernel as evict_kernel
-from kvarena.kernels.pack import Affine, Codebook, Fp8, Kivi, LowRank, Packed, Plain, Turbo, encode
+from kvarena.kernels.pack import Affine, Codebook, Coefficients, Fp8, Kivi, Packed, Plain, Turbo, encode
 from kvarena.kernels.score import kernel as score_kernel
 
 SCALE = 0.3
@@ -26,8 +26,8 @@ PAIRS = {  # keys, values, places of the ring
     "plain-fp8": (Plain(), Fp8(), 0),
     "fp8-plain+r3": (Fp8(), Plain(), 3),
     "int2-turbo4+r4": (Affine(bits=2, group=16), Turbo(bits=4), 4),
-    "rank24-pq16+r5": (LowRank(rank=24), Codebook(parts=16), 5),
-    "pq8-rank28": (Codebook(parts=8), LowRank(rank=28), 0),
+    "rank24-pq16+r5": (Coefficients(rank=24), Codebook(parts=16), 5),
+    "pq8-rank28": (Codebook(parts=8), Coefficients(rank=28), 0),
     "kivi2+r16": (Kivi(bits=2, tokens=8), Affine(bits=2, group=16), 16),
 }
 
@@ -65,7 +65,7 @@ def columns(rng, device):
 
 def learned(form, heads, dim, rng):
     """Of no model."""
-    if isinstance(form, LowRank):
+    if isinstance(form, Coefficients):
         return torch.linalg.qr(torch.randn(heads, dim, dim, generator=rng)).Q
     return torch.randn(form.parts, 255, dim // form.parts, generator=rng)
 

@@ -9,7 +9,7 @@ import torch
 from kvarena.contract.tiny_calibration import tiny_calibration
 from kvarena.runners import evaluate
 from kvarena.runners.cache import read_calibration
-from kvarena.runners.calibrate import written
+from kvarena.runners.calibrate import as_safetensors
 from kvarena.runners.calibrate.command import main
 
 DENSE = ["difficulty=easy", "num_samples=3", "max_tokens=12", "device=cpu", "engine.batch_size=3"]
@@ -143,7 +143,7 @@ def foreign(folder):
     made = read_calibration(str(folder / "calibrations/reasoner.safetensors"))
     weights = made.facts["fingerprints"]["weights"] | {"model-00001-of-00002.safetensors": "0" * 64}
     facts = made.facts | {"fingerprints": {"weights": weights}}
-    (folder / "foreign.safetensors").write_bytes(written(made.tensors, facts))
+    (folder / "foreign.safetensors").write_bytes(as_safetensors(made.tensors, facts))
 
 
 def test_another_calibration_of_the_same_name_is_another_run(dense, monkeypatch, capsys):
@@ -152,7 +152,7 @@ def test_another_calibration_of_the_same_name_is_another_run(dense, monkeypatch,
     run(monkeypatch, *words)
     made = read_calibration("own.safetensors")
     changed = dict(made.tensors) | {"keys.basis": made.tensors["keys.basis"].flip(-1).contiguous()}
-    (dense / "own.safetensors").write_bytes(written(changed, made.facts))
+    (dense / "own.safetensors").write_bytes(as_safetensors(changed, made.facts))
     with pytest.raises(SystemExit, match="2"):
         run(monkeypatch, *words, "num_draws=1", "num_samples=4")
     assert "calibration changed since this run began (own.safetensors)" in capsys.readouterr().err

@@ -1,10 +1,10 @@
-"""Columns of a model, their spectrum and codebooks, by hand and against the model's own cache."""
+"""DenseColumns of a model, their spectrum and codebooks, by hand and against the model's own cache."""
 
 import pandas as pd
 import pytest
 import torch
 from kvarena.contract.tiny_model import build_tiny_model
-from kvarena.runners.calibrate import SIDES, Columns, basis_of, columns_of, learned_of, shares
+from kvarena.runners.calibrate import SIDES, DenseColumns, basis_of, dense_columns, energy_shares, learned_of
 from kvarena.runners.calibrate.codebooks import clustered
 from kvarena.runners.calibrate.table import spectrum_of, write_spectrum
 from kvarena.runners.generate import Request
@@ -15,7 +15,7 @@ VECTORS = torch.tensor([[3.0, 4.0], [-3.0, -4.0], [0.8, -0.6], [-0.8, 0.6]])  # 
 @pytest.fixture(scope="module")
 def tiny():
     texts = [Request("a", 0, list(range(1, 30)), [5, 6, 7]), Request("b", 0, list(range(30, 60)), [9])]
-    return columns_of(build_tiny_model("qwen2"), texts, most=1000), texts
+    return dense_columns(build_tiny_model("qwen2"), texts, most=1000), texts
 
 
 def test_columns_are_what_the_model_caches(tiny):
@@ -34,20 +34,20 @@ def test_columns_are_what_the_model_caches(tiny):
 
 def test_tokens_that_are_kept_are_spread_evenly_over_all_texts(tiny):
     whole, texts = tiny
-    few = columns_of(build_tiny_model("qwen2"), texts, most=16)
+    few = dense_columns(build_tiny_model("qwen2"), texts, most=16)
     assert few.num_tokens == 16  # 0, 4, ... 60
     torch.testing.assert_close(few.of("values", 2), whole.of("values", 2)[:, ::4])
 
 
 def test_a_basis_by_hand():
     torch.testing.assert_close(basis_of(VECTORS).float(), torch.tensor([[0.6, 0.8], [0.8, -0.6]]))
-    assert shares(VECTORS).whole.tolist() == pytest.approx([25 / 26, 1])
+    assert energy_shares(VECTORS).whole.tolist() == pytest.approx([25 / 26, 1])
 
 
 def test_energy_counts_the_mean_and_the_centred_does_not():
     moved = VECTORS + torch.tensor([8.0, -6.0])  # along the second direction: its energy is 101 then, 25 of the other
-    assert shares(moved).whole.tolist() == pytest.approx([100.5 / 113, 1])
-    assert shares(moved).centred.tolist() == pytest.approx([25 / 26, 1])
+    assert energy_shares(moved).whole.tolist() == pytest.approx([100.5 / 113, 1])
+    assert energy_shares(moved).centred.tolist() == pytest.approx([25 / 26, 1])
 
 
 def test_clusters_by_hand():
@@ -65,7 +65,7 @@ def test_what_is_learned_has_a_basis_a_head_and_a_codebook_a_layer(tiny):
 
 
 def test_the_table_has_each_head_and_all_together(tmp_path):
-    columns = Columns()
+    columns = DenseColumns()
     for side in SIDES:
         columns.parts[side][0].append(torch.stack([VECTORS, VECTORS.flip(1)]))
     write_spectrum(tmp_path / "x.csv", spectrum_of(columns))
