@@ -95,9 +95,13 @@ class GraphDecoder(Decoder):
     def prompts(self, cache: KVCache, sees: Sees = forward) -> Prompt:
         if not self.capture_prompts:
             return super().prompts(cache, sees)
-        layers_as = self.single_tokens if self._fused else nullcontext
-        options = dict(most=self.prompts_at_once, capture=self._capture_prompt, layers_as=layers_as)
-        return PaddedPrompt(cache=cache, sees=sees, **options)
+        return PaddedPrompt(
+            cache=cache,
+            sees=sees,
+            most=self.prompts_at_once,
+            capture=self._capture_prompt,
+            layers_as=self.single_tokens if self._fused else nullcontext,
+        )
 
     def _capture_prompt(self, work: Callable[[], None]) -> Program:
         with capturing(self.model.config.model_type):
