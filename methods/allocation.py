@@ -3,6 +3,7 @@
 B rows, L layers, H KV heads, N slots, C constants.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -44,6 +45,13 @@ class Allocation(Eviction):
     @property
     def uneven(self) -> bool:
         return self.of.uneven
+
+    @property
+    def trained(self) -> bool:
+        return self.of.trained
+
+    def fits(self, weights: Mapping[str, str]) -> None:
+        self.of.fits(weights)
 
     def meet(self, model: Any) -> None:
         self.of.meet(model)

@@ -6,6 +6,7 @@ an eviction.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, ClassVar
@@ -132,6 +133,14 @@ class Policy:
     def stochastic(self) -> bool:
         """Whether it draws noise: another draw of a sample is then another completion, even under a greedy sampler."""
         return False
+
+    @property
+    def trained(self) -> bool:
+        """Whether it was trained for one model, and `fits` is to be asked before a run."""
+        return False
+
+    def fits(self, weights: Mapping[str, str]) -> None:
+        """ValueError where it was trained otherwise than it is run, or for other weights: by file, their hashes."""
 
     def meet(self, model: Any) -> None:
         """Asked once before the first prompt, where `needs.module`, with the model of transformers."""

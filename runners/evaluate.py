@@ -72,6 +72,7 @@ def evaluate(job: Job) -> Outcome:
             refuse_foreign_calibration(job.config, run["fingerprints"]["weights"])
             if reference:  # the hub's weights may not have been there before
                 refuse_other_model(reference, run["fingerprints"])
+            job.policy.fits(run["fingerprints"]["weights"])
             resume.begin(folder, run | hardware(workers), job.accepted)
             write_questions(folder.path, {sample.id: sample.question for sample in whole.samples})
             work(job, folder, workers, longest_first(missing, expected), typical(job, asked), stop)

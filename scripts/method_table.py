@@ -42,6 +42,7 @@ KINDS = {  # by module: its family, and how it stands to what was published
     "curdkv": ("keys and values", VARIANT),
     "evict_large": ("values", VARIANT),
     "expected_attention": ("expected attention", EQUAL),
+    "foresight": ("learned", VARIANT),
     "full": ("dense", ""),
     "gkv": ("window and redundancy", EQUAL),
     "h2o": ("mass", VARIANT),
@@ -129,10 +130,10 @@ def parameters(config: Mapping[str, Any], raw: Mapping[str, Any], of: str) -> It
             yield f"`method@method.of={of}`"
         elif part := PART.fullmatch(str(raw[key])):
             yield f"`{key}` budget / {part[1]}"
-        elif key == "demand":
-            continue  # a list that goes by the model
-        elif key == "profile":
-            yield "`profile` of the model"
+        elif key in ("demand", "digest"):
+            continue  # what a file says that goes by the model
+        elif key in ("profile", "scorer"):
+            yield f"`{key}` of the model"
         elif isinstance(value, Mapping) and "_target_" in value and key != "budget":
             yield f"`{key}` {value['_target_'].rpartition('.')[2]}"
         elif key not in ("_target_", "budget"):

@@ -24,14 +24,14 @@ def score(
     query: Tensor, page_min: Tensor, page_max: Tensor, lengths: Tensor, page: int, per_query_head: bool
 ) -> Tensor:
     query = query.contiguous()
-    return scores_of(query, query, page_min, page_max, lengths, page, per_query_head, by_sign=True)
+    return bound_scores(query, query, page_min, page_max, lengths, page, per_query_head, by_sign=True)
 
 
 def products(low: Tensor, high: Tensor, page_min: Tensor, page_max: Tensor, lengths: Tensor, page: int) -> Tensor:
-    return scores_of(low, high, page_min, page_max, lengths, page, per_query_head=True, by_sign=False)
+    return bound_scores(low, high, page_min, page_max, lengths, page, per_query_head=True, by_sign=False)
 
 
-def scores_of(
+def bound_scores(
     low: Tensor,
     high: Tensor,
     page_min: Tensor,

@@ -23,6 +23,7 @@ from .budget import resolve, shape_config, storage_of, tokens_of
 from .identity import identity
 from .keys import Evaluation
 from .logger import Logger
+from .made_of import weights
 from .prompts import Prompts
 from .resume import begun_before
 from .schema import check_plain, checked
@@ -119,6 +120,8 @@ class Job:
                 check_split(known, size)
         if shape:
             self.storage.check(shape, self.policy)
+        if self.policy.trained and (found := weights(self.checkpoint)):  # the hub's may not be here yet
+            self.policy.fits(found)
 
     def _check_ranks(self, size: int) -> None:
         if self.config["engine"]["trace"]:

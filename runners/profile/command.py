@@ -46,7 +46,7 @@ def held_part(text: str) -> float:
 def profile(arguments: argparse.Namespace) -> str:
     """Write it; says where, and how it is used."""
     device = find_device(arguments.device)
-    checkpoint, requests, origin = dense_texts(arguments.model, arguments.run, arguments.texts)
+    checkpoint, requests, origin, _ = dense_texts(arguments.model, arguments.run, arguments.texts)
     demand = measure_demand(checkpoint.load(device), requests, rho=arguments.rho, most_steps=arguments.steps)
     means = [round(each, 2) for each in demand.means]
     output: Path = arguments.output or Path("profiles", f"{Path(checkpoint.name).name}.yaml")

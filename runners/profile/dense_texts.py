@@ -21,14 +21,17 @@ class DenseTexts(NamedTuple):
     checkpoint: Checkpoint
     requests: list[Request]  # each with its completion
     origin: dict[str, Any]  # task, run and fingerprints, as a file that is made of them says it
+    length: int  # of the task's sequences, on average
 
 
-def dense_texts(model: str, run: str, count: int) -> DenseTexts:
-    """The first `count` completions of a run; ValueError where `model` is not the one that said them."""
+def dense_texts(model: str, run: str, count: int, skip: int = 0) -> DenseTexts:
+    """The first `count` completions of a run behind `skip` problems; ValueError where `model` is not who said them."""
     header, _ = dense_run(run)
     checkpoint = checkpoint_of(header, model, run)
     task = instantiate(OmegaConf.create(header["config"]["task"]))
-    samples = Completions(run=run, task=task)[:count]
+    samples = Completions(run=run, task=task)[skip : skip + count]
+    if not samples:
+        raise ValueError(f"{run} has {header['num_samples']} problems, none behind the first {skip}")
     longest = max(len(said) for sample in samples for said in sample.completions)
     prompts = Prompts(task=task, checkpoint=checkpoint, max_tokens=longest)
     requests = prompts.requests(samples, header["num_draws"], checkpoint.tokenizer())
@@ -36,7 +39,8 @@ def dense_texts(model: str, run: str, count: int) -> DenseTexts:
     prints = {"weights": weights(checkpoint), "tokenizer": fingerprint(folder, TOKENIZER) if folder else {}}
     check_reference(run, samples, requests, prints)
     source = {"task": header["labels"]["task"], "difficulty": header["labels"]["difficulty"]}
-    return DenseTexts(checkpoint, requests[:count], source | {"run": header["identity"], "fingerprints": prints})
+    origin = source | {"run": header["identity"], "fingerprints": prints}
+    return DenseTexts(checkpoint, requests[:count], origin, header["config"]["task"]["dense_length"])
 
 
 def checkpoint_of(header: Mapping[str, Any], model: str, run: str) -> Checkpoint:

@@ -99,6 +99,8 @@ def overrides_that_shrink(key: str, settings: Mapping[str, Any]) -> Iterator[str
         yield from (f"{key}.budget.{name}={value}" for name, value in small.items())
     if settings.get("length"):
         yield f"{key}.length=null"  # a round leaves the budget
+    if settings.get("scorer"):
+        yield f"{key}.scorer=null"  # of the reasoner, which the tiny model is not
     if settings.get("demand"):
         yield f"{key}.demand=[1,4,9]"  # of three layers, the budget of the middle one is the mean
     if isinstance(settings.get("of"), Mapping):

@@ -8,6 +8,7 @@ import pytest
 import torch
 from kvarena.methods.adakv import AdaKV
 from kvarena.methods.budget import Budget
+from kvarena.methods.foresight import Foresight
 from kvarena.methods.full import Full
 from kvarena.methods.h2o import H2O
 from kvarena.methods.oracle import Oracle
@@ -38,6 +39,7 @@ POLICIES = {
     "rkv_vase": RKVVaSE(budget=BUDGET),
     "vase_attnv": VaSEAttnV(budget=BUDGET),
     "vase_dkv": VaSEDKV(budget=BUDGET),
+    "foresight": Foresight(budget=BUDGET, scorer="reasoner"),
     "h2o": H2O(budget=BUDGET),
     "quest": Quest(budget=BUDGET),
     "oracle": Oracle(budget=BUDGET),
