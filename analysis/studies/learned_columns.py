@@ -1,0 +1,101 @@
+"""Learned columns beside the other formats, at equal bytes: accuracy of dense, or its KL on texts that were forced.
+
+    python -m kvarena.analysis.studies.learned_columns RUNS_DIR OUTPUT
+
+Writes OUTPUT.csv and OUTPUT.png of the runs of dense below a folder: a panel a task, a line what was learned, by what
+calibration. Runs all are free, or all have been forced.
+"""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from ..fidelity import geometric_mean, logs
+from ..load import Run, load
+from ..panels import house_style, legend, panels
+from ..stats import pass_at_1
+
+LEARNED = {"Coefficients": "low rank", "Codebook": "codebook"}
+
+
+def learned_columns(runs: Sequence[Run]) -> pd.DataFrame:
+    """A row a run of dense; ValueError where some are forced and others free, or none is there."""
+    dense = [run for run in runs if run.labels.is_dense]
+    if len({run.forces for run in dense}) != 1:
+        raise ValueError("give a folder of runs of dense that are all free, or all forced")
+    table = pd.DataFrame([row(run) for run in dense])
+    return table.sort_values(["task", "kind", "calibration", "bytes_share"], ignore_index=True)
+
+
+def row(run: Run) -> dict[str, Any]:
+    labels, records = run.labels, list(run.records())
+    cache = run.config.get("cache") or {}
+    found = geometric_mean(list(logs(records).values())) if run.forces else pass_at_1(records)
+    return {
+        **{name: getattr(labels, name) for name in ("task", "difficulty", "model", "cache")},
+        "kind": kind_of(cache),
+        "calibration": Path(cache.get("calibration") or "").stem,
+        "bytes_share": run.header["bytes_share"],
+        "samples": len(records),
+        "of": "kl" if run.forces else "accuracy",
+        **dict(zip(("value", "low", "high"), found, strict=True)),
+    }
+
+
+def kind_of(cache: dict[str, Any]) -> str:
+    """What of a cache is learned: "low rank", "low rank keys", ...; "bits": nothing."""
+    kinds = {}
+    for side in ("keys", "values"):
+        target = cache.get(side, {}).get("_target_", "").rpartition(".")[2]
+        kinds[side] = LEARNED.get(target, "")
+    if kinds["keys"] == kinds["values"]:
+        return kinds["keys"] or "bits"
+    return " and ".join(f"{kind} {side}" for side, kind in kinds.items() if kind)
+
+
+def learned_figure(table: pd.DataFrame) -> Figure:
+    tasks = sorted(set(table["task"]))
+    figure, axes = panels(tasks)
+    lines = list(table[["kind", "calibration"]].drop_duplicates().itertuples(index=False, name=None))
+    for axis, task in zip(axes, tasks, strict=True):
+        for number, (kind, calibration) in enumerate(sorted(lines)):
+            own = table[(table["task"] == task) & (table["kind"] == kind) & (table["calibration"] == calibration)]
+            draw(axis, own, f"C{number}", f"{kind}, {calibration}" if calibration else kind)
+        axis.set_xscale("log", base=2)
+        axis.set(xlabel="share of dense's bytes")
+        if set(table["of"]) == {"kl"}:
+            axis.set_yscale("log")
+            axis.set(ylabel="KL to dense, nats")
+        else:
+            axis.set(ylabel="pass@1", ylim=(-0.03, 1.05))
+    legend(figure, axes)
+    return figure
+
+
+def draw(axis: Axes, own: pd.DataFrame, colour: str, label: str) -> None:
+    """What is learned as a line over its sizes, the others as points with their names."""
+    spread = np.maximum([own["value"] - own["low"], own["high"] - own["value"]], 0)
+    learned = not own.empty and own["kind"].iloc[0] != "bits"
+    looks = dict(color=colour, marker="o" if learned else "s", linestyle="-" if learned else "none", elinewidth=0.7)
+    axis.errorbar(own["bytes_share"], own["value"], spread, label=label, **looks)
+    if not learned:
+        for name, share, value in zip(own["cache"], own["bytes_share"], own["value"], strict=True):
+            axis.annotate(name, (share, value), xytext=(3, 3), textcoords="offset points", fontsize=6)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    runs_dir, output = map(Path, sys.argv[1:] if arguments is None else arguments)
+    table = learned_columns(load(runs_dir))
+    table.to_csv(output.with_suffix(".csv"), index=False, float_format="%.4g")
+    with house_style():
+        learned_figure(table).savefig(output.with_suffix(".png"))
+
+
+if __name__ == "__main__":
+    main()
