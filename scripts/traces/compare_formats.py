@@ -35,11 +35,12 @@ from torch import Tensor
 from traced_run import read_traced_run
 
 
-def caches() -> dict[str, Storage]:
-    """By the files of conf/cache."""
+def caches(also: Sequence[str] = ()) -> dict[str, Storage]:
+    """By the files of conf/cache, and by the words of others."""
     names = [file.name.removesuffix(".yaml") for file in (resources.files("kvarena.conf") / "cache").iterdir()]
     with hydra.initialize_config_module("kvarena.conf", version_base="1.3"):
-        configs = {name: hydra.compose("evaluate", [f"cache={name}"]).cache for name in sorted(names)}
+        words = {name: [f"cache={name}"] for name in sorted(names)} | {each: each.split() for each in also}
+        configs = {name: hydra.compose("evaluate", asked).cache for name, asked in words.items()}
     return {name: hydra.utils.instantiate(config) for name, config in configs.items()}
 
 
@@ -92,10 +93,10 @@ def allowed(storages: Mapping[str, Storage], shape: Shape, calibration: str) -> 
         yield name, storage
 
 
-def format_errors(seen: Sequence[State], calibration: str) -> pd.DataFrame:
+def format_errors(seen: Sequence[State], calibration: str, also: Sequence[str] = ()) -> pd.DataFrame:
     """`calibration` as cache.calibration has it."""
     dim, lines = seen[0].keys.shape[-1], {}
-    for name, storage in allowed(caches(), shape_of(seen[0]), calibration):
+    for name, storage in allowed(caches(also), shape_of(seen[0]), calibration):
         mean = pd.DataFrame([errors(state, storage) for state in seen]).mean()
         lines[name] = {"bytes": storage.keys.num_bytes(dim) + storage.values.num_bytes(dim)} | mean.to_dict()
     table = pd.DataFrame.from_dict(lines, orient="index").astype({"bytes": int}).rename_axis("cache")
@@ -106,9 +107,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="What each way to store keys and values changes on a traced run.")
     parser.add_argument("run", type=Path, help="folder of a run with engine.trace")
     parser.add_argument("--calibration", help="a file of kvarena-calibrate; default: what ships with the model")
+    parser.add_argument("--also", nargs="*", default=[], help='others: "cache=low_rank cache.keys.rank=20"')
     options = parser.parse_args(arguments)
     run = read_traced_run(options.run, ["snapkv"])
-    table = format_errors(run.states, options.calibration or run.model)
+    table = format_errors(run.states, options.calibration or run.model, options.also)
     table.to_csv(run.output / "formats.csv", float_format="%.5f")
     with pd.option_context("display.width", 1000, "display.max_columns", None):
         print(f"{run.title}\n\n{table.round(4)}\n\nwritten to {run.output}")

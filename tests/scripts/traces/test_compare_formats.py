@@ -35,3 +35,13 @@ def test_fewer_bytes_are_farther_off(script, watched, capsys):
     for name in ("keys", "values", "logits", "attention", "output"):
         order = table[name][["plain", "int8", "fp8", "int4", "turbo3"]]
         assert order.is_monotonic_increasing, name
+
+
+def test_others_are_asked_for_by_their_words(script, watched, capsys):
+    words = "cache=low_rank cache.keys.rank=64 cache.values.rank=8"
+    script.main([str(watched), "--also", words])
+    capsys.readouterr()
+    table = pd.read_csv(watched / "compare/formats.csv", index_col="cache")
+    assert table["bytes"][words] == 2 * 64 + 2 * 8
+    assert table["attention"][words] < 1e-4  # keys are whole
+    assert table["values"][words] > table["values"]["low_rank"] > 0.05
