@@ -38,11 +38,12 @@ class Source:
         self.spans: list[Span] = [instantiate(span) for span in cfg.spans.values()]
         self.draw = random.Random(cfg.seed)
 
-    def lesson(self, stage: str, taught: bool = True) -> Lesson:
+    def lesson(self, stage: str, hard: float) -> Lesson:
         """Of the next text drawn that has such a span, goes on behind it, and would not say the same without it.
 
-        To be `taught`, a drop has to leave something of it to unlearn.
+        In a part `hard` of them a drop leaves as much to unlearn.
         """
+        is_hard = self.draw.random() < hard
         while True:
             texts = self.draw.choice(self.texts)
             place = self.draw.randrange(len(texts))
@@ -54,7 +55,7 @@ class Source:
             if len(text.tokens) > cut + LEFT:
                 text = neighbours(text, cut) if stage == "neighbours" else text
                 lesson = Lesson.of(self.model, text, cut, self.cfg.tokens)
-                if self.says(lesson, lesson.dropped() if taught else lesson.memory) >= self.cfg.least:
+                if self.says(lesson, lesson.dropped() if is_hard else lesson.memory) >= self.cfg.least:
                     return lesson
 
     @torch.no_grad()
@@ -79,7 +80,7 @@ class HeldOut(NamedTuple):
 
     @classmethod
     def of(cls, source: Source, count: int) -> "HeldOut":
-        lessons = [source.lesson("task", taught=False) for _ in range(count)]
+        lessons = [source.lesson("task", 0) for _ in range(count)]
         dense = sum(source.says(each, each.memory) for each in lessons)
         return cls(lessons, dense, sum(source.says(each, each.dropped()) for each in lessons) / dense)
 
@@ -94,13 +95,13 @@ def teach(steer: Steer, source: Source, held: Sequence[HeldOut], cfg: DictConfig
     optimizer = torch.optim.Adam(tensors, lr=cfg.lr)
     total, step, began = sum(cfg.steps.values()), 0, time.perf_counter()
     for stage in STAGES:
-        pool = [source.lesson(stage) for _ in range(cfg.pool if cfg.steps[stage] else 0)]
+        pool = [source.lesson(stage, cfg.hard) for _ in range(cfg.pool if cfg.steps[stage] else 0)]
         for _ in range(cfg.steps[stage]):
             step += 1
             for group in optimizer.param_groups:
                 group["lr"] = cfg.lr * min(1.0, step / cfg.warmup, 2 - 2 * step / (total + 1))
             if step % cfg.renewed == 0:
-                pool[source.draw.randrange(len(pool))] = source.lesson(stage)
+                pool[source.draw.randrange(len(pool))] = source.lesson(stage, cfg.hard)
             loss = 0.0
             for lesson in source.draw.sample(pool, cfg.lessons):
                 part = lesson.divergence(source.model, lesson.steered(source.model, steer)).mean() / cfg.lessons
