@@ -7,6 +7,7 @@ Of every forget.csv of kvarena-forget erasers=learned below FOLDER, and a front.
   erasers.csv   a row a set of tasks (those that the learned eraser was trained on, and others), span and eraser: tokens
                 that it reads, influence that is left after it, 95 % interval over texts
   erasers.png   the same as a picture
+  guards.csv    the front.csv
   guards.png    share of the tokens that each kind of probe reads, over KL a token
 """
 
@@ -50,8 +51,8 @@ def erasers_figure(table: pd.DataFrame) -> Figure:
             value, low, high = (max(row[name], LEAST) for name in ("influence", "low", "high"))
             own = {**look.of[row["eraser"]], "linestyle": "none"}
             axis.errorbar(row["recomputed"], value, [[value - low], [max(high - value, 0)]], **own)
-        axis.set(yscale="log", xlabel="tokens read", ylabel="influence left")
-        axis.set_xscale("symlog", linthresh=4)
+        axis.set(yscale="log", ylim=(LEAST / 2, 1.5), xlim=(-3, None), xlabel="tokens read", ylabel="influence left")
+        axis.margins(x=0.1)
     legend(figure, axes)
     return figure
 
@@ -83,7 +84,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
             table.to_csv(output / "erasers.csv", index=False, float_format="%.5g")
             erasers_figure(table).savefig(output / "erasers.png")
         for file in fronts:
-            guards_figure(pd.read_csv(file)).savefig(output / "guards.png")
+            table = pd.read_csv(file)
+            table.to_csv(output / "guards.csv", index=False, float_format="%.5g")
+            guards_figure(table).savefig(output / "guards.png")
 
 
 def trained_on(file: Path) -> list[str]:

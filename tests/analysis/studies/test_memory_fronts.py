@@ -35,7 +35,12 @@ def test_tasks_that_an_eraser_was_trained_on_stand_apart_from_others(tmp_path):
         ("unlike", "steering"): 0.5,
     }
     assert table.loc[("unlike", "steering"), "recomputed"] == 5
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {"erasers.csv", "erasers.png", "guards.png"}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        "erasers.csv",
+        "erasers.png",
+        "guards.csv",
+        "guards.png",
+    }
 
 
 def test_a_folder_without_any_is_refused(tmp_path):
