@@ -90,8 +90,11 @@ def by_distance(table: pd.DataFrame) -> Figure | None:
     figure, axes = panels([title for title, _, _ in parts])
     look = Look(str(name) for _, column, rows in parts for name in rows[column])
     for axis, (_, column, rows) in zip(axes, parts, strict=True):
-        for name, line in rows.groupby(column, sort=False):
-            axis.plot(line["since"].astype(int).astype(str), line["influence"].clip(lower=1e-4), **look.of[str(name)])
+        bins = sorted(int(since) for since in rows["since"].unique())
+        for name, line in rows.sort_values("since").groupby(column, sort=False):
+            places = [bins.index(int(since)) for since in line["since"]]
+            axis.plot(places, line["influence"].clip(lower=1e-4), **look.of[str(name)])
+        axis.set_xticks(range(len(bins)), [str(since) for since in bins])
         axis.set(yscale="log", xlabel="tokens since the eviction, from", ylabel="influence left")
     legend(figure, axes)
     return figure
