@@ -16,6 +16,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from ..runners.record import folders_with
+
 DRAWS = 2000
 LEAST = 1e-4  # nats a token that what was erased has to say, or there is nothing to have a part of
 ASKED = ("task", "what", "eraser", "after", "of")  # of an influence
@@ -25,9 +27,8 @@ KEPT = ("task", "method", "ratio")
 def memory_tables(folder: Path) -> dict[str, pd.DataFrame]:
     """By name, those of which there are rows."""
     rows, tables = forgotten(folder), dict[str, pd.DataFrame]()
-    probes, prompts = (
-        [pd.read_csv(file) for file in sorted(folder.rglob(name))] for name in ("probe.csv", "prompt.csv")
-    )
+    probed = folders_with(folder, "probe.csv")  # a report has a prompt.csv, too
+    probes, prompts = ([pd.read_csv(found / name) for found in probed] for name in ("probe.csv", "prompt.csv"))
     if not rows.empty:
         layered = rows["layers"].notna() if "layers" in rows else pd.Series(False, index=rows.index)
         tables["influence"] = influence(rows[~layered], ASKED)
@@ -41,9 +42,9 @@ def memory_tables(folder: Path) -> dict[str, pd.DataFrame]:
 def forgotten(folder: Path) -> pd.DataFrame:
     """All rows of kvarena-forget below a folder; `what` is the span or the method."""
     tables = []
-    for file in sorted(folder.rglob("forget.csv")):
-        labels = json.loads(file.with_suffix(".json").read_text())["labels"]
-        table = pd.read_csv(file).rename(columns={"span": "what", "method": "what"})
+    for found in folders_with(folder, "forget.csv"):
+        labels = json.loads((found / "forget.json").read_text())["labels"]
+        table = pd.read_csv(found / "forget.csv").rename(columns={"span": "what", "method": "what"})
         tables.append(table.assign(task="-".join(filter(None, (labels["task"], labels["difficulty"])))))
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
 

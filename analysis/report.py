@@ -82,7 +82,7 @@ def parse_arguments(argv: Sequence[str] | None) -> Namespace:
 
 def write_report(runs_dir: Path, output: Path) -> None:
     """Of the runs that decoded freely, of those whose texts were forced, and of what their caches remember."""
-    remembered = memory_tables(runs_dir)
+    remembered = memory_tables(runs_dir) if runs_dir.is_dir() else {}
     runs = Runs() if remembered and not run_folders(runs_dir) else load(runs_dir)
     ours, forced = fidelity.free_runs(runs), fidelity.forced_runs(runs)
     output.mkdir(parents=True, exist_ok=True)

@@ -7,7 +7,7 @@ from .arguments import LineParser, positive
 from .checked import check
 from .file_name import file_name
 from .files import append_line, replace_file
-from .find import run_folders
+from .find import folders_with, run_folders
 from .labels import DENSE, Labels
 from .lock import Locked, locked
 from .questions import read_questions, write_questions
@@ -26,6 +26,7 @@ __all__ = [
     "check",
     "end_unread",
     "file_name",
+    "folders_with",
     "locked",
     "positive",
     "read_questions",

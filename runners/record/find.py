@@ -8,7 +8,12 @@ from typing import NoReturn
 
 def run_folders(root: Path) -> list[Path]:
     """Sorted, links followed, each run once; a folder that cannot be read is an OSError."""
-    return sorted(folder for folder, files in folders(root) if "run.json" in files)
+    return folders_with(root, "run.json")
+
+
+def folders_with(root: Path, name: str) -> list[Path]:
+    """The same of those that hold a file of a name."""
+    return sorted(folder for folder, files in folders(root) if name in files)
 
 
 def folders(root: Path) -> Iterator[tuple[Path, list[str]]]:

@@ -67,13 +67,17 @@ def probe_rows():
 
 def test_a_report_has_a_page_of_what_is_remembered(tmp_path, capsys):
     """In a folder without a single run too: there every number of the page is known."""
-    write(tmp_path / "spans", forget_rows())
+    (tmp_path / "runs").mkdir()
+    write(tmp_path / "runs/spans", forget_rows())
     layers = [row | {"eraser": None, "first_layer": 0, "layers": 2} for row in forget_rows() if row["eraser"] == "drop"]
-    write(tmp_path / "layers", layers)
+    write(tmp_path / "runs/layers", layers)
     for name, rows in zip(("probe", "prompt"), probe_rows(), strict=True):
-        pd.DataFrame(rows).to_csv(tmp_path / f"{name}.csv", index=False)
-    assert main([str(tmp_path)]) == 0
-    report = tmp_path / "report"
+        pd.DataFrame(rows).to_csv(tmp_path / "runs" / f"{name}.csv", index=False)
+    elsewhere = tmp_path / "all/linked"
+    elsewhere.parent.mkdir()
+    elsewhere.symlink_to(tmp_path / "runs")
+    assert main([str(elsewhere.parent)]) == 0
+    report = elsewhere.parent / "report"
     assert f"wrote {report / 'memory.html'}" in capsys.readouterr().out
     tables = {f"{name}.csv" for name in ("influence", "layers", "readings", "prompt")}
     figures = {f"{name}.{kind}" for name in ("influence", "layers", "readings") for kind in ("png", "svg")}
@@ -89,6 +93,9 @@ def test_a_report_has_a_page_of_what_is_remembered(tmp_path, capsys):
     (row,) = data["readings"]
     assert row["backs"] == [[0, 0.875, 0.25], [1, 0.375, 0.25]]
     assert row["prompt"] == {"layer": 1, "recovered": 0.375, "text": 0.125, "nowhere": 0.5}
+    page = (report / "memory.html").read_text()
+    assert main([str(elsewhere.parent)]) == 0  # what it wrote is no result of a command
+    assert (report / "memory.html").read_text() == page
 
 
 def test_without_forgetting_or_probes_there_is_nothing(tmp_path, capsys):
