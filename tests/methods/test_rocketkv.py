@@ -1,10 +1,12 @@
 import math
+from dataclasses import fields, replace
 
 import pytest
 import torch
 from kvarena.methods.adakv import AdaKV
 from kvarena.methods.as_press import as_press
 from kvarena.methods.budget import Budget
+from kvarena.methods.policy import LayerView
 from kvarena.methods.rocketkv import RocketKV
 
 
@@ -101,6 +103,15 @@ def test_reads_what_the_release_reads(rocketkv, view_of, rng, reads, kept):
             # of a last page that is not whole they take what is left from the next
             assert ours <= theirs
             assert len(theirs) - len(ours) < policy.page
+
+
+def test_a_step_asks_nothing_of_the_device(rocketkv, view_of):
+    """On tensors without data a question to the host, or a shape that depends on values, is an error."""
+    policy = rocketkv(4, 12)
+    view = view_of(policy, torch.zeros(20, 8))
+    parts = {field.name: getattr(view, field.name) for field in fields(LayerView)}
+    meta = replace(view, **{name: part.to("meta") for name, part in parts.items() if isinstance(part, torch.Tensor)})
+    assert policy.read(torch.zeros(1, 1, 2, 8, device="meta"), meta).shape == (1, 1, 2)
 
 
 def kept_by_release(selectors, keys, width, count):
