@@ -9,7 +9,7 @@ from kvarena.methods.adakv import AdaKV
 from kvarena.methods.knorm import KNorm
 from kvarena.methods.pyramid import Pyramid
 from kvarena.methods.summary import Summary
-from kvarena.runners.cache import Storage
+from kvarena.runners.cache import Shape, Storage
 
 KEYS = [[4.0], [1], [3], [6], [2], [0]]
 VALUES = [[40.0], [10], [30], [60], [20], [0]]
@@ -98,4 +98,4 @@ def test_an_allocation_around_it_is_refused(policy, budget):
 
 def test_a_cache_that_packs_is_refused(policy):
     with pytest.raises(ValueError, match="cache=fp8 packs what stays, and Summary writes it anew: use cache=plain"):
-        Storage(keys=Fp8(), values=Fp8()).check(16, policy)
+        Storage(keys=Fp8(), values=Fp8()).check(Shape(layers=1, heads=1, groups=1, dim=16), policy)
