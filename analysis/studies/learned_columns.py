@@ -82,8 +82,8 @@ def draw(axis: Axes, own: pd.DataFrame, colour: str, label: str) -> None:
     """What is learned as a line over its sizes, the others as points with their names."""
     spread = np.maximum([own["value"] - own["low"], own["high"] - own["value"]], 0)
     learned = not own.empty and own["kind"].iloc[0] != "bits"
-    looks = dict(color=colour, marker="o" if learned else "s", linestyle="-" if learned else "none", elinewidth=0.7)
-    axis.errorbar(own["bytes_share"], own["value"], spread, label=label, **looks)
+    line = axis.errorbar(own["bytes_share"], own["value"], spread, label=label, color=colour, elinewidth=0.7)[0]
+    line.set(marker="o" if learned else "s", linestyle="-" if learned else "none")
     if not learned:
         for name, share, value in zip(own["cache"], own["bytes_share"], own["value"], strict=True):
             axis.annotate(name, (share, value), xytext=(3, 3), textcoords="offset points", fontsize=6)
