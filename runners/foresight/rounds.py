@@ -43,7 +43,7 @@ class Held:
     def prompt(cls, seen: Seen, length: int) -> "Held":
         heads = len(seen.keys)
         positions = torch.arange(length, dtype=torch.int32, device=seen.keys.device).expand(heads, -1)
-        mass = prompt_mass(seen.queries[:, :, :length], seen.keys[:, :length], seen.scale)
+        (mass,) = prompt_mass(seen.queries[None, :, :, :length], seen.keys[None, :, :length], seen.scale)
         return cls(seen=seen, positions=positions, mass=mass, remembered=torch.full_like(mass, UNSEEN))
 
     def of(self, column: Tensor) -> Tensor:
