@@ -16,6 +16,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from ...runners.record import DENSE
 from ..fidelity import geometric_mean, logs
 from ..load import Run, load
 from ..panels import house_style, legend, panels
@@ -26,10 +27,10 @@ LEARNED = {"Coefficients": "low rank", "Codebook": "codebook"}
 
 def learned_columns(runs: Sequence[Run]) -> pd.DataFrame:
     """A row a run of dense; ValueError where some are forced and others free, or none is there."""
-    dense = [run for run in runs if run.labels.is_dense]
+    dense = [run for run in runs if run.labels.method == DENSE]
     if len({run.forces for run in dense}) != 1:
         raise ValueError("give a folder of runs of dense that are all free, or all forced")
-    table = pd.DataFrame([row(run) for run in dense])
+    table = pd.DataFrame([row(run) for run in dense if run.outcomes])
     return table.sort_values(["task", "kind", "calibration", "bytes_share"], ignore_index=True)
 
 

@@ -18,10 +18,13 @@ def test_a_line_a_cache_and_calibration(write, tmp_path, record, dense):
         "own": (0.25, 1.0, cache_of("Coefficients", "Coefficients", "cal/own.safetensors")),
         "others": (0.25, 0.0, cache_of("Coefficients", "Coefficients", "cal/others.safetensors")),
         "fp8": (0.5, 1.0, cache_of("Fp8", "Fp8")),
-        "old": (1.0, 1.0, None),
+        "plain": (1.0, 1.0, None),
     }
     for name, (share, score, config) in runs.items():
-        write(f"runs/{name}", [record(score=score)], samples=1, config=config, **dense).note(bytes_share=share)
+        write(f"runs/{name}", [record(score=score)], samples=1, config=config, **dense, cache=name).note(
+            bytes_share=share
+        )
+    write("runs/begun", [], samples=1, **dense).note(bytes_share=1.0)
     write("runs/evicts", [record()], samples=1).note(bytes_share=0.25)
     main([str(tmp_path / "runs"), str(tmp_path / "out")])
     table = pd.read_csv(tmp_path / "out.csv", keep_default_na=False)
@@ -37,7 +40,7 @@ def test_a_line_a_cache_and_calibration(write, tmp_path, record, dense):
 def test_forced_runs_have_their_divergence(write, tmp_path, record, dense):
     said = [record(kl=[0.01, 0.03], sample="a"), record(kl=[0.0002], sample="b")]
     config = cache_of("Plain", "Codebook", "x.safetensors") | {"texts": "x.jsonl"}
-    write("runs/pq", said, samples=2, config=config, **dense).note(bytes_share=0.5)
+    write("runs/pq", said, samples=2, config=config, **dense, cache="plain-pq8").note(bytes_share=0.5)
     main([str(tmp_path / "runs"), str(tmp_path / "out")])
     (line,) = pd.read_csv(tmp_path / "out.csv").to_dict("records")
     assert (line["kind"], line["of"], line["value"]) == ("codebook values", "kl", pytest.approx(0.002))
