@@ -59,6 +59,7 @@ def composed() -> int:
         asked.append(("benchmark" if name.startswith("throughput") else "evaluate", [f"experiment={name}"]))
     asked += [("benchmark", [f"shape={name}"]) for name in groups.pop("shape")]
     asked += [("whole_run", [f"mix={name}"]) for name in groups.pop("mix")]
+    asked += [("forget", [f"{group}={name}"]) for group in ("span", "erasers") for name in groups.pop(group)]
     asked += [(f"grader/{name}", []) for name in groups.pop("grader")]  # of kvarena-grade
     asked += [("evaluate", ["cache=fp8", f"format@cache.keys={name}"]) for name in groups.pop("format")]
     for choices in zip_longest(*groups.values()):

@@ -188,7 +188,7 @@ def test_other_weights_are_refused_by_file(kvarena, run_of, tmp_path):
 def test_only_what_has_a_fingerprint_can_be_accepted(kvarena):
     status, out = kvarena("accept_changed=prompts", "output_dir=run")
     assert (status, out.count("\n")) == (2, 1)
-    assert "kvarena: accept_changed=prompts: use one of weights, tokenizer, code, or a list" in out
+    assert "kvarena: accept_changed=prompts: use one of weights, tokenizer, code, calibration, or a list" in out
 
 
 @pytest.fixture

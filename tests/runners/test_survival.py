@@ -7,7 +7,7 @@ import signal
 import pytest
 from kvarena.runners.record import RunFolder
 
-ROWS = 18
+ROWS = 20
 COMMAND = ["difficulty=easy", "compression.tokens=40", "compression.interval=4", "device=cpu"]
 COMMAND += ["max_tokens=16", "engine.batch_size=2"]
 RUN = [*COMMAND, f"num_samples={ROWS}", "output_dir=run"]
@@ -74,7 +74,7 @@ def test_a_signal_ends_it_between_two_lines(start, until, lines, whole, tmp_path
 
 
 def test_a_full_disk_ends_it_with_one_line_and_whole_records(start, whole, tmp_path, lines):
-    run = start(*RUN, max_bytes=14_000)  # run.json fits, the records do not
+    run = start(*RUN, max_bytes=16_500)  # run.json fits, the records do not
     assert run.wait() == 2
     last = run.text.splitlines()[-1]
     assert last.startswith("kvarena: [Errno 27] File too large, what was there is kept: make room and run the same ")

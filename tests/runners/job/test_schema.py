@@ -36,6 +36,7 @@ def test_what_ships_passes_and_stays_as_it_is():
         own = ["task.path=mine.jsonl"] if choice["task"] == "local" else []
         asked = [f"{group}={name}" for group, name in choice.items()]
         own += ["method.profile=null"] if method == "reasonalloc" else []  # none ships but that of the reasoner
+        own += ["method.scorer=null"] if method == "foresight" else []  # likewise
         own += ["method.press._target_=kvarena.contract.hand_made_press.Spread"] if method == "kvpress" else []
         config = compose("evaluate", [f"method={method}", "compression.tokens=400", *asked, *own])
         check_plain(Evaluation, config)
