@@ -56,6 +56,7 @@ def influence(rows: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     found = []
     for key, group in pd.concat([rows, whole]).groupby([*names, "since"], dropna=False, sort=False):
         sums = group.groupby("sample")[["kl_erased", "kl_dense"]].sum().to_numpy()
+        closing = {"kl_closing": group["kl_closing"].sum()} if "kl_closing" in group else {}
         draws = np.random.default_rng(0).integers(len(sums), size=(DRAWS, len(sums)))
         with np.errstate(divide="ignore", invalid="ignore"):
             erased, dense = sums[draws].sum(1).T
@@ -65,10 +66,10 @@ def influence(rows: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
         if dense < LEAST * tokens:
             ratio = low = high = np.nan
         counted = {"texts": len(sums), "tokens": tokens, "kl_dense": dense, "kl_erased": erased}
-        extra = {name: group[name].mean() for name in ("recomputed", "age", "gone", "kl_closing") if name in group}
+        extra = {name: group[name].mean() for name in ("recomputed", "age", "gone") if name in group}
         extra = {name: value for name, value in extra.items() if not np.isnan(value)}
         named = dict(zip([*names, "since"], key, strict=True))
-        found.append(named | counted | {"influence": ratio, "low": low, "high": high} | extra)
+        found.append(named | counted | {"influence": ratio, "low": low, "high": high} | closing | extra)
     return pd.DataFrame(found)
 
 

@@ -8,7 +8,7 @@ import pytest
 from kvarena.analysis.memory import influence, memory_tables, prompt_means, read_means
 from kvarena.analysis.report import main
 
-ROW = {"span": "clause", "after": 16, "age": 20, "length": 5, "recomputed": 0, "tokens": 16, "kl_closing": 0.0}
+ROW = {"span": "clause", "after": 16, "age": 20, "length": 5, "recomputed": 0, "tokens": 16, "kl_closing": 1.5}
 PLACES = ((0, 0), (0, 1), (1, 0), (1, 1))  # layer, back
 
 
@@ -33,6 +33,7 @@ def test_influence_is_a_ratio_of_sums_over_texts():
     drop = table[table["eraser"] == "drop"].set_index("since")
     assert drop["influence"].tolist() == pytest.approx([0.1, 0.1, 0.1])
     assert drop["kl_dense"].tolist() == pytest.approx([7.5, 2.5, 10.0])
+    assert drop["kl_closing"].tolist() == [3.0, 3.0, 6.0]  # sums, as they are
     assert drop["texts"].tolist() == [2, 2, 2]
     assert drop["low"].iloc[0] == pytest.approx(0.0)  # both draws are b
     assert drop["high"].iloc[0] == pytest.approx(0.5)  # both are a
