@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..job.errors import USER_ERRORS, one_line
+from ..job.errors import printed
 from ..job.job import find_device
 from ..job.provenance import commit
 from ..profile import DenseTexts, dense_texts
@@ -20,12 +20,7 @@ from .table import spectrum_of, write_spectrum
 
 def main(argv: Sequence[str] | None = None) -> int:
     arguments = calibrate_arguments(argv)
-    try:
-        print(calibrate(arguments))
-    except USER_ERRORS as error:
-        print(f"kvarena-calibrate: {one_line(error)}", file=sys.stderr)
-        return 2
-    return 0
+    return printed("kvarena-calibrate", lambda: calibrate(arguments))
 
 
 def calibrate_arguments(argv: Sequence[str] | None) -> argparse.Namespace:

@@ -12,7 +12,7 @@ import torch
 from ...methods.budget import Budget
 from ...methods.foresight import Foresight
 from ...methods.scorer import Scorer
-from ..job.errors import USER_ERRORS, one_line
+from ..job.errors import printed
 from ..job.job import find_device
 from ..job.provenance import commit
 from ..model import Model
@@ -28,12 +28,7 @@ TRIED = 128  # rounds of a task in which pairs are counted
 
 def main(argv: Sequence[str] | None = None) -> int:
     arguments = foresight_arguments(argv)
-    try:
-        print(foresight(arguments))
-    except USER_ERRORS as error:
-        print(f"kvarena-foresight: {one_line(error)}", file=sys.stderr)
-        return 2
-    return 0
+    return printed("kvarena-foresight", lambda: foresight(arguments))
 
 
 def foresight_arguments(argv: Sequence[str] | None) -> argparse.Namespace:

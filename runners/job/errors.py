@@ -28,6 +28,16 @@ def one_line(error: BaseException) -> str:
     )
 
 
+def printed(command: str, work: Callable[[], str]) -> int:
+    """Print what it says; the exit status: 0, or 2 and one line for what the user or the machine got wrong."""
+    try:
+        print(work())
+    except USER_ERRORS as error:
+        print(f"{command}: {one_line(error)}", file=sys.stderr)
+        return 2
+    return 0
+
+
 @contextmanager
 def one_line_errors() -> Iterator[None]:
     """Exit status 2; 141 where nobody reads any more."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import yaml
 
-from ..job.errors import USER_ERRORS, one_line
+from ..job.errors import printed
 from ..job.job import find_device
 from ..record import LineParser, positive, replace_file
 from .demand import measure_demand
@@ -17,12 +17,7 @@ from .figure import draw_profile
 
 def main(argv: Sequence[str] | None = None) -> int:
     arguments = profile_arguments(argv)
-    try:
-        print(profile(arguments))
-    except USER_ERRORS as error:
-        print(f"kvarena-profile: {one_line(error)}", file=sys.stderr)
-        return 2
-    return 0
+    return printed("kvarena-profile", lambda: profile(arguments))
 
 
 def profile_arguments(argv: Sequence[str] | None) -> argparse.Namespace:

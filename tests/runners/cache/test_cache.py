@@ -346,3 +346,13 @@ def test_a_round_leaves_each_layer_its_own_slots(feed):
     rows.run(10)  # by their mean of 18 a row is due at 22
     assert [len(rows.positions(layer, 0, head)) for layer in range(2) for head in range(2)] == [22, 22, 14, 14]
     assert torch.allclose(rows.outputs[0], rows.dense(0), atol=1e-5)  # the round comes after the step
+
+
+def test_a_row_that_grows_no_more_keeps_what_it_has(feed):
+    """The host, which looks later, has launched a round for it; the row beside it drops."""
+    rows = feed(StreamingLLM(budget=Budget(tokens=8, recent=2, sinks=1, interval=4)), batch_size=2)
+    for row in (0, 1):
+        rows.admit(row, 12)
+    rows.cache.active[0] = 0
+    rows.cache.drop([0, 1])
+    assert [layer.lengths.tolist() for layer in rows.cache.layers] == [[[12, 12], [8, 8]]] * len(rows.cache.layers)
