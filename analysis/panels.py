@@ -17,6 +17,7 @@ DENSE_COLOUR = "black"
 MARKERS = {"o": "circle", "s": "square", "D": "diamond", "^": "triangle-up", "v": "triangle-down"}  # as plotly has them
 COLUMNS = 3
 PANEL = (3.1, 2.5)  # inches
+ENTRIES = 0.21  # inches of a line of the legend; a figure has room for two from the start
 
 
 @contextmanager
@@ -69,11 +70,13 @@ def panels(titles: Sequence[str]) -> tuple[Figure, list[Axes]]:
 
 
 def legend(figure: Figure, axes: Sequence[Axes]) -> None:
-    """One for all panels, below them."""
+    """One for all panels, below them, for which the figure grows."""
     handles = {}
     for axis in axes:
         for handle, label in zip(*axis.get_legend_handles_labels(), strict=True):
             handles.setdefault(label, handle)
     names = sorted(handles, key=lambda name: (name != DENSE, name))
     columns = max(1, min(len(names), 2 * len({axis.get_subplotspec().colspan.start for axis in axes})))
+    lines = -(-len(names) // columns)
+    figure.set_figheight(figure.get_figheight() + ENTRIES * max(lines - 2, 0))
     figure.legend([handles[name] for name in names], names, loc="outside lower center", ncols=columns)

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from ...runners.record import Record
 from ..intervals import of_share
 from ..load import Run, load
-from ..panels import Look, house_style
+from ..panels import Look, house_style, legend
 
 BETWEEN = "|"  # answers, as the grader of chains writes them
 GROUP = 4  # neighbouring places in one point
@@ -79,7 +79,7 @@ def places_figure(table: pd.DataFrame) -> Figure:
                 axis.fill_between(groups, own["accuracy_low"], own["accuracy_high"], color=style["color"], alpha=0.1)
         axis.set(xlabel="place in the chain", title=title, ylim=(-0.03, 1.03))
     axes[0].set_ylabel("share of problems")
-    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
+    legend(figure, axes)
     return figure
 
 

@@ -3,7 +3,7 @@ import pytest
 import torch
 from kvarena.analysis.figures import draw_all, front
 from kvarena.analysis.load import load
-from kvarena.analysis.panels import Look, house_style
+from kvarena.analysis.panels import Look, house_style, legend, panels
 from kvarena.analysis.tables import results
 from PIL import Image
 from safetensors.torch import save_file
@@ -83,3 +83,17 @@ def test_forty_methods_look_different_on_paper_and_on_the_page():
         {"colour": "#0072B2", "symbol": "circle-open"},
     )
     assert "full" not in page
+
+
+def test_a_figure_grows_with_its_legend(tmp_path):
+    """Seventeen methods below one panel once left it no height."""
+    heights = []
+    for count in 2, 40:
+        with house_style():
+            figure, axes = panels(["one"])
+            for i in range(count):
+                axes[0].plot([0, 1], [0, i], label=f"method {i}")
+            legend(figure, axes)
+            figure.savefig(tmp_path / "figure.png")
+        heights.append(axes[0].get_window_extent().height)
+    assert heights[1] > 0.8 * heights[0]
