@@ -9,6 +9,7 @@ ratios; dense's interval is a band across.
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -51,11 +52,13 @@ def best_first(compressed: pd.DataFrame) -> list[str]:
     return list(compressed.groupby("method")["accuracy"].mean().sort_values(ascending=False).index)
 
 
-def draw_panel(axis: Axes, rows: pd.DataFrame, names: Sequence[str]) -> None:
+def draw_panel(axis: Axes, rows: pd.DataFrame, names: list[str]) -> None:
     rows = rows.reindex(names)
     for column, (colour, marker, lower, label) in SHOWN.items():
         spread = [rows[column] - rows[f"{column}_low"], rows[f"{column}_high"] - rows[column]]
-        look = dict(color=colour, marker=marker, markersize=3.5, elinewidth=0.8, linestyle="none", label=label)
+        look: dict[str, Any] = dict(
+            color=colour, marker=marker, markersize=3.5, elinewidth=0.8, linestyle="none", label=label
+        )
         axis.errorbar(rows[column], np.arange(len(names)) + lower, xerr=np.maximum(spread, 0), **look)
 
 
