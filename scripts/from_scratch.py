@@ -19,7 +19,8 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.models.qwen3.modeling_qwen3 import Qwen3ForCausalLM, apply_rotary_pos_emb
 
-SINKS, RECENT, TOKENS, INTERVAL = 4, 16, 116, 16
+SINKS, RECENT, TOKENS, INTERVAL = 4, 16, 80, 16
+LONGEST = 100  # of a completion
 Cache = list[tuple[Tensor, Tensor]]  # keys after rotation and values [1, H, N, D] of each layer
 
 
@@ -68,13 +69,13 @@ def sinks_and_newest(slots: Tensor) -> Tensor:
 def main() -> None:
     model = AutoModelForCausalLM.from_pretrained("models/reasoner", dtype="float32")
     tokenizer = AutoTokenizer.from_pretrained("models/reasoner")
-    question = GraphSearch(num_nodes=12, num_edges=15, min_chain=80, max_chain=240).problem(seed=2**30).question
+    question = GraphSearch(num_nodes=12, num_edges=15, min_chain=30, max_chain=70).problem(seed=2**30).question
     chat = [{"role": "user", "content": question}]
     prompt = tokenizer.apply_chat_template(chat, add_generation_prompt=True).input_ids
     budget = Budget(tokens=TOKENS, recent=RECENT, sinks=SINKS, interval=INTERVAL)
     for policy in (Full(), StreamingLLM(budget=budget)):
-        by_hand = decode_by_hand(model, prompt, 300, evicts=policy.evicts)
-        (one,) = generate(model, tokenizer, [prompt], policy, max_tokens=300)
+        by_hand = decode_by_hand(model, prompt, LONGEST, evicts=policy.evicts)
+        (one,) = generate(model, tokenizer, [prompt], policy, max_tokens=LONGEST)
         name, slots = type(policy).__name__, one.usage.peak_slots
         assert by_hand == one.token_ids, f"{name}: another token than generate says"
         print(f"{name}: {len(by_hand)} tokens, as generate says; at most {slots:g} slots")

@@ -177,18 +177,18 @@ def methods_table() -> str:
     return "\n".join([f"| {' | '.join(HEAD)} |", rule, *map(str, rows)]) + "\n"
 
 
-def renewed(page: str) -> str:
-    """The page, its table written anew."""
+def renewed(page: str, table: str) -> str:
+    """The page with this table."""
     before, _, rest = page.partition(BEGIN)
     _, _, after = rest.partition(END)
-    return f"{before}{BEGIN}\n{methods_table()}\n{END}{after}"
+    return f"{before}{BEGIN}\n{table}\n{END}{after}"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--page", type=Path, default=PAGE, help="docs/methods.md")
     page = parser.parse_args(arguments).page
-    page.write_text(renewed(page.read_text()))
+    page.write_text(renewed(page.read_text(), methods_table()))
 
 
 if __name__ == "__main__":

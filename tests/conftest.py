@@ -1,10 +1,12 @@
 """Models small enough to run in milliseconds, a folder that stands in for Qwen3, and noise."""
 
+import gc
 import os
 from collections.abc import Callable
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
+import hypothesis  # noqa: F401 - it asks who refers to what, and of what is frozen nobody does
 import pytest
 import torch
 
@@ -15,6 +17,7 @@ from kvarena.contract.tiny_model import build_tiny_model
 from kvarena.kernels.noise import Noise
 
 torch.set_num_threads(1)  # of tensors this small a second thread makes nothing faster
+gc.freeze()  # what is imported by now stays: no collection, of which every run of kvarena asks one, looks through it
 
 # files whose tests take longest: they begin first, so that no process is left alone with one of them at the end
 LONG = (
@@ -30,6 +33,10 @@ LONG = (
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.path.stem not in LONG)
+
+
+def pytest_unconfigure() -> None:
+    gc.unfreeze()  # extensions look at their end for what was never collected
 
 
 @pytest.fixture(scope="session")

@@ -35,10 +35,10 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 LINKED = ("scripts", "models", "tests", "Makefile", ".ci")  # of the repository, in the folder of a page
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
-# kvarena: one row of four tokens; a sweep still takes all its combinations
+# kvarena: one row of four tokens; a sweep takes all its methods, and one value of every other key
 SHORT = {"num_samples": "1", "num_draws": "1", "max_tokens": "4", "engine.batch_size": "1", "device": "cpu"}
 SHORT["data_dir"] = "problems"
-NUM_VALUES = 2  # of each key that an experiment sweeps over
+NUM_METHODS = 2  # of an experiment
 NUM_JOBS = 2  # of scripts/reproduce.sh
 TRACED = {"difficulty": "easy", "num_samples": "1", "max_tokens": "64"}  # long enough for a round that is traced
 SHORT_BENCHMARK = {
@@ -105,7 +105,10 @@ def shortened(words: Sequence[str], standin: Path) -> list[str]:
     changes = dict(SHORT)
     if "experiment" in given:
         swept = experiment(given["experiment"])["hydra"]["sweeper"]["params"]
-        changes |= {key: ",".join(str(values).split(",")[:NUM_VALUES]) for key, values in swept.items()}
+        changes |= {key: str(values).partition(",")[0] for key, values in swept.items()}
+        changes["method"] = ",".join(swept["method"].split(",")[:NUM_METHODS])
+    if "-m" in words:
+        words = [word if word.startswith("method=") else word.partition(",")[0] for word in words]
     if "engine.trace" in given:
         changes |= TRACED
     if model_of(given) != "reasoner" and given.get("model.path", "DIR") == "DIR":

@@ -16,6 +16,7 @@ MAX_TOKENS = 44
 PROMPTS = {"long": 30, "short": 10, "one": 1}  # tokens; the first is above the budget
 # of 43 steps (the last token is never appended): 2, 10, ... 42; 22, 30, 38; 31, 39
 ROUNDS = {"long": 6, "short": 3, "one": 2}
+FEW = 24  # tokens, where three rounds of the long prompt and one of the short do
 
 
 def request(name: str, length: int | None = None, draw: int = 0) -> Request:
@@ -59,5 +60,5 @@ def baseline(model: PreTrainedModel, method: str) -> list[Generation]:
     return decode(model, policy_of(method), ALL, storage=storage_of(method))
 
 
-def tokens_of(generations: Iterable[Generation]) -> dict[str, list[int]]:
-    return {done.sample: done.token_ids for done in generations}
+def tokens_of(generations: Iterable[Generation], most: int = MAX_TOKENS) -> dict[str, list[int]]:
+    return {done.sample: done.token_ids[:most] for done in generations}
