@@ -1,5 +1,6 @@
 """Models small enough to run in milliseconds, a folder that stands in for Qwen3, and noise."""
 
+import atexit
 import gc
 import os
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from kvarena.kernels.noise import Noise
 
 torch.set_num_threads(1)  # of tensors this small a second thread makes nothing faster
 gc.freeze()  # what is imported by now stays: no collection, of which every run of kvarena asks one, looks through it
+atexit.register(gc.unfreeze)  # extensions look at their end for what was never collected
 
 # files whose tests take longest: they begin first, so that no process is left alone with one of them at the end
 LONG = (
@@ -33,10 +35,6 @@ LONG = (
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.path.stem not in LONG)
-
-
-def pytest_unconfigure() -> None:
-    gc.unfreeze()  # extensions look at their end for what was never collected
 
 
 @pytest.fixture(scope="session")

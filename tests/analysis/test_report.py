@@ -29,12 +29,9 @@ def test_the_report_is_printed_and_written(runs_dir, capsys):
     assert (runs_dir / "report/figures/accuracy_ratio.svg").is_file()
 
 
-@pytest.mark.parametrize("lines", [0, 1])
-def test_a_reader_that_stops_reading_is_no_error(runs_dir, lines):
+def test_a_reader_that_stops_reading_is_no_error(runs_dir):
     command = [sys.executable, "-m", "kvarena.analysis.report", str(runs_dir)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        for _ in range(lines):
-            process.stdout.readline()
         process.stdout.close()
         assert process.stderr.read() == ""
     assert process.returncode == 0

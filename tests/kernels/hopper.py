@@ -147,7 +147,8 @@ def packed_columns(keys: Packed, values: Packed) -> None:
     attend.add_mass(mass, query, keys, lengths, lse, D**-0.5)
     score.mean_softmax(of(B, H, G, W, D), keys, mask[:, :, None])
     score.mean_cosine(keys, mask)
-    score.leverage(keys, values, of(B, 1, D, 20, dtype=torch.float32))
+    if keys.form.learns:  # it compiles for seconds, and decodes a slot as the others do
+        score.leverage(keys, values, of(B, 1, D, 20, dtype=torch.float32))
     pack.decode(keys)
     pack.encode(values.form, of(H, 300, D))
 

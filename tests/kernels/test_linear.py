@@ -22,12 +22,15 @@ def close(actual, expected):
     torch.testing.assert_close(actual, expected, rtol=tolerance, atol=tolerance)
 
 
+SPLIT = (1, 64, 64), (3, 100, 130), (16, 256, 40), (30, 64, 96), (32, 40, 70)
+WHOLE = 17, 192, 5200  # enough outputs that its inputs are not split
+PARTS = "", "bias", "residual", "bias residual"
+
+
 @pytest.mark.parametrize(
-    ("rows", "inputs", "outputs"),
-    [(1, 64, 64), (3, 100, 130), (16, 256, 40), (17, 192, 5200), (30, 64, 96), (32, 40, 70)],
-    ids=str,
+    ("rows", "inputs", "outputs", "parts"),
+    [*((*sizes, parts) for sizes in SPLIT for parts in PARTS), (*WHOLE, "bias residual")],
 )
-@pytest.mark.parametrize("parts", ["", "bias", "residual", "bias residual"])
 def test_linear(make, dtype, rows, inputs, outputs, parts):
     x, weight = make(rows, inputs, dtype=dtype), make(outputs, inputs, dtype=dtype, scale=inputs**-0.5)
     bias = make(outputs, dtype=dtype) if "bias" in parts else None

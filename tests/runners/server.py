@@ -5,6 +5,8 @@ may have (or null) start a process, and its id is printed; `wait` for an id prin
 the signal that ended it. With reference= or texts= it is kvarena-fidelity.
 """
 
+import atexit
+import gc
 import json
 import os
 import resource
@@ -14,6 +16,8 @@ import torch
 from kvarena.runners import evaluate
 
 torch.set_num_threads(1)
+gc.freeze()  # what is imported is not looked through again at the end of every run
+atexit.register(gc.unfreeze)  # extensions look at their end for what was never collected
 
 
 def start(argv: list[str], folder: str, output: str, max_bytes: int | None) -> None:

@@ -175,7 +175,7 @@ def _folder(tmp_path_factory):
 EVERY = {"deadline": None, "database": None, "suppress_health_check": list(HealthCheck)}
 
 
-@settings(max_examples=150, derandomize=True, phases=[Phase.explicit, Phase.generate], **EVERY)
+@settings(max_examples=100, derandomize=True, phases=[Phase.explicit, Phase.generate], **EVERY)
 @given(commands())
 def test_a_bad_value_is_refused_in_one_line(command):
     refuse_or_plan(*command)

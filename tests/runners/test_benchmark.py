@@ -128,8 +128,9 @@ def test_a_position_that_does_not_fit_is_left_out(bench, capsys, monkeypatch):
     assert "tiny full position 90 left out: CUDA out of memory. Tried to allocate\n" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("name", ["full", "quest", "streaming"])
-@pytest.mark.parametrize("steps", [8, 1100])
+@pytest.mark.parametrize(
+    ("name", "steps"), [("full", 8), ("full", 1100), ("quest", 8), ("quest", 1100), ("streaming", 8)]
+)
 def test_nothing_moves_while_it_is_timed(bench, monkeypatch, name, steps):
     """Room is made once, or a new capture would count as steps."""
     monkeypatch.setattr("kvarena.runners.cache.layer.Layer.grow", None)

@@ -185,7 +185,8 @@ def test_what_draws_nothing_has_one_draw(kvarena):
 
 def test_draws_of_a_stochastic_method_differ_and_seeds_too(kvarena, tmp_path):
     def tokens(folder: str, *overrides: str) -> dict:
-        kvarena(f"output_dir={folder}", "compression.tokens=40", "compression.interval=4", *overrides)
+        few = ["num_samples=2", "max_tokens=24", "compression.tokens=40", "compression.interval=4"]
+        kvarena(f"output_dir={folder}", *few, *overrides)
         return {record.key: record.token_ids for record in RunFolder(path=tmp_path / folder).records()}
 
     first, again = tokens("a", "num_draws=2"), tokens("b", "num_draws=2")

@@ -36,7 +36,8 @@ RECORD = Record(
 
 @pytest.fixture
 def folder(monkeypatch, tmp_path):
-    arguments = ["difficulty=easy", "method=full", "num_samples=2", "device=cpu", f"output_dir={tmp_path}/run"]
+    arguments = ["difficulty=easy", "levels.easy.min_chain=30", "levels.easy.max_chain=70", "method=full"]
+    arguments += ["num_samples=2", "device=cpu", f"output_dir={tmp_path}/run"]
     monkeypatch.setattr(sys, "argv", ["kvarena", *arguments])
     evaluate.main()
     return RunFolder(path=tmp_path / "run")

@@ -1,6 +1,7 @@
 """scripts/reproduce.sh as a process. table_main_4b, with a stand-in for the model, is tests/test_rehearsal.py."""
 
 import os
+import shlex
 import subprocess
 import sys
 import tarfile
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from kvarena.runners import benchmark
 
 ROOT = Path(__file__).parents[2]
 NAMES = sorted(path.stem for path in (ROOT / "conf/experiment").glob("*.yaml") if path.stem != "pilot_embedded_ratios")
@@ -16,8 +18,11 @@ SMALL = ["device=cpu", "num_samples=2", "max_tokens=8", "engine.batch_size=2", "
 
 @pytest.fixture
 def reproduce(tmp_path):
-    """reproduce(*arguments): exit status, output and errors of the script, in an empty folder."""
-    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    """reproduce(*arguments): exit status, output and errors of the script, in an empty folder.
+
+    A command that a test puts there is in place of ours.
+    """
+    environment = os.environ | {"PATH": f"{tmp_path}:{Path(sys.executable).parent}:{os.environ['PATH']}"}
 
     def run(*arguments: str) -> tuple[int, str, str]:
         command = [str(ROOT / "scripts/reproduce.sh"), *arguments]
@@ -59,12 +64,19 @@ def test_what_a_dense_run_said_is_forced(reproduce, tmp_path, standin):
     assert drift[["method", "texts"]].values.tolist() == [["full", 2], ["vase_dkv", 2]]
 
 
-def test_throughput_is_a_sweep_and_a_whole_decode(reproduce):
-    """And a plan of it needs no GPU."""
+def test_throughput_is_a_sweep_and_a_whole_decode(reproduce, tmp_path, monkeypatch, capsys):
+    """And a plan of it needs no GPU. What the script asks of kvarena-benchmark is noted, and run here."""
+    noting = tmp_path / "kvarena-benchmark"
+    noting.write_text('#!/bin/bash\nprintf "%s\\n" "${*@Q}"\n')
+    noting.chmod(0o755)
     changed = ["method=full,quest", "compression.tokens=2048", "steps=8"]
     status, out, _ = reproduce("throughput_14b", "dry_run=true", *changed)
     assert status == 0
-    lines = out.splitlines()
+    monkeypatch.chdir(tmp_path)
+    for asked in out.splitlines():
+        monkeypatch.setattr(sys, "argv", ["kvarena-benchmark", *shlex.split(asked)])
+        benchmark.main()
+    lines = capsys.readouterr().out.splitlines()
     assert [line.split(", about")[0] for line in lines] == [
         "full: 0 of 4 timed",
         "quest, 2048 tokens: 0 of 4 timed",

@@ -8,7 +8,8 @@ from kvarena.runners.generate import Request
 from kvarena.runners.job.order import KNOWN, expected_lengths, longest_first, mean_lengths, remember_lengths
 from kvarena.runners.record import RunFolder
 
-SMALL = ["difficulty=easy", "engine.batch_size=2", "device=cpu", "num_samples=4", "max_tokens=200", "method=full"]
+SMALL = ["difficulty=easy", "engine.batch_size=2", "device=cpu", "num_samples=4", "max_tokens=80", "method=full"]
+SMALL += ["levels.easy.min_chain=30", "levels.easy.max_chain=70"]
 
 
 @pytest.fixture(autouse=True)

@@ -3,13 +3,12 @@
     torchrun --nproc-per-node=2 tests/runners/parallel/ranks_and_one.py FOLDER [--graphs] [--kinds] [NAME ...]
 
 Float32; in CPU processes, or with --graphs on GPUs, in CUDA graphs. Of no NAME all methods, with
---kinds one of each class, for others are the same with other numbers. Status 1: a case differs.
+--kinds those that reduce over heads, and of the others one of each way to ask a cache. Status 1: a case differs.
 """
 
 import argparse
 import csv
 import pickle
-import re
 import sys
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -28,7 +27,6 @@ from kvarena.runners.graphs.decoder import forwards
 from kvarena.runners.graphs.fused import FusedLayer, fuse
 from kvarena.runners.model import Model, decoder_layers
 from kvarena.runners.parallel import ALONE, Ranks, meet, split_over
-from kvarena.runners.plugins import config_folders
 from kvarena.runners.sampler import Greedy, Sampling
 from torch import Tensor
 
@@ -51,6 +49,7 @@ OTHERS = (
     "quest cache=fp8",
 )
 OF_EACH_FAMILY = ("adakv", "vase_attnv")
+OVER_HEADS = ("adakv", "reasonalloc", "tova", "rpc", "longflow")  # docs/engine.md
 REQUESTS = [request("long"), request("middle", 22), request("short", 3)]
 TOKENS = 12  # of a completion: two rounds of the first, one of the second
 # of a logit: the ranks' sums are in another order, and what lies between two codes may fall to either
@@ -78,7 +77,7 @@ class Kept(NamedTuple):
 
 
 def cases(names: list[str], kinds: bool) -> list[Case]:
-    """All methods with one family, and a few with the others; `kinds`: of methods one of each class."""
+    """All methods with one family, and a few with the others; `kinds`: of the methods a few too."""
 
     def case(method: str, family: str = "qwen3", sampler: Any = None) -> Case:
         name, *words = method.split()
@@ -87,7 +86,10 @@ def cases(names: list[str], kinds: bool) -> list[Case]:
         policy, storage = policy_of(method) if packs else policy_of(name, *words), storage_of(method if packs else name)
         return Case(f"{method} {family}", family, policy, storage, sampler or Greedy())
 
-    found = [case(method) for method in (*(one_of_each_class() if kinds else splittable()), *OTHERS)]
+    found = [case(method) for method in splittable()]
+    if kinds:
+        found = of_each_kind(found)
+    found += [case(method) for method in OTHERS]
     found += [case(method, family) for family in [*FAMILIES][1:] for method in OF_EACH_FAMILY]
     found += [case("vase_attnv", f"{family}_fused") for family in FAMILIES if family != "llama_mlp"]
     sampler = Sampling(temperature=0.8, top_k=20, repetition_penalty=1.2)
@@ -100,13 +102,13 @@ def splittable() -> list[str]:
     return [method for method in ours() if method.split()[0] != "kvpress"]
 
 
-def one_of_each_class() -> list[str]:
-    """Of our methods the first whose file names a class, or a method inside, that no other has named."""
-    first: dict[tuple[str, ...], str] = {}
-    for method in splittable():
-        text = (config_folders()[0] / "method" / f"{method}.yaml").read_text()
-        first.setdefault(tuple(re.findall(r"_target_: kvarena.methods.(\w+\.\w+)|method@of", text)), method)
-    return [method for classes, method in first.items() if classes]
+def of_each_kind(methods: list[Case]) -> list[Case]:
+    """Those that reduce over heads, and of what is asked of a cache and done to it the first that does so."""
+    first: dict[Any, Case] = {case.name.split()[0]: case for case in methods if case.name.split()[0] in OVER_HEADS}
+    for case in methods:
+        policy = case.policy
+        first.setdefault((policy.needs, policy.evicts, policy.selects, policy.stochastic, policy.uneven), case)
+    return [case for case in methods if any(case is chosen for chosen in first.values())]
 
 
 def model_of(family: str, device: torch.device) -> Model:

@@ -44,7 +44,7 @@ def hold(lines: list[dict[str, str]]) -> None:
 
 
 def test_two_ranks_keep_and_say_what_one_does(tmp_path):
-    """A method of each class; each family's biases, norms and embedding; a row that is refilled, and sampled."""
+    """Methods over heads, one of each other kind; biases, norms, embeddings; a row that is refilled, and sampled."""
     lines = pair(tmp_path, "--kinds")
     hold(lines)
     assert {"longflow qwen3", "reasonalloc qwen3", "adakv llama", "vase_attnv llama_fused"} < {
