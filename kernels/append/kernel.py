@@ -32,8 +32,8 @@ def append(
     rows, heads, groups, dim = query.shape
     keys, values = (packed.keys, packed.values) if packed else (memory.keys, memory.values)
     notes = packed.notes.contiguous() if packed and packed.noted.numel() else None
-    assert memory.keys.is_contiguous()
-    assert memory.values.is_contiguous()
+    assert keys.is_contiguous()  # they are written in place
+    assert values.is_contiguous()
     assert key.stride(2) == value.stride(2) == 1
     read = torch.empty_like(memory.lengths)
     append_token[heads, rows](

@@ -53,6 +53,9 @@ def decode(packed: "Packed") -> Tensor:
     return packed.form.unturn(turned)
 
 
+OF_SLOTS, OF_ROWS = ("codes", "scales", "positions"), ("ring", "position")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Packed:
     """A column of vectors, the newest of which may stand in a ring as they came: there they are read."""
@@ -87,13 +90,19 @@ class Packed:
         """[B, H, N, D] float32."""
         return decode(self)
 
+    def is_contiguous(self) -> bool:
+        """Whether all of its parts are."""
+        return all(getattr(self, name).is_contiguous() for name in OF_SLOTS + OF_ROWS)
+
     def contiguous(self) -> "Packed":
-        return self
+        """Itself where it is, else with a copy of what is not."""
+        if self.is_contiguous():
+            return self
+        return replace(self, **{name: getattr(self, name).contiguous() for name in OF_SLOTS + OF_ROWS})
 
     def __getitem__(self, index: tuple[slice, slice, slice]) -> "Packed":
         """Some of the slots, as a tensor gives them: [:, :, start:end]."""
-        columns = {name: getattr(self, name)[index] for name in ("codes", "scales", "positions")}
-        return replace(self, **columns)
+        return replace(self, **{name: getattr(self, name)[index] for name in OF_SLOTS})
 
     def substitute(self, turned: Tensor) -> Tensor:
         """Turned vectors [B, H, N, D], those in the ring as they stand there."""

@@ -4,7 +4,6 @@
 R vectors, D head dim, C codes, G groups of channels, M numbers beside the codes.
 """
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -43,8 +42,6 @@ def encode(form: "Format", vectors: Tensor) -> "Encoded":
 def decode(packed: "Packed") -> Tensor:
     """[B, H, N, D] float32, turned."""
     rows, heads, slots, dim = packed.shape
-    parts = {name: getattr(packed, name).contiguous() for name in ("codes", "scales", "positions")}  # some of the slots
-    packed = replace(packed, **parts)
     turned = torch.empty(packed.shape, dtype=torch.float32, device=packed.device)
     decode_block[triton.cdiv(slots, BLOCK), heads, rows](
         column(packed), turned, slots, LAYOUT=layout(packed), DIM=dim, BLOCK=BLOCK, num_warps=4
@@ -53,13 +50,13 @@ def decode(packed: "Packed") -> Tensor:
 
 
 def column(packed: "Stored") -> tuple[Tensor, ...] | Tensor:
-    """What a kernel is given to read a column."""
+    """What a kernel is given to read a column, however its codes lie; a plain one it reads by `strides`."""
     if isinstance(packed, Tensor):
         return packed
-    parts = packed.codes, packed.scales, packed.form.table(packed.device)
+    packed = packed.contiguous()
+    parts = packed.codes, packed.scales, packed.form.table(packed.device).contiguous()
     if packed.ring.numel():
         parts = *parts, packed.ring, packed.positions, packed.position
-    assert all(part.is_contiguous() for part in parts)
     return parts
 
 
@@ -69,10 +66,10 @@ def layout(packed: "Stored") -> tuple[int, ...] | None:
 
 
 def strides(*columns: "Stored") -> tuple[int, int]:
-    """From a row to the next, and from a head, in numbers of a vector's channels; plain columns are alike."""
+    """From a row to the next, and from a head, in numbers of a vector's channels; columns lie alike, codes in order."""
     _, heads, slots, dim = columns[0].shape
-    plain = {one.stride() for one in columns if isinstance(one, Tensor)} or {(heads * slots * dim, slots * dim, dim, 1)}
-    ((row, head, *inner),) = plain
+    in_order = heads * slots * dim, slots * dim, dim, 1
+    ((row, head, *inner),) = {one.stride() if isinstance(one, Tensor) else in_order for one in columns}
     assert inner == [dim, 1]
     return row, head
 

@@ -37,8 +37,8 @@ class RoundFacts:
 
     @classmethod
     def unpack(cls, packed: Tensor, at: slice | Tensor, noise: Noise) -> "RoundFacts":
-        """`noise` of all rows of the cache."""
-        round, recent, position, *layers = packed.unbind(1)
+        """`noise` of all rows of the cache; each fact lies as kernels read it."""
+        round, recent, position, *layers = packed.mT.contiguous().unbind()
         half = len(layers) // 2
         return cls(
             at=at,

@@ -124,7 +124,7 @@ def packed(form: Format, width: int) -> Packed:
 
 
 def packed_columns(keys: Packed, values: Packed) -> None:
-    """What reads and writes them; with a ring a step's kernels alone."""
+    """What reads and writes them; where groups of tokens are one, which no round may part, a step's kernels alone."""
     int32 = dict(dtype=torch.int32)
     query, lengths, mask, one = of(B, H, G, D), of(B, H, **int32), of(B, H, N, dtype=torch.bool), of(B, H, D)
     memory = SimpleNamespace(
@@ -141,7 +141,7 @@ def packed_columns(keys: Packed, values: Packed) -> None:
     token = PackedToken(keys, values, of(B, H, N, 1, dtype=torch.float32), of(B, H, 1, dtype=torch.float32))
     append.append(memory, query, one, one, keys.position, of(B, **int32), 0, token)
     _, lse = attend.attend(query, keys, values, lengths, D**-0.5, None, 0)
-    if keys.ring.numel():
+    if keys.form.span > 1:
         return
     mass = of(B, H, N, dtype=torch.float32)
     attend.add_mass(mass, query, keys, lengths, lse, D**-0.5)

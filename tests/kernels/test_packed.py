@@ -14,6 +14,7 @@ from kvarena.kernels.append import kernel as append_kernel
 from kvarena.kernels.attend import kernel as attend_kernel
 from kvarena.kernels.evict import kernel as evict_kernel
 from kvarena.kernels.pack import Affine, Codebook, Coefficients, Fp8, Kivi, Packed, Plain, Turbo, encode
+from kvarena.kernels.pack import kernel as pack_kernel
 from kvarena.kernels.score import kernel as score_kernel
 
 SCALE = 0.3
@@ -145,6 +146,55 @@ def test_scores(columns, pair, rng, device):
         score.reference.leverage(keys, values, projection),
         atol=1e-2,
     )
+
+
+@pytest.mark.parametrize("pair", ["int8+r5", "fp8-plain+r3", "kivi2+r16"], indirect=True)
+def test_columns_that_lie_anyhow(columns, pair, rng, device):
+    """Some of the slots, and positions out of facts that lie row by row: kernels read what a copy in order has."""
+    (keys, values), lengths, _ = columns(pair, ((1, 40), (64, 57)))
+    facts, query = torch.zeros(2, 3, dtype=torch.int32, device=device), torch.randn(2, 2, 5, 32, generator=rng)
+    facts[:, 1], query = lengths.amax(1), query.to(device)
+    anyhow = [one if isinstance(one, torch.Tensor) else replace(one, position=facts[:, 1]) for one in (keys, values)]
+    anyhow = [one[:, :, :64] for one in anyhow]
+    in_order = [one.contiguous() for one in anyhow]
+    assert [one.is_contiguous() for one in (*anyhow, *in_order)] == [False, False, True, True]
+    support, projection = torch.ones(2, 2, 64, dtype=torch.bool, device=device), torch.ones(2, 1, 32, 4, device=device)
+    for read in (
+        lambda *columns: attend_kernel.attend(query, *map(beside_codes, columns), lengths, SCALE, None, 16)[0],
+        lambda keys, values: score_kernel.mean_softmax(query[:, :, :, None], keys, support[:, :, None], SCALE),
+        lambda keys, values: score_kernel.mean_cosine(keys, support),
+        lambda keys, values: score_kernel.leverage(keys, values, projection),
+        lambda keys, values: torch.stack([decoded(keys), decoded(values)]),
+    ):
+        assert torch.equal(read(*anyhow), read(*in_order))
+    for one, other in zip(anyhow, in_order, strict=True):
+        assert torch.equal(one.float(), other.float())
+
+
+def beside_codes(column):
+    """A plain one lies as they do."""
+    return column.contiguous() if isinstance(column, torch.Tensor) else column
+
+
+def test_a_plain_column_that_lies_otherwise_than_codes_is_not_read(columns, rng, device):
+    (keys, values), lengths, _ = columns(PAIRS["plain-fp8"])
+    query = torch.randn(2, 2, 5, 32, generator=rng).to(device)
+    with pytest.raises(ValueError, match="too many values"):
+        attend_kernel.attend(query, keys[:, :, :64], values[:, :, :64], lengths, SCALE, None, 16)
+
+
+def decoded(column):
+    return column if isinstance(column, torch.Tensor) else pack_kernel.decode(column)
+
+
+def test_what_is_written_lies_where_it_stays(columns, device):
+    """A token that went into a copy would be lost."""
+    (keys, _), lengths, positions = columns(PAIRS["int8+r5"])
+    part, one = keys[:, :, :64], torch.zeros(2, 2, 5, 32, device=device)
+    memory = memory_of(part, part, positions, lengths, device)
+    token, noted = PackedToken(part, part, one[..., :0], one[:, :, 0, :0]), torch.zeros(2, dtype=torch.int32)
+    with pytest.raises(AssertionError):
+        append_kernel.append(memory, one, one[:, :, 0], one[:, :, 0], keys.position, noted.to(device), 0, token)
 
 
 def memory_of(keys, values, positions, lengths, device):
