@@ -1,0 +1,110 @@
+"""What fewer bits a slot are worth at equal bytes: pairs over problems, and a figure of them.
+
+    python -m kvarena.analysis.studies.fewer_bits RUNS_DIR OUTPUT
+
+Writes OUTPUT.csv and OUTPUT.png of the finished runs below a folder. A row is two runs of one setting, a minus b: a
+method at one share of dense's bytes (compression.bytes) in two caches, a the one with more slots; or a method beside
+dense in a cache that takes no more bytes.
+"""
+
+import sys
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import permutations
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from ...runners.record import DENSE
+from ..load import Run, load
+from ..pairs import duel, table_order
+from ..panels import house_style, legend, panels
+from ..setting import SETTING
+from ..stats import pass_at_1
+
+NAMES = [*SETTING, "bytes", "a", "b", "bytes_share_a", "bytes_share_b", "tokens_a", "tokens_b"]
+NAMES += ["accuracy_a", "accuracy_b", "common", "gain", "gain_low", "gain_high"]
+NAMES += ["loop_gain", "loop_gain_low", "loop_gain_high", "run_a", "run_b"]
+
+
+def fewer_bits(runs: Iterable[Run]) -> pd.DataFrame:
+    """A row two runs; ValueError where no two can be paired."""
+    settings: dict[tuple[str, str, str], list[Run]] = defaultdict(list)
+    for run in sorted(runs, key=table_order):
+        if len(run.outcomes) == run.num_planned:
+            settings[run.setting].append(run)
+    rows = [pair_row(a, b) for group in settings.values() for a, b in comparable(group)]
+    if not rows:
+        raise ValueError("no two finished runs have equal bytes: sweep compression.bytes and cache")
+    table = pd.DataFrame(rows)[NAMES].astype({"tokens_a": "Int64", "tokens_b": "Int64"})
+    return table.sort_values([*SETTING, "bytes", "a", "b"], ignore_index=True)
+
+
+def comparable(group: Sequence[Run]) -> Iterator[tuple[Run, Run]]:
+    asked = [run for run in group if asked_bytes(run)]
+    for a, b in permutations(asked, 2):
+        alike = a.labels.method == b.labels.method and asked_bytes(a) == asked_bytes(b)
+        if alike and (a.labels.tokens or 0) > (b.labels.tokens or 0):
+            yield a, b
+    dense = [run for run in group if run.labels.method == DENSE and run.header.get("bytes_share")]
+    for run in asked:
+        small = [other for other in dense if share_taken(other) <= share_taken(run)]
+        if small:
+            yield run, max(small, key=share_taken)
+
+
+def asked_bytes(run: Run) -> float | None:
+    return run.config.get("compression", {}).get("bytes")
+
+
+def share_taken(run: Run) -> float:
+    """Of dense's bytes, that the budget comes to."""
+    return run.header["bytes_share"]
+
+
+def pair_row(a: Run, b: Run) -> dict[str, Any]:
+    found = dict(zip(SETTING, a.setting, strict=True)) | {"bytes": asked_bytes(a)}
+    for side, run in (("a", a), ("b", b)):
+        found |= {f"bytes_share_{side}": share_taken(run), f"tokens_{side}": run.labels.tokens}
+        found |= {f"accuracy_{side}": pass_at_1(run.outcomes).value}
+    return found | duel(a, b)
+
+
+def fewer_bits_figure(table: pd.DataFrame) -> Figure:
+    """A panel a task: the gain of the cache with fewer bits, a line a method and a colour a share of dense's bytes."""
+    method, cache_a = (table["a"].str.partition(" + ")[i] for i in (0, 2))
+    table = table.assign(
+        method=method, over=cache_a + " over " + table["b"].str.partition(" + ")[2].replace("", "plain")
+    )
+    table = table[table["method"] == table["b"].str.partition(" + ")[0]]
+    methods, shares = sorted(set(table["method"]), reverse=True), sorted(set(table["bytes"]))
+    colours = mpl.rcParams["axes.prop_cycle"].by_key()["color"]
+    blocks = list(table.groupby(["task", "over"]))
+    figure, axes = panels([f"{task}: {over}" for (task, over), _ in blocks])
+    for axis, (_, block) in zip(axes, blocks, strict=True):
+        axis.axvline(0, color="grey", linewidth=0.7)
+        for i, (part, colour) in enumerate(zip(shares, colours, strict=False)):
+            own = block[block["bytes"] == part]
+            places = [methods.index(name) + 0.22 * ((len(shares) - 1) / 2 - i) for name in own["method"]]
+            spread = [own["gain"] - own["gain_low"], own["gain_high"] - own["gain"]]
+            looks = dict(color=colour, marker="o", linestyle="", elinewidth=1, label=f"{part:g} of dense's bytes")
+            axis.errorbar(own["gain"], places, xerr=np.maximum(spread, 0), **looks)
+        axis.set(yticks=range(len(methods)), yticklabels=methods, xlim=(-0.2, 1.0), xlabel="gain of pass@1")
+    legend(figure, axes)
+    return figure
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    runs_dir, output = map(Path, sys.argv[1:] if arguments is None else arguments)
+    table = fewer_bits(load(runs_dir))
+    table.to_csv(output.with_suffix(".csv"), index=False, float_format="%.4f")
+    with house_style():
+        fewer_bits_figure(table).savefig(output.with_suffix(".png"))
+
+
+if __name__ == "__main__":
+    main()
