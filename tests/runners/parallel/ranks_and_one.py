@@ -8,9 +8,11 @@ Float32; in CPU processes, or with --graphs on GPUs, in CUDA graphs. Of no NAME 
 
 import argparse
 import csv
+import math
 import pickle
 import sys
 from contextlib import AbstractContextManager
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,7 +22,7 @@ from kvarena.contract.decoding import request
 from kvarena.contract.policies import ours, policy_of, storage_of
 from kvarena.contract.tiny_model import build_tiny_model
 from kvarena.methods.policy import Policy
-from kvarena.runners.cache import Storage
+from kvarena.runners.cache import KVCache, Storage
 from kvarena.runners.generate import Decoder
 from kvarena.runners.graphs import GraphDecoder
 from kvarena.runners.graphs.decoder import forwards
@@ -52,6 +54,7 @@ OF_EACH_FAMILY = ("adakv", "vase_attnv")
 OVER_HEADS = ("adakv", "reasonalloc", "tova", "rpc", "longflow")  # docs/engine.md
 REQUESTS = [request("long"), request("middle", 22), request("short", 3)]
 TOKENS = 12  # of a completion: two rounds of the first, one of the second
+TIED = 2e-6  # of a head's largest score: 17 steps of float32; what is no tie lies 1e-5 and more apart
 # of a logit: the ranks' sums are in another order, and what lies between two codes may fall to either
 ALLOWED, PACKED = 1e-3, 2e-2
 
@@ -65,13 +68,22 @@ class Case(NamedTuple):
     rows: int = 3
 
 
+class Round(NamedTuple):
+    """Of a row, after so many tokens of its completion; by layer and head."""
+
+    sample: str
+    tokens: int
+    kept: list[list[list[int]]]  # positions
+    scores: list[list[dict[int, float]]]  # of the slots that it might have dropped, where scores alone decide
+
+
 class Kept(NamedTuple):
     """Of one case, by the heads of a rank."""
 
     tokens: dict[str, list[int]]
     usage: dict[str, Any]
     errors: list[float]  # that steps state of their attention
-    rounds: list[list[list[list[int]]]]  # of a round of a row: by layer and head the positions
+    rounds: list[Round]
     logits: Tensor  # of every choice that no graph makes
     cache_bytes: int
 
@@ -150,12 +162,32 @@ def observed(engine: type[Decoder]) -> type[Any]:
             return super().choose(seen, *others)
 
         def evict(self, rows: list[int]) -> None:
+            scores = scored(self.cache, rows)
             super().evict(rows)
-            for row in rows:
+            for row, known in zip(rows, scores, strict=True):
                 layers = [(layer.positions[row].tolist(), layer.lengths[row].tolist()) for layer in self.cache.layers]
-                self.rounds.append([[sorted(head[:n]) for head, n in zip(*one, strict=True)] for one in layers])
+                kept = [[sorted(head[:n]) for head, n in zip(*one, strict=True)] for one in layers]
+                clock = self.cache.clocks[row]
+                tokens = clock.position - clock.prompt
+                self.rounds.append(Round(self.running[row].request.sample, tokens, kept, known))
 
     return Observed
+
+
+def scored(cache: KVCache, rows: list[int]) -> list[list[list[dict[int, float]]]]:
+    """By row, layer and head the scores of what may go, by position; empty where they do not decide alone."""
+    policy, facts, layers = cache.policy, cache.facts(rows), range(len(cache.layers))
+    if not policy.by_score:
+        return [[[{}] * cache.shape.heads for _ in layers] for _ in rows]
+    views = [cache.view(layer, facts) for layer in layers]
+    scores = [policy.score(view) for view in views]
+
+    def head(layer: int, row: int, index: int) -> dict[int, float]:
+        may = views[layer].evictable[row, index]
+        of = (one[row, index][may].tolist() for one in (views[layer].positions, scores[layer]))
+        return dict(zip(*of, strict=True))
+
+    return [[[head(i, row, h) for h in range(scores[i].shape[1])] for i in layers] for row in range(len(rows))]
 
 
 def decoded(case: Case, model: Model, ranks: Ranks, engine: type[Decoder]) -> Kept:
@@ -181,16 +213,52 @@ def decoded(case: Case, model: Model, ranks: Ranks, engine: type[Decoder]) -> Ke
 
 
 def compared(case: Case, parts: list[Kept], alone: Kept) -> dict[str, Any]:
-    rounds = [joined(layers) for layers in zip(*(part.rounds for part in parts), strict=True)]
+    rounds = [joined(each) for each in zip(*(part.rounds for part in parts), strict=True)]
+    parted = partings(rounds, alone.rounds)
+    same = {sample: (parted[sample].tokens + 1 if sample in parted else None) for sample in alone.tokens}
     return dict(
         case=case.name,
         rounds=len(alone.rounds),
-        positions=rounds == alone.rounds,
-        tokens=all(part.tokens == alone.tokens for part in parts),
+        positions=not parted,
+        tie=max((each.gap for each in parted.values()), default=None),
+        tokens=all(part.tokens[each][:end] == alone.tokens[each][:end] for part in parts for each, end in same.items()),
         usage=all(part.usage == alone.usage and alike(part.errors, alone.errors) for part in parts),
         logits=max((part.logits - alone.logits).abs().max().item() for part in parts),
         bytes=max(part.cache_bytes for part in parts) / alone.cache_bytes,
     )
+
+
+def is_as_alone(case: Case, line: dict[str, Any]) -> bool:
+    kept = line["positions"] or (line["tie"] <= TIED and not case.storage.packs)
+    return kept and line["tokens"] and line["usage"] and line["logits"] <= (PACKED if case.storage.packs else ALLOWED)
+
+
+class Parting(NamedTuple):
+    """Of a sample, in the first round that keeps others than one rank alone does."""
+
+    gap: float  # between scores of what one kept and the other dropped, of the head's largest; inf: none decided
+    tokens: int
+
+
+def partings(rounds: list[Round], alone: list[Round]) -> dict[str, Parting]:
+    """By sample; of rounds after its first parting nothing is said, for it goes its own way."""
+    parted = dict[str, Parting]()
+    for own, other in zip(rounds, alone, strict=True):
+        assert own[:2] == other[:2]
+        if own.kept != other.kept and own.sample not in parted:
+            heads = zip(*map(chain.from_iterable, (own.kept, other.kept, other.scores)), strict=True)
+            parted[own.sample] = Parting(max(gap(*head) for head in heads), own.tokens)
+    return parted
+
+
+def gap(kept: list[int], others: list[int], scores: dict[int, float]) -> float:
+    exchanged = set(kept) ^ set(others)
+    if not exchanged:
+        return 0.0
+    if not exchanged <= scores.keys():
+        return math.inf
+    found = [scores[position] for position in exchanged]
+    return (max(found) - min(found)) / max(map(abs, scores.values()))
 
 
 def alike(errors: list[float], others: list[float]) -> bool:
@@ -198,9 +266,10 @@ def alike(errors: list[float], others: list[float]) -> bool:
     return len(errors) == len(others) and all(abs(a - b) <= ALLOWED for a, b in zip(errors, others, strict=True))
 
 
-def joined(parts: tuple[list[list[list[int]]], ...]) -> list[list[list[int]]]:
+def joined(parts: tuple[Round, ...]) -> Round:
     """The heads of each layer, those of rank 0 first."""
-    return [[head for heads in layer for head in heads] for layer in zip(*parts, strict=True)]
+    kept = [[*chain(*heads)] for heads in zip(*(part.kept for part in parts), strict=True)]
+    return parts[0]._replace(kept=kept, scores=[])
 
 
 def models(family: str, ranks: Ranks, device: torch.device) -> tuple[Model, Model]:
@@ -243,13 +312,9 @@ def main(words: list[str]) -> int:
                     table.writeheader()
                 table.writerow(lines[-1])
             line = lines[-1]
-            if not (
-                line["positions"]
-                and line["tokens"]
-                and line["usage"]
-                and line["logits"] <= (PACKED if case.storage.packs else ALLOWED)
-            ):
+            if not is_as_alone(case, line):
                 differ.append(line)
+            if not is_as_alone(case, line) or line["tie"] is not None:
                 print(line, flush=True)
     if ranks.first:
         print(f"{len(lines) - len(differ)} of {len(lines)} cases are as on one device", flush=True)

@@ -2,19 +2,23 @@
 
 import csv
 import json
+import math
 import os
 import re
 import signal
 import socket
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import torch
+from kvarena.methods.knorm import KNorm
 from kvarena.runners.parallel import Ranks, RowLinear, check_split, split_over
 from transformers import GPT2Config, LlamaConfig, Phi3Config, Qwen3Config
 
+PACKED = "knorm cache=fp8"
 SMALL = ["difficulty=easy", "compression.tokens=40", "compression.interval=4", "device=cpu", "max_tokens=32"]
 SMALL += ["engine.batch_size=2", "num_samples=6"]
 
@@ -50,6 +54,43 @@ def test_two_ranks_keep_and_say_what_one_does(tmp_path):
     assert {"longflow qwen3", "reasonalloc qwen3", "adakv llama", "vase_attnv llama_fused"} < {
         each["case"] for each in lines
     }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rounded(KNorm):
+    """Norms that are off by a share of themselves, which grows with the position."""
+
+    off: float = 0.0
+
+    def score(self, view):
+        return super().score(view) * (1 + self.off * view.positions)
+
+
+def test_only_what_lies_within_rounding_may_part(monkeypatch):
+    """Equal tokens have keys of one length in the first layer: either may go. More is no rounding."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+    import ranks_and_one as both
+
+    (case,) = both.cases(["knorm"], kinds=False)
+    model = both.model_of("qwen3", torch.device("cpu"))
+
+    def line(off: float):
+        policy = Rounded(budget=case.policy.budget, off=off)
+        part = both.decoded(case._replace(policy=policy), model, both.ALONE, both.Decoder)
+        return both.compared(case, [part], alone)
+
+    alone = both.decoded(case, model, both.ALONE, both.Decoder)
+    same, tie, fault = line(0), line(1e-7), line(3e-3)
+    assert (same["positions"], same["tie"]) == (True, None)
+    assert not tie["positions"]
+    assert tie["tie"] <= both.TIED
+    assert not fault["positions"]
+    assert fault["tie"] > 100 * both.TIED
+    found = [both.is_as_alone(case, each | {"logits": 0.0}) for each in (same, tie, fault)]
+    assert found == [True, True, False]
+    assert not both.is_as_alone(case, tie | {"logits": 0.0, "tokens": False})
+    assert not both.is_as_alone(case._replace(storage=both.storage_of(PACKED)), tie | {"logits": 0.0})
+    assert both.gap([1, 2], [1, 3], {}) == math.inf  # a rule of its own
 
 
 @pytest.mark.slow
