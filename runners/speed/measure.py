@@ -36,10 +36,19 @@ class MeasuredSteps(NamedTuple):
     rounds: list[float]  # seconds
     kv_bytes: float  # live, mean over the steps
 
+    @property
+    def taken(self) -> float:
+        """Seconds of all together."""
+        return sum(taken for _, taken in self.bursts) + sum(self.rounds)
+
+    @property
+    def seconds(self) -> float:
+        """Of a step, its share of the rounds included."""
+        return self.taken / sum(count for count, _ in self.bursts)
+
     def step_time(self, batch: int, weights: int, rate: float) -> StepTime:
         """Of so many rows; bytes of weights, bytes a second."""
-        total = sum(taken for _, taken in self.bursts) + sum(self.rounds)
-        ms, limit = 1e3 * total / sum(count for count, _ in self.bursts), 1e3 * (weights + self.kv_bytes) / rate
+        ms, limit = 1e3 * self.seconds, 1e3 * (weights + self.kv_bytes) / rate
         each = sorted(1e3 * taken / count for count, taken in self.bursts)
         return StepTime(
             ms_p50=round(statistics.median(each), 4),
@@ -48,7 +57,7 @@ class MeasuredSteps(NamedTuple):
             tokens_per_s=round(batch / ms * 1e3, 1),
             limit_ms=round(limit, 4),
             mbu=round(limit / ms, 4),
-            evict_share=round(sum(self.rounds) / total, 4),
+            evict_share=round(sum(self.rounds) / self.taken, 4),
             weight_bytes=weights,
             kv_bytes=round(self.kv_bytes),
             copy_gb_per_s=round(rate / 1e9, 1),

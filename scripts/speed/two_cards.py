@@ -5,16 +5,17 @@
 An all-reduce of 164 kB comes first (16 rows of 5,120 in bfloat16): alone, and in a CUDA graph of 100 of them. Then 16
 rows at 4,096 tokens of random weights, by `engine=graphs`; least time of a split step: what a rank reads at its card's
 copy bandwidth. `--largest` asks for as many rows as fit, too. Lines are written as they come, to all_reduce.csv and
-steps.csv.
+steps.csv. Where weights or cache do not fit on a card, the line is left out, by all ranks, and the next one follows.
 """
 
 import argparse
 import csv
 import statistics
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -98,31 +99,60 @@ def most_rows(model: Model, asked: Asked, policy: Policy, ranks: Ranks, longest:
     return min(ranks.each(own) or [own])
 
 
-def timed_steps(asked: Asked, model: Model, ranks: Ranks, engine: Callable[..., Decoder]) -> dict[str, Any]:
-    policy, device = method_asked(asked), model.device
+def set_up(asked: Asked, model: Model, ranks: Ranks, engine: Callable[..., Decoder]) -> Decoder:
+    policy = method_asked(asked)
     room = asked.steps + 128 + (policy.budget.interval if policy.evicts else 0)
     longest = asked.position + room
-    rows = asked.rows or most_rows(model, asked, policy, ranks, longest)
-    decoder = engine(
+    return engine(
         model=model,
         policy=policy,
         sampler=Greedy(),
-        batch_size=rows,
+        batch_size=asked.rows or most_rows(model, asked, policy, ranks, longest),
         longest_prompt=1 if policy.evicts else asked.position + room,
         max_tokens=longest if policy.evicts else room,
         ranks=ranks,
     )
+
+
+def timed_steps(asked: Asked, decoder: Decoder) -> dict[str, Any]:
+    policy, rows, device = decoder.policy, decoder.batch_size, decoder.device
     rate = copy_bandwidth(device)
-    with own_attention(model), torch.inference_mode():
+    with own_attention(decoder.model), torch.inference_mode():
         decoder.prepare()
         if policy.evicts:
             decoder.round(range(rows))
         place_rows(decoder, asked.position, stagger=False)
         measure_steps(decoder, 2 * decoder.look + (policy.budget.interval if policy.evicts else 0))
         memory.reset_peak(device)
-        step = measure_steps(decoder, asked.steps).step_time(rows, weight_bytes(model), rate)
+        step = measure_steps(decoder, asked.steps).step_time(rows, weight_bytes(decoder.model), rate)
     known = dict(peak_bytes=memory.peak_bytes(device), cache_bytes=decoder.cache.nbytes)
-    return asked._replace(rows=rows)._asdict() | dict(ranks=ranks.size) | asdict(step) | known
+    return asked._replace(rows=rows)._asdict() | dict(ranks=decoder.ranks.size) | asdict(step) | known
+
+
+class TooLarge(Exception):
+    """On one of the ranks."""
+
+
+def agreed(ranks: Ranks, make: Callable[[], Any]) -> Any:
+    """What every rank could make; where memory may run short in it, it waits for no other rank."""
+    made, reason = None, None
+    try:
+        made = make()
+    except RuntimeError as error:
+        if (reason := memory.shortage(error)) is None:
+            raise
+    if said := [each for each in ranks.each(reason) or [reason] if each]:
+        raise TooLarge(said[0])
+    return made
+
+
+def lines_of(asked: Asked, largest: bool, ranks: Ranks, dtype: torch.dtype, device: torch.device) -> Iterator[dict]:
+    engine = partial(GraphDecoder, look=8) if device.type == "cuda" else Decoder
+    model = agreed(ranks, partial(split_model, asked.shape, dtype, device, ranks))
+    for rows in [asked.rows, None] if largest else [asked.rows]:
+        each = asked._replace(rows=rows)
+        yield timed_steps(each, agreed(ranks, partial(set_up, each, model, ranks, engine)))
+        memory.reclaim()
 
 
 def main(words: list[str]) -> None:
@@ -142,32 +172,23 @@ def main(words: list[str]) -> None:
     device = torch.device(given.device)
     every = meet(rank, size, store, device)
     cuda = device.type == "cuda"
-    engine, dtype = (partial(GraphDecoder, look=8), torch.bfloat16) if cuda else (Decoder, torch.float32)
-    device = torch.device("cuda", rank) if cuda else device
+    device, dtype = (torch.device("cuda", rank), torch.bfloat16) if cuda else (device, torch.float32)
     given.folder.mkdir(parents=True, exist_ok=True)
     write = write_line if every.first else lambda path, line: None
     write(given.folder / "all_reduce.csv", all_reduces(every, device, given.rows * 5120) | where_it_ran(device, size))
-    for shape in given.shapes:
-        for number in given.ranks:
-            ranks = every if number == size else ALONE
-            if ranks is ALONE and rank > 0:  # it waits in the next meeting
-                dist.barrier()
-                continue
-            asked = Asked(shape, given.method, given.rows, given.tokens, given.position, given.steps)
-            model = None
-            try:
-                model = split_model(shape, dtype, device, ranks)
-                for rows in [given.rows, None] if given.largest else [given.rows]:
-                    line = timed_steps(asked._replace(rows=rows), model, ranks, engine)
+    for shape, number in product(given.shapes, given.ranks):
+        asked = Asked(shape, given.method, given.rows, given.tokens, given.position, given.steps)
+        ranks = every if number == size else ALONE
+        try:
+            if ranks is every or every.first:  # who has no part in it waits at the barrier
+                for line in lines_of(asked, given.largest, ranks, dtype, device):
                     write(given.folder / "steps.csv", line | where_it_ran(device, number))
-                    memory.reclaim()
-            except RuntimeError as error:
-                if ranks is not ALONE or (reason := memory.shortage(error)) is None:
-                    raise
-                print(f"{shape} on one card left out: {reason}", flush=True)
-            del model
-            memory.reclaim()
-            dist.barrier()
+        except TooLarge as reason:
+            if every.first:
+                print(f"{shape} of {number} ranks left out: {reason}", flush=True)
+        memory.reclaim()
+        dist.barrier()
+    dist.destroy_process_group()
 
 
 def where_it_ran(device: torch.device, size: int) -> dict[str, Any]:

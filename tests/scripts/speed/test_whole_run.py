@@ -37,11 +37,30 @@ def test_a_line_says_where_the_time_went(script, monkeypatch, tmp_path, capsys):
     assert parts.tolist() == pytest.approx(table.wall_s.tolist(), abs=0.01)
     efficiency = table.generated / 4 * table.step_ms / 1e3 / table.wall_s
     assert table.efficiency.tolist() == pytest.approx(efficiency.tolist(), rel=0.02)
+    assert (table.step_ms == table[["step_before_ms", "step_after_ms"]].min(axis=1)).all()
+    assert (table[["load_before", "load_after"]] >= 0).all(axis=None)
     assert "short, streaming: efficiency " in capsys.readouterr().out
     monkeypatch.setattr(sys, "argv", ["whole_run", *TINY, "order=best"])
     with pytest.raises(SystemExit, match="2"):
         script.main()
     assert "order=best: use one of given, predicted, known" in capsys.readouterr().err
+
+
+def test_a_step_is_the_least_of_what_was_measured(script, monkeypatch, tmp_path):
+    """Where the host is busy afterwards, a step that takes twice as long makes no run look twice as good."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["whole_run", *TINY])
+    measure, busy = script.measure_steps, iter([7, 5, 7, 1, 7, 3, 7, 9, 7, 9, 7, 9])  # a warm-up and it, three times
+
+    def measured(decoder, steps):
+        found, times = measure(decoder, steps), next(busy)
+        return found._replace(bursts=[(count, times * 1e-3 * count) for count, _ in found.bursts], rounds=[])
+
+    monkeypatch.setattr(script, "measure_steps", measured)
+    script.main()
+    (line,) = pd.read_csv(tmp_path / "runs.csv").itertuples()
+    assert (line.step_ms, line.step_before_ms, line.step_after_ms) == (1.0, 1.0, 9.0)
+    assert line.efficiency == pytest.approx(line.generated / 4 * 1e-3 / line.wall_s, rel=0.02)
 
 
 def test_steps_of_fewer_rows_count_as_such(script, monkeypatch, tmp_path):
