@@ -5,19 +5,18 @@ what that does not annotate is not asked.
 """
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import MISSING, dataclass, fields, is_dataclass
-from functools import lru_cache, partial
-from pkgutil import resolve_name
-from types import NoneType
+from collections.abc import Iterable, Mapping
+from dataclasses import MISSING, dataclass, fields
+from functools import lru_cache
 from typing import Annotated, Any, Literal, cast, get_args, get_origin, get_type_hints
 
 from omegaconf import Container, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from ...methods.settings import fit, is_class, kinds, offers, refusal, shown
+from .target import PARTIAL, TARGET, arguments, made_by
 
-TARGET, PARTIAL, ARGUMENTS = "_target_", "_partial_", "_args_"
+ARGUMENTS = "_args_"
 # what hydra takes beside the arguments
 HYDRA = {
     TARGET: str,
@@ -41,7 +40,10 @@ def checked(section: type[Section], config: DictConfig) -> dict[str, Any]:
 
 
 def check_plain(section: type[Section], config: DictConfig) -> None:
-    """Only keys that name no class, as far as they can be resolved: before others are derived from them."""
+    """Before others are derived from them keys that name no class, as far as they can be resolved.
+
+    Of the others the classes alone, since values that one has of another are none where that is of another kind.
+    """
     hints = _hints(section)
     _refuse_others("", cast(dict, OmegaConf.to_container(config)), hints, _required(section))
     for name, hint in hints.items():
@@ -54,6 +56,19 @@ def check_plain(section: type[Section], config: DictConfig) -> None:
             _key(name, value, hint)
         elif not (isinstance(value, dict) and TARGET in value):
             raise refusal(name, value, hint)
+        else:
+            _classes(name, value, hint)
+
+
+def _classes(key: str, value: dict[str, Any], hint: Any) -> None:
+    """Of what is to be built, and of its arguments, where they are known as they stand."""
+    target, is_partial = value[TARGET], value.get(PARTIAL, False)
+    if not isinstance(target, str) or not isinstance(is_partial, bool) or target == UNSET or "${" in target:
+        return
+    hints = arguments(made_by(key, value, hint))[1]
+    for name, each in value.items():
+        if isinstance(each, dict) and TARGET in each:
+            _classes(f"{key}.{name}", each, hints.get(name, Any))
 
 
 def _keys(prefix: str, value: Mapping[str, Any], section: type[Section]) -> dict[str, Any]:
@@ -96,20 +111,18 @@ def _inner(key: str, value: dict | list, hint: Any) -> Any:
 
 
 def _node(key: str, value: dict[str, Any], hint: Any) -> dict[str, Any]:
-    """The arguments of what `_target_` names, which has to give what is wanted."""
+    """The arguments of what `_target_` names."""
     for name, kind in HYDRA.items():
         if name in value:
             fit(f"{key}.{name}", value[name], kind)
     _refuse_others(f"{key}.", {TARGET: value[TARGET]}, HYDRA, ())
-    made, is_partial = _located(f"{key}.{TARGET}", value[TARGET]), value.get(PARTIAL, False)
-    if not any(_gives(made, is_partial, kind) for kind in kinds(hint)):
-        raise refusal(f"{key}.{TARGET}", value[TARGET], hint, key)
-    parameters, hints = _arguments(made)
+    made = made_by(key, value, hint)
+    parameters, hints = arguments(made)
     given = {name: each for name, each in value.items() if name not in HYDRA}
     if parameters is not None:
         others = any(each.kind is each.VAR_KEYWORD for each in parameters.values())
         needed = [name for name, each in parameters.items() if each.default is each.empty and each.kind in NAMED]
-        bound = is_partial or ARGUMENTS in value
+        bound = value.get(PARTIAL, False) or ARGUMENTS in value
         _refuse_others(f"{key}.", given, given if others else parameters, () if bound else needed)
     return value | {name: _walk(f"{key}.{name}", each, hints.get(name, Any)) for name, each in given.items()}
 
@@ -123,52 +136,6 @@ def _refuse_others(prefix: str, value: Mapping[str, Any], known: Iterable[str], 
     for name in needed:
         if name not in value:
             raise ValueError(f"{prefix}{name} is missing: give {prefix}{name}=...")
-
-
-def _located(key: str, path: str) -> Any:
-    try:
-        made = resolve_name(path)
-    except ModuleNotFoundError as error:
-        if not f"{path}.".startswith(f"{error.name}."):
-            raise  # it is there, but a package that it needs is not
-        if error.name == path.partition(".")[0]:
-            raise ValueError(f"{key}={path}: no package {error.name} is installed here") from error
-        made = None
-    except Exception as error:  # whatever a module raises that is imported for it
-        raise ValueError(f"{key}={path}: cannot be imported ({type(error).__name__}: {error})") from error
-    if not callable(made):
-        raise ValueError(f"{key}={path}: there is no such class or function")
-    return made
-
-
-def _gives(made: Any, is_partial: bool, kind: Any) -> bool:
-    """Whether calling it, or leaving that to a later caller, gives what an annotation wants; a function has to say."""
-    if kind is Any or kind is NoneType:
-        return kind is Any
-    origin = get_args(kind)[0] if get_origin(kind) is Annotated else get_origin(kind) or kind
-    if is_partial and origin is partial:
-        return _gives(made, False, get_args(kind)[0])
-    if is_partial:
-        return origin is Callable or offers(partial, origin)
-    if not isinstance(made, type) and "return" not in _arguments(made)[1]:
-        return False
-    given = made if isinstance(made, type) else _arguments(made)[1]["return"]
-    return not isinstance(given, type) or not isinstance(origin, type) or offers(given, origin)
-
-
-@lru_cache
-def _arguments(made: Any) -> tuple[Mapping[str, inspect.Parameter] | None, Mapping[str, Any]]:
-    """Parameters, and their annotations; None of what does not say."""
-    try:
-        parameters = inspect.signature(made).parameters
-    except (ValueError, TypeError):
-        return None, {}
-    says = made.__init__ if isinstance(made, type) and not is_dataclass(made) else made
-    try:
-        return parameters, get_type_hints(says, include_extras=True)
-    except (NameError, TypeError):  # of what is imported for a type checker alone
-        known = {name: each.annotation for name, each in parameters.items() if not isinstance(each.annotation, str)}
-        return parameters, {name: each for name, each in known.items() if each is not inspect.Parameter.empty}
 
 
 @lru_cache

@@ -162,6 +162,22 @@ def test_what_is_of_another_type_is_refused_by_its_name(override, message):
     assert "\n" not in str(error.value)
 
 
+OUTER = [name for name in options("method") if "/method@of:" in (CONF / f"method/{name}.yaml").read_text()]
+
+
+@pytest.mark.parametrize(
+    ("outer", "inner"),
+    [*((name, "quest.Quest") for name in OUTER if name != "twilight"), ("twilight", "random.Random")],
+)
+def test_a_method_around_one_of_another_kind_is_refused_by_its_class(outer, inner):
+    """Twilight is around selections; the others around evictions, whose budget they have where they are given none."""
+    config = compose("evaluate", [f"method={outer}", f"method@method.of={inner.partition('.')[0]}"])
+    kind = "Selection" if outer == "twilight" else "Eviction"
+    line = f"method.of._target_=kvarena.methods.{inner}: use a kvarena.methods.policy.{kind}"
+    with pytest.raises(ValueError, match=f"^{re.escape(line)}$"):
+        build(config, outer)
+
+
 @pytest.mark.parametrize(
     ("override", "key", "value"),
     [
