@@ -12,14 +12,14 @@ PLACE = re.compile(r"/\* (\S+) \*/")  # what stands here is named; a file of pag
 
 
 def assembled(template: str, given: Mapping[str, str]) -> str:
-    """The template with every `/* name */` replaced, by what is given or by the file of that name."""
-    page = files("kvarena.analysis") / "page"
+    """The template with every `/* name */` replaced, by what is given or by the file of that name; also in that."""
+    text = (files("kvarena.analysis") / "page" / template).read_text(encoding="utf-8")
 
-    def text(found: re.Match[str]) -> str:
+    def place(found: re.Match[str]) -> str:
         name = found.group(1)
-        return given[name] if name in given else page.joinpath(name).read_text(encoding="utf-8")
+        return given[name] if name in given else assembled(name, given)
 
-    return PLACE.sub(text, page.joinpath(template).read_text(encoding="utf-8"))
+    return PLACE.sub(place, text) if template.endswith(".html") else text
 
 
 def json_rows(table: pd.DataFrame) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 from kvarena.kernels.noise import Noise
+from kvarena.runners import evaluate
 from kvarena.runners.cache import KVCache, Shape
 from kvarena.runners.generate import Prompt
 from kvarena.runners.record import Record
@@ -134,6 +135,22 @@ def scale() -> float:
 def record() -> Callable[..., Record]:
     """record(**changed): a record of two tokens."""
     return partial(replace, RECORD)
+
+
+@pytest.fixture(scope="session")
+def runs_in(tmp_path_factory) -> Callable[..., Path]:
+    """runs_in(name, *runs): a new folder, in which kvarena was called with the words of each run."""
+
+    def called(name: str, *runs: Sequence[str]) -> Path:
+        folder = tmp_path_factory.mktemp(name)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(folder)
+            for words in runs:
+                patch.setattr(sys, "argv", ["kvarena", *words])
+                evaluate.main()
+        return folder
+
+    return called
 
 
 class Server:

@@ -1,5 +1,6 @@
 """kvarena-calibrate, on the reasoner; and runs that store by what it has learned."""
 
+import contextlib
 import json
 import sys
 
@@ -21,13 +22,11 @@ def run(monkeypatch, *words):
 
 
 @pytest.fixture(scope="module")
-def recorded(tmp_path_factory):
+def recorded(runs_in):
     """Two runs of dense, and what was learned of them."""
-    folder = tmp_path_factory.mktemp("calibrate")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        run(patch, "method=full", "output_dir=dense")
-        run(patch, "method=full", "output_dir=other", "task=addition")
+    dense = [*DENSE, "method=full"]
+    folder = runs_in("calibrate", [*dense, "output_dir=dense"], [*dense, "output_dir=other", "task=addition"])
+    with contextlib.chdir(folder):
         assert main(["reasoner", "dense", "other", "--texts=2", "--device=cpu", "--parts", "8"]) == 0
     return folder
 

@@ -20,12 +20,8 @@ def run(monkeypatch, *words):
 
 
 @pytest.fixture(scope="module")
-def recorded(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("foresight")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        run(patch, "method=full", "output_dir=dense")
-    return folder
+def recorded(runs_in):
+    return runs_in("foresight", [*DENSE, "method=full", "output_dir=dense"])
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ import json
 import sys
 
 import pytest
-from kvarena.runners import evaluate
 from kvarena.runners.forget import command
 
 MODEL = ("difficulty=easy", "device=cpu", "engine.batch_size=2", "model.dtype=float32")
@@ -13,14 +12,8 @@ OF_RUN = ("reference=dense", "device=cpu", "engine.batch_size=2", "model.dtype=f
 
 
 @pytest.fixture(scope="module")
-def recorded(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("forget")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        words = ("method=full", "num_samples=2", "max_tokens=90", "output_dir=dense")
-        patch.setattr(sys, "argv", ["kvarena", *MODEL, *words])
-        evaluate.main()
-    return folder
+def recorded(runs_in):
+    return runs_in("forget", [*MODEL, "method=full", "num_samples=2", "max_tokens=90", "output_dir=dense"])
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ import sys
 
 import pytest
 import torch
-from kvarena.runners import evaluate
 from kvarena.runners.forget import Remembered
 from kvarena.runners.model import Checkpoint, inverse_frequencies, shape_of
 from kvarena.runners.readout import Slots, command, traced_texts
@@ -16,17 +15,10 @@ TRACED = ("difficulty=easy", "device=cpu", "engine.batch_size=4", "num_samples=4
 
 
 @pytest.fixture(scope="module")
-def recorded(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("readout")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        for words in (
-            ("method=random", "compression.tokens=64", "output_dir=random"),
-            ("method=full", "output_dir=full"),
-        ):
-            patch.setattr(sys, "argv", ["kvarena", "model.dtype=float32", *TRACED, *words])
-            evaluate.main()
-    return folder
+def recorded(runs_in):
+    traced = ["model.dtype=float32", *TRACED]
+    random = [*traced, "method=random", "compression.tokens=64", "output_dir=random"]
+    return runs_in("readout", random, [*traced, "method=full", "output_dir=full"])
 
 
 @pytest.fixture
