@@ -111,7 +111,7 @@ def table_row(name: str, method: DictConfig, file: str, needs: Needs) -> TableRo
         budget(config.get("budget", {})) if policy.evicts else "",
         ", ".join(parameters(config, raw, of[1] if (of := WRAPPED.search(file)) else "snapkv")),
         ", ".join(state(needs)),
-        round_times().get(name, ""),
+        round_times().get(name, "not measured" if policy.evicts else ""),
         ", ".join(f"[{number}](https://arxiv.org/abs/{number})" for number in sources),
         exactness,
     )
@@ -154,11 +154,10 @@ def state(needs: Needs) -> Iterator[str]:
 
 @cache
 def round_times() -> dict[str, str]:
-    """By method, as far as they were measured: a round over a decode step."""
+    """Of the methods that were timed: a round over a decode step; empty where none came."""
     with TIMES.open() as file:
-        return {
-            line["method"]: f"{float(line['round_per_step']):.1f}" for line in csv.DictReader(file) if line["round_ms"]
-        }
+        rows = list(csv.DictReader(file))
+    return {row["method"]: f"{float(row['round_per_step']):.1f}" if row["round_ms"] else "" for row in rows}
 
 
 def methods_table() -> str:
