@@ -57,7 +57,7 @@ def check_plain(section: type[Section], config: DictConfig) -> None:
         elif not (isinstance(value, dict) and TARGET in value):
             raise refusal(name, value, hint)
         else:
-            _classes(name, value, hint)
+            _classes(name, cast(dict, value), hint)
 
 
 def _classes(key: str, value: dict[str, Any], hint: Any) -> None:
