@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 SCRIPT = Path(__file__).parents[3] / "scripts/speed/two_cards.py"
 SMALL = ["--device", "cpu", "--shapes", "tiny", "--method", "streaming", "--rows", "2", "--steps", "4"]
 
@@ -24,6 +26,7 @@ def two(folder: Path, *words: str) -> list[str]:
     return said
 
 
+@pytest.mark.slow
 def test_a_step_of_each_number_of_ranks(tmp_path):
     first, second = two(tmp_path, "--tokens", "96", "--position", "96")
     with (tmp_path / "steps.csv").open(newline="") as file:
