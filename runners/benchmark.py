@@ -34,6 +34,8 @@ from .speed import Timing, TimingKey, Witness, compare_engines, copy_bandwidth, 
 from .speed.options import DecoderOptions, decoder_options
 from .speed.timing import keys_in_file
 
+WRITTEN = 0.5  # of their norm that vectors may differ by before the timing: codes of few bits hang on roundings
+
 
 class Choices(NamedTuple):
     """The names of what is timed."""
@@ -147,11 +149,13 @@ def time_position(config: DictConfig, key: TimingKey, options: DecoderOptions, r
 def pass_gate(
     config: DictConfig, build: Callable[..., Decoder], options: DecoderOptions, position: int
 ) -> tuple[float, float]:
-    """As `compare_engines` says it; a regret above the one allowed ends the benchmark."""
+    """As `compare_engines` says it; a regret above the one allowed, or what was written elsewhere, is the end."""
     engine, witness = build(**vars(options)), Witness(**vars(options), seed=config.seed)
-    share, regret = compare_engines(engine, witness, position, steps=config.gate, stagger=config.stagger)
+    share, regret, written = compare_engines(engine, witness, position, steps=config.gate, stagger=config.stagger)
     if regret > config.regret:
         raise ValueError(f"gate: a token lies {regret:.2f} deviations below the eager engine's best; see regret")
+    if written > WRITTEN:
+        raise ValueError(f"gate: keys or values of a layer lie {written:.2f} of their norm from the eager engine's")
     return share, regret
 
 

@@ -141,6 +141,11 @@ class Layer:
         for column in (self.lengths, *(getattr(self, name) for name in COLUMNS)):
             column[to] = column[row]
 
+    def take(self, other: "Layer") -> None:
+        """Hold all that a layer of the same room holds."""
+        for name in ("lengths", *COLUMNS):
+            getattr(self, name).copy_(getattr(other, name))
+
     def grow(self, capacity: int) -> None:
         """Move to columns of more room, one after the other."""
         self.room = self.room.resized(capacity)
@@ -155,6 +160,10 @@ class Layer:
         """Keys and values of rows `at`, as kernels read them; position [R] is that of the next token."""
         keys, values = (packing.stored(self, names, at, position) for names in (KEYS, VALUES))
         return keys, values
+
+    def stored_by(self, position: Tensor) -> tuple[Stored, Stored]:
+        """The same of all rows once the token of `position` [B] is there; only of a ring it matters which that is."""
+        return self.stored(slice(None), position + 1 if self.room.storage.residual else position)
 
     def live(self, lengths: Tensor) -> Tensor:
         """[B, H, N] bool: the first `lengths` [B, H] slots of each head."""

@@ -193,13 +193,27 @@ def test_bytes_are_those_of_the_slots_read(tiny_model, policy, slots):
 
 def test_the_gate_tells_another_model(tiny_model):
     policy, model = H2O(budget=BUDGET), tiny_model()
-    assert compare_engines(decoder_of(model, policy), witness_of(model, policy), 50, steps=12, stagger=False) == (1, 0)
+    pair = decoder_of(model, policy), witness_of(model, policy)
+    assert compare_engines(*pair, 50, steps=12, stagger=False) == (1, 0, 0)
     other = copy.deepcopy(model)
     with torch.no_grad():
         other.lm_head.weight.copy_(other.lm_head.weight.roll(1, 0))
-    share, regret = compare_engines(decoder_of(other, policy), witness_of(model, policy), 50, steps=12, stagger=False)
+    share, regret, written = compare_engines(
+        decoder_of(other, policy), witness_of(model, policy), 50, steps=12, stagger=False
+    )
     assert share < 0.5
     assert regret > 0.5
+    assert written == 0  # from the same state, whatever was said
+
+
+def test_the_gate_tells_who_writes_otherwise(tiny_model):
+    policy, model = Full(), tiny_model()
+    other = copy.deepcopy(model)
+    with torch.no_grad():
+        keys = other.model.layers[1].self_attn.k_proj.weight
+        keys.copy_(keys.roll(1, 0))
+    agreement = compare_engines(decoder_of(other, policy), witness_of(model, policy), 50, steps=2, stagger=False)
+    assert agreement.written > 0.5
 
 
 def witness_of(model, policy):
