@@ -14,6 +14,7 @@ import triton.language as tl
 from torch import Tensor
 
 from ..attend.kernel import LOG2E, LOWEST, check_head_dim
+from ..overlap import OVERLAP, begin
 from ..pack.kernel import column, layout, load_columns, load_rows, turned
 
 if TYPE_CHECKING:
@@ -91,7 +92,14 @@ def value_range(values: Tensor) -> Tensor:
     dim, num = values.shape[-1], values.shape[:-1].numel()
     out = torch.empty(values.shape[:-1], dtype=torch.float32, device=values.device)
     ranges[triton.cdiv(num, BLOCK),](
-        values.contiguous(), out, num, DIM=dim, CHANNELS=triton.next_power_of_2(dim), BLOCK=BLOCK, num_warps=4
+        values.contiguous(),
+        out,
+        num,
+        DIM=dim,
+        CHANNELS=triton.next_power_of_2(dim),
+        BLOCK=BLOCK,
+        num_warps=4,
+        **OVERLAP,  # a step notes that of its token
     )
     return out
 
@@ -288,6 +296,7 @@ def projected_norms(
 
 @triton.jit
 def ranges(values, out, num, DIM: tl.constexpr, CHANNELS: tl.constexpr, BLOCK: tl.constexpr):
+    begin()
     place, channel = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK), tl.arange(0, CHANNELS)
     inside = (place < num)[:, None] & (channel < DIM)[None, :]
     own = tl.load(values + place[:, None] * DIM + channel, mask=inside, other=0.0)

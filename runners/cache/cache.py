@@ -174,7 +174,7 @@ class KVCache:
         layer, grouped = used.layers[index], query.reshape(used.count, *self.shape[1:4])
         keys, values, packed = layer.keys, layer.values, None
         if self.storage.packs:
-            keys, values = layer.stored(slice(None), used.positions + 1)
+            keys, values = layer.stored_by(used.positions)
             packed = PackedToken(keys, values, layer.noted, self.notes(key, value).squeeze(2))
         new = dict(query=grouped, key=key.squeeze(2), value=value.squeeze(2))
         lengths = append(layer, **new, position=used.positions, active=used.active, page=page, packed=packed)

@@ -96,7 +96,7 @@ class Reading(PackedView):
     ) -> None:
         own = dict(memory=memory, policy=policy, lengths=lengths, position=position)
         columns = vars(memory.known) | {name: getattr(memory, name) for name in IN_PLACE}
-        keys, values = memory.stored(slice(None), position + 1 if memory.room.storage.packs else position)
+        keys, values = memory.stored_by(position)
         super().__init__(keys, values, **own, layer=layer, num_layers=num_layers, noise=noise, **columns)
 
     @property
