@@ -1,4 +1,4 @@
-# pyright: reportCallIssue=false
+# pyright: reportCallIssue=false, reportArgumentType=false
 """Decode attention in Triton: a program a split of SPLIT slots, then one that joins the splits of a query head.
 
 A split is so many slots, whatever the batch and the capacity, so a row's result depends on its own length alone. The
@@ -8,7 +8,6 @@ B rows, H KV heads, G query heads per KV head, N slots, D head dim, S pages, L l
 each query head has its own), T query heads that share a list (G or 1), C splits.
 """
 
-import math
 from typing import TYPE_CHECKING
 
 import torch
@@ -17,7 +16,9 @@ import triton.language as tl
 from torch import Tensor
 
 from ..overlap import OVERLAP, begin
+from ..pack.half import has_halves
 from ..pack.kernel import column, layout, load_columns, load_rows, strides, turned
+from .codes import LOG2E, LOWEST, attend_codes, store_lse, store_part
 
 if TYPE_CHECKING:
     from ..pack import Stored
@@ -26,8 +27,6 @@ SPLIT = 512  # slots a program reads
 BLOCK = 64  # slots at a time
 JOINED = 16  # splits at a time
 LISTED = 1024  # pages at a time, where they are counted
-LOWEST = tl.constexpr(-1e30)  # finite: an empty split must not make NaN of inf - inf
-LOG2E = tl.constexpr(1 / math.log(2))
 HEAD_SIZES = (16, 32, 64, 128, 256)
 
 
@@ -58,7 +57,8 @@ def attend(
     parts = query.new_empty(rows, lists, splits, sharing, dim, dtype=torch.float32)
     part_lse = query.new_empty(rows, lists, splits, sharing, dtype=torch.float32)
     output, lse = torch.empty_like(query), query.new_empty(query.shape[:3], dtype=torch.float32)
-    attend_split[splits, lists, rows](
+    program, tile = (attend_codes, 8) if takes_codes(query, keys, values) else (attend_split, 16)
+    program[splits, lists, rows](
         query,
         column(keys),
         column(values),
@@ -77,7 +77,7 @@ def attend(
         PAGE=0 if pages is None else page,
         SCALE=scale,
         DIM=dim,
-        TILE=max(16, triton.next_power_of_2(sharing)),
+        TILE=max(tile, triton.next_power_of_2(sharing)),
         SPLIT=SPLIT,
         BLOCK=BLOCK,
         num_warps=4,
@@ -101,6 +101,10 @@ def attend(
         **OVERLAP,
     )
     return (output if isinstance(values, Tensor) else values.form.unturn(output).to(output.dtype)), lse
+
+
+def takes_codes(query: Tensor, keys: "Stored", values: "Stored") -> bool:
+    return query.dtype.itemsize == 2 and has_halves(keys) and has_halves(values)
 
 
 def check_bias(bias: Tensor | None, row_stride: int, head_stride: int, dim: int) -> None:
@@ -273,11 +277,8 @@ def attend_split(
             total = total * shrink + tl.sum(weights, 1)
             output = output * shrink[:, None] + tl.dot(weights.to(value.dtype), value, input_precision="ieee")
         part = ((row * LISTS + one) * tl.num_programs(0) + split) * SHARING + lane
-        empty = total == 0
-        total = tl.where(empty, 1.0, total)
-        tl.store(parts + part[:, None] * DIM + channel, output / total[:, None], mask=there)
-        lse = tl.where(empty, LOWEST, (top + tl.log2(total)) / LOG2E)
-        tl.store(part_lse + part, lse, mask=lane < SHARING)
+        store_part(parts, part, lane < SHARING, channel, output, total, DIM)
+        store_lse(part_lse, part, lane < SHARING, top, total)
 
 
 @triton.jit

@@ -14,7 +14,9 @@ from kvarena.kernels.append import reference as append_reference
 from kvarena.kernels.attend import reference as attend_reference
 from kvarena.kernels.linear import reference as linear_reference
 from kvarena.kernels.norm import reference as norm_reference
+from kvarena.kernels.pack import Affine, Format, Fp8, Packed, Plain, Stored, encode
 from kvarena.kernels.rotate import reference as rotate_reference
+from torch import Tensor
 
 
 def layers() -> Iterator[Case]:
@@ -64,22 +66,26 @@ def step_writes() -> Iterator[Case]:
 
 def attention() -> Iterator[Case]:
     query = torch.randn(B, H, G, D, **HALF)
-    keys, values = torch.randn(B, H, N, D, **HALF), torch.randn(B, H, N, D, **HALF)
+    plain = torch.randn(B, H, N, D, **HALF), torch.randn(B, H, N, D, **HALF)
     lengths = torch.full((B, H), N, dtype=torch.int32, device="cuda")
 
-    def run() -> attend.Attended:
+    def run(keys: Stored, values: Stored) -> attend.Attended:
         return attend.attend(query, keys, values, lengths, longest=N, scale=SCALE)
 
-    def check() -> None:
-        for ours, twin in zip(
-            run()[:2], attend_reference.attend(query, keys, values, lengths, N, SCALE, None), strict=True
-        ):
+    def check(keys: Stored, values: Stored) -> None:
+        twins = attend_reference.attend(query, keys, values, lengths, N, SCALE, None)
+        for ours, twin in zip(run(keys, values)[:2], twins, strict=True):
             close(ours, twin)
 
-    yield Case("attend", run, 2 * keys.nbytes, check)
+    for name, form in (("", Plain()), (" fp8", Fp8()), (" int4", Affine(bits=4, group=32))):
+        columns = tuple(packed(form, column) for column in plain) if form.packs else plain
+        num_bytes = 2 * B * H * N * form.num_bytes(D)
+        yield Case(
+            f"attend{name}", partial(run, *columns), num_bytes, partial(check, *columns), "attend" if name else ""
+        )
 
+    keys, lse = plain[0], run(*plain).lse
     mass = torch.zeros(B, H, N, device="cuda")
-    lse = run().lse
 
     def check_mass() -> None:
         mass.zero_()
@@ -92,3 +98,10 @@ def attention() -> Iterator[Case]:
         keys.nbytes + 2 * mass.nbytes,
         check_mass,
     )
+
+
+def packed(form: Format, vectors: Tensor) -> Packed:
+    codes, scales = encode(form, vectors)
+    positions = torch.zeros(B, H, N, dtype=torch.int32, device="cuda")
+    rest = dict(ring=vectors[:, :, :0], positions=positions, position=positions[:, 0, 0].long(), dim=D)
+    return Packed(form=form, codes=codes, scales=scales, **rest)

@@ -166,7 +166,7 @@ def main() -> None:
     JITFunction.run = compiled
     step()
     round_of_rows()
-    packed_columns(packed(Fp8(), 0), packed(Fp8(), 0))
+    packed_columns(packed(Fp8(), 0), packed(Affine(bits=4, group=32), 0))
     packed_columns(packed(Turbo(bits=3), 64), packed(Affine(bits=4, group=32), 64))
     packed_columns(packed(Kivi(bits=2, tokens=32), 128), packed(Affine(bits=2, group=32), 128))
     low_rank = Coefficients(rank=40).of(of(H, D, D, dtype=torch.float32))

@@ -22,6 +22,7 @@ PAIRS = {  # keys, values, places of the ring
     "fp8": (Fp8(), Fp8(), 0),
     "int8+r5": (Affine(bits=8, group=16), Affine(bits=8, group=16), 5),
     "int4": (Affine(bits=4, group=8), Affine(bits=4, group=8), 0),
+    "fp8-int4": (Fp8(), Affine(bits=4, group=None), 0),
     "turbo4+r8": (Turbo(bits=4), Affine(bits=4, group=None), 8),
     "turbo3": (Turbo(bits=3), Affine(bits=3, group=None), 0),
     "plain-fp8": (Plain(), Fp8(), 0),
@@ -88,19 +89,51 @@ def test_attend(columns, pair, rng, device, paged):
 
 
 @pytest.mark.parametrize("half", [torch.float16, torch.bfloat16], ids=str)
-def test_codes_that_are_numbers_of_half_precision_but_for_a_power_of_two(columns, rng, device, half):
-    """Tiny vectors and large ones; products of bfloat16 only on a GPU, whose interpreter gets them wrong."""
+@pytest.mark.parametrize("pair", ["fp8", "int4", "fp8-int4"], indirect=True)
+@pytest.mark.parametrize("paged", [False, True], ids=["all", "pages"])
+def test_attend_multiplies_codes_in_float16(columns, pair, rng, device, half, paged):
+    """Tiny vectors and large ones, whose scales are far apart; what is not live may be anything."""
+    (keys, values), lengths, _ = columns(pair)
+    sizes = torch.logspace(-4, 1, 128, device=device)[:, None]
+    keys, values = (replace(one, scales=(one.scales * sizes).half(), ring=one.ring.to(half)) for one in (keys, values))
+    broken = (torch.arange(128, device=device) >= lengths[..., None])[..., None]
+    query, bias = torch.randn(2, 2, 5, 32, generator=rng).to(device, half), torch.randn(2, 2, 128, generator=rng)
+    pages = torch.tensor([[[0, -1], [0, 3]], [[1, 2], [7, 0]]], dtype=torch.int32, device=device) if paged else None
+    reads = None if pages is None else attend.reference.slots_of_pages(pages, 16, 128)
+    expected = attend.reference.attend(query, keys, values, lengths, 128, SCALE, reads, bias.to(device))
+    assert attend_kernel.takes_codes(query, keys, values)
+    for one in (keys, values):
+        one.scales.masked_fill_(broken, torch.nan)
+        one.codes.masked_fill_(broken, 0x7F)
+    output, lse = attend_kernel.attend(query, keys, values, lengths, SCALE, pages, 16, bias.to(device))
+    assert output.dtype == half
+    close(output.float(), expected[0].float(), rtol=1e-2, atol=1e-2)
+    close(lse, expected[1], rtol=1e-3, atol=2e-3)
+
+
+@pytest.mark.parametrize("pair", ["fp8", "int4"], indirect=True)
+def test_a_vector_that_broke_breaks_its_head_alone(columns, pair, rng, device):
+    """Its scale says so; its codes may be any."""
+    (keys, values), lengths, _ = columns(pair)
+    query = torch.randn(2, 2, 5, 32, generator=rng).to(device, torch.float16)
+    whole, _ = attend_kernel.attend(query, keys, values, lengths, SCALE, None, 16)
+    for column in (keys, values):
+        before = column.scales.clone()
+        column.scales[1, 0, 5] = torch.nan
+        output, _ = attend_kernel.attend(query, keys, values, lengths, SCALE, None, 16)
+        assert output[1, 0].isnan().all()
+        output[1, 0] = whole[1, 0]
+        assert torch.equal(output, whole)
+        column.scales.copy_(before)
+
+
+@pytest.mark.parametrize("half", [torch.float16, torch.bfloat16], ids=str)
+def test_mass_of_half_precision(columns, rng, device, half):
     if half == torch.bfloat16 and device.type == "cpu":
         pytest.skip("Triton's interpreter gets products of bfloat16 wrong")
     (keys, values), lengths, _ = columns(PAIRS["fp8"])
-    sizes = torch.logspace(-4, 1, 128, device=device)[:, None]
-    keys, values = (replace(one, scales=(one.scales * sizes).half(), ring=one.ring.to(half)) for one in (keys, values))
-    query = torch.randn(2, 2, 5, 32, generator=rng).to(device, half)
-    output, lse = attend_kernel.attend(query, keys, values, lengths, SCALE, None, 16)
-    expected = attend.reference.attend(query, keys, values, lengths, 128, SCALE, None)
-    close(output.float(), expected[0].float(), rtol=2e-2, atol=2e-2)
-    close(lse, expected[1], rtol=1e-3, atol=1e-3)
-    mass = torch.zeros(2, 2, 128, device=device)
+    query, mass = torch.randn(2, 2, 5, 32, generator=rng).to(device, half), torch.zeros(2, 2, 128, device=device)
+    _, lse = attend.reference.attend(query, keys, values, lengths, 128, SCALE, None)
     attend_kernel.add_mass(mass, query, keys, lengths, lse, SCALE)
     close(mass, attend.reference.mass(query, keys, lengths, lse, SCALE), rtol=1e-2, atol=1e-3)
 
