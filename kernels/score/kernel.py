@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ..pack import Stored
 
 BLOCK = 64  # slots at a time
-FIRST = dict(TILE=64, BLOCK=64, num_warps=4, num_stages=3)  # pass of the window attention: queries, slots at a time
+FIRST = dict(TILE=64, BLOCK=128, num_warps=4, num_stages=2)  # pass of the window attention: queries, slots at a time
 SECOND = dict(TILE=64, BLOCK=128, num_warps=4, num_stages=2)
 NARROW = dict(TILE=64, BLOCK=64, num_warps=4, num_stages=2)  # both passes, where keys are wide: float32, D = 256
 SPLIT = 256  # slots whose unit vectors one program sums
@@ -38,14 +38,19 @@ def mean_softmax(queries: Tensor, keys: "Stored", support: Tensor, scale: float 
         column(keys.contiguous()),
         support.contiguous(),
     )
+    first, second = (FIRST, SECOND) if keys.dtype.itemsize * dim <= 256 else (NARROW, NARROW)
+    sizes = dict(QUERIES=num_queries, WINDOW=support.shape[2], SCALE=dim**-0.5 if scale is None else scale, DIM=dim)
+    blocks = triton.cdiv(slots, first["BLOCK"])
+    parts = torch.empty(rows, heads, blocks, num_queries, dtype=torch.float32, device=keys.device)
     lse = torch.empty(rows, heads, num_queries, dtype=torch.float32, device=keys.device)
     score = torch.empty(rows, heads, slots, dtype=torch.float32, device=keys.device)
-    sizes = dict(QUERIES=num_queries, WINDOW=support.shape[2], SCALE=dim**-0.5 if scale is None else scale, DIM=dim)
-    sizes["KEYS"] = layout(keys)
-    first, second = (FIRST, SECOND) if keys.dtype.itemsize * dim <= 256 else (NARROW, NARROW)
-    norms[triton.cdiv(num_queries, first["TILE"]), heads, rows](queries, own, support, lse, slots, **sizes, **first)
-    blocks = triton.cdiv(slots, second["BLOCK"])
-    shares[blocks, heads, rows](queries, own, support, lse, score, slots, **sizes, **second)
+    norms[blocks, heads, rows](queries, own, support, parts, slots, **sizes, KEYS=layout(keys), **first)
+    join_norms[triton.cdiv(num_queries, BLOCK), rows * heads](
+        parts, lse, blocks, QUERIES=num_queries, TILE=BLOCK, JOINED=JOINED, num_warps=4
+    )
+    shares[triton.cdiv(slots, second["BLOCK"]), heads, rows](
+        queries, own, support, lse, score, slots, **sizes, KEYS=layout(keys), **second
+    )
     return score
 
 
@@ -105,16 +110,21 @@ def value_range(values: Tensor) -> Tensor:
 
 
 @triton.jit
-def logits_of(own, key, support, pair, tile, slot, num_slots, WINDOW, SCALE, TILE):
-    """Logits to base 2 [TILE, BLOCK], LOWEST where they do not count; a support of no window is read once a slot."""
+def load_queries(queries, pair, query, QUERIES: tl.constexpr, DIM: tl.constexpr):
+    at = (pair * QUERIES + query)[:, None] * DIM + tl.arange(0, DIM)
+    return tl.load(queries + at, mask=(query < QUERIES)[:, None], other=0.0)
+
+
+@triton.jit
+def supported(support, pair, query, slot, num_slots, WINDOW: tl.constexpr):
+    """Which slots count: for each query, or, [1, BLOCK], for all of a support that has no window."""
     inside = slot < num_slots
     if WINDOW == 1:
         counts = (tl.load(support + pair * num_slots + slot, mask=inside, other=0) != 0)[None, :]
     else:
-        query = tile + tl.arange(0, TILE)
         at = (pair * WINDOW + query % WINDOW)[:, None] * num_slots + slot[None, :]
         counts = tl.load(support + at, mask=inside[None, :], other=0) != 0
-    return tl.where(counts, tl.dot(own, key, input_precision="ieee") * (SCALE * LOG2E), LOWEST)
+    return counts
 
 
 @triton.jit
@@ -122,7 +132,7 @@ def norms(
     queries,
     keys,
     support,
-    lse,
+    parts,
     num_slots,
     QUERIES: tl.constexpr,
     WINDOW: tl.constexpr,
@@ -132,25 +142,39 @@ def norms(
     TILE: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
-    """Log-sum-exp to base 2 of some queries of one KV head."""
-    tile, row = tl.program_id(0) * TILE, tl.program_id(2).to(tl.int64)
+    """Log-sum-exp to base 2 of all queries of one KV head, over one block of slots; LOWEST where none counts."""
+    block, row = tl.program_id(0), tl.program_id(2).to(tl.int64)
     pair = row * tl.num_programs(1) + tl.program_id(1)
-    base = pair * num_slots * DIM
-    query, channel = tile + tl.arange(0, TILE), tl.arange(0, DIM)
+    slot = block * BLOCK + tl.arange(0, BLOCK)
+    base, inside = pair * num_slots * DIM, slot < num_slots
+    key = load_columns(keys, base, pair, row, slot, inside, num_slots, queries.dtype.element_ty, KEYS, DIM)
+    parts += (pair * tl.num_programs(0) + block) * QUERIES
+    for tile in range(0, QUERIES, TILE):
+        query = tile + tl.arange(0, TILE)
+        products = tl.dot(load_queries(queries, pair, query, QUERIES, DIM), key, input_precision="ieee")
+        products = tl.where(supported(support, pair, query, slot, num_slots, WINDOW), products, LOWEST)
+        top = tl.max(products, 1)
+        total = tl.sum(tl.exp2(products * (SCALE * LOG2E) - (top * (SCALE * LOG2E))[:, None]), 1)
+        lse = tl.where(top == LOWEST, LOWEST, top * (SCALE * LOG2E) + tl.log2(total))
+        tl.store(parts + query, lse, mask=query < QUERIES)
+
+
+@triton.jit
+def join_norms(parts, lse, num_parts, QUERIES: tl.constexpr, TILE: tl.constexpr, JOINED: tl.constexpr):
+    """Log-sum-exp over all blocks; -LOWEST where none counts: of such a query no slot gets a share."""
+    pair = tl.program_id(1).to(tl.int64)
+    query = tl.program_id(0) * TILE + tl.arange(0, TILE)
     there = query < QUERIES
-    own = tl.load(queries + (pair * QUERIES + query)[:, None] * DIM + channel, mask=there[:, None], other=0.0)
     top = tl.full([TILE], LOWEST / 2, tl.float32)  # above what does not count, whose weight is 0 then
     total = tl.zeros([TILE], tl.float32)
-    for start in range(0, num_slots, BLOCK):
-        slot = start + tl.arange(0, BLOCK)
-        key = load_columns(
-            keys, base, pair, row, slot, slot < num_slots, num_slots, queries.dtype.element_ty, KEYS, DIM
-        )
-        logits = logits_of(own, key, support, pair, tile, slot, num_slots, WINDOW, SCALE, TILE)
+    for start in range(0, num_parts, JOINED):
+        part = start + tl.arange(0, JOINED)
+        at = (pair * num_parts + part)[:, None] * QUERIES + query
+        here = tl.load(parts + at, mask=(part < num_parts)[:, None] & there, other=LOWEST)
         before = top
-        top = tl.maximum(before, tl.max(logits, 1))
-        total = total * tl.exp2(before - top) + tl.sum(tl.exp2(logits - top[:, None]), 1)
-    empty = total == 0  # of such a query no slot gets a share
+        top = tl.maximum(before, tl.max(here, 0))
+        total = total * tl.exp2(before - top) + tl.sum(tl.exp2(here - top), 0)
+    empty = total == 0
     tl.store(lse + pair * QUERIES + query, tl.where(empty, -LOWEST, top + tl.log2(tl.where(empty, 1.0, total))), there)
 
 
@@ -170,22 +194,27 @@ def shares(
     TILE: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
-    """Mean probability of one block of slots."""
+    """Mean probability of one block of slots; a support that has no window is asked once, when all is summed."""
     row = tl.program_id(2).to(tl.int64)
     pair = row * tl.num_programs(1) + tl.program_id(1)
-    base = pair * num_slots * DIM
-    slot, channel = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK), tl.arange(0, DIM)
-    inside = slot < num_slots
+    slot = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    base, inside = pair * num_slots * DIM, slot < num_slots
     key = load_columns(keys, base, pair, row, slot, inside, num_slots, queries.dtype.element_ty, KEYS, DIM)
     total = tl.zeros([TILE, BLOCK], tl.float32)
     for tile in range(0, QUERIES, TILE):
         query = tile + tl.arange(0, TILE)
-        there = query < QUERIES
-        own = tl.load(queries + (pair * QUERIES + query)[:, None] * DIM + channel, mask=there[:, None], other=0.0)
-        norm = tl.load(lse + pair * QUERIES + query, mask=there, other=-LOWEST)  # a query that is not there: no share
-        logits = logits_of(own, key, support, pair, tile, slot, num_slots, WINDOW, SCALE, TILE)
-        total += tl.exp2(logits - norm[:, None])
-    tl.store(score + pair * num_slots + slot, tl.sum(total, 0) / QUERIES, mask=inside)
+        products = tl.dot(load_queries(queries, pair, query, QUERIES, DIM), key, input_precision="ieee")
+        # a query that is not there: no share
+        norm = tl.load(lse + pair * QUERIES + query, mask=query < QUERIES, other=-LOWEST)
+        share = tl.exp2(products * (SCALE * LOG2E) - norm[:, None])
+        if WINDOW > 1:
+            share = tl.where(supported(support, pair, query, slot, num_slots, WINDOW), share, 0.0)
+        total += share
+    mean = tl.sum(total, 0) / QUERIES
+    if WINDOW == 1:
+        counts = tl.load(support + pair * num_slots + slot, mask=inside, other=0) != 0
+        mean = tl.where(counts, mean, 0.0)
+    tl.store(score + pair * num_slots + slot, mean, mask=inside)
 
 
 @triton.jit
