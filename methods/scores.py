@@ -4,13 +4,12 @@ B rows, H KV heads, G query heads per KV head, N slots, W window, D head dim, R 
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
-from torch.nn.functional import avg_pool1d, max_pool1d
 
-from ..kernels import noise, score
+from ..kernels import noise, pool, score
 from .policy import LayerView
 
 
@@ -64,25 +63,18 @@ def smooth(score: Tensor, view: LayerView, order: Tensor, width: int) -> Tensor:
 
     score [B, H, N], or [B, H, W, N].
     """
-    return _in_line(score, view, order, width, avg_pool1d)
+    # without neighbours nobody asks for an order: there may be none
+    return of_candidates(score, view) if width == 1 else pool.mean(score, order, view.candidates, width)
 
 
 def highest_neighbour(score: Tensor, view: LayerView, order: Tensor, width: int) -> Tensor:
     """The greatest score, none below 0, among each candidate and its neighbours by `order`."""
-    return _in_line(score, view, order, width, max_pool1d)
+    return of_candidates(score, view) if width == 1 else pool.highest(score, order, view.candidates, width)
 
 
-def _in_line(score: Tensor, view: LayerView, order: Tensor, width: int, pool: Callable[..., Tensor]) -> Tensor:
-    """Pool the candidates [B, H, (W,) N], lined up by `order` and followed by zeros; 0 for all others."""
-    candidates = view.candidates[:, :, None] if score.dim() == 4 else view.candidates
-    if width == 1:  # no neighbours, so nobody asks for an order: there may be none
-        return score.masked_fill(~candidates, 0)
-    line = order.masked_fill(~view.candidates, torch.iinfo(torch.int32).max).argsort(dim=-1, stable=True)
-    if score.dim() == 4:
-        line = line[:, :, None].expand_as(score)
-    lined = score.masked_fill(~candidates, 0).gather(-1, line).flatten(0, -3)
-    pooled = pool(lined, width, stride=1, padding=width // 2).view_as(score)
-    return torch.zeros_like(score).scatter_(-1, line, pooled).masked_fill_(~candidates, 0)
+def of_candidates(score: Tensor, view: LayerView) -> Tensor:
+    """Scores [B, H, N] or [B, H, W, N], 0 for all others."""
+    return torch.where(view.candidates[:, :, None] if score.dim() == 4 else view.candidates, score, 0)
 
 
 def mean_cosine(view: LayerView) -> Tensor:

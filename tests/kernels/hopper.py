@@ -32,6 +32,7 @@ from kvarena.kernels.norm import kernel as norm
 from kvarena.kernels.pack import Affine, Codebook, Coefficients, Format, Fp8, Kivi, Packed, Turbo
 from kvarena.kernels.pack import kernel as pack
 from kvarena.kernels.pages import kernel as pages
+from kvarena.kernels.pool import kernel as pool
 from kvarena.kernels.rotate import kernel as rotate
 from kvarena.kernels.score import kernel as score
 from kvarena.kernels.variance import kernel as variance
@@ -104,6 +105,8 @@ def round_of_rows() -> None:
     score.mean_cosine(keys, mask)
     score.leverage(keys, keys, of(B, 1, D, 20, dtype=torch.float32))
     scores = score.value_range(keys)
+    pool.pool(scores, positions, mask, 5, most=False)
+    pool.pool(scores, positions, mask, 7, most=True)
     for law in noise.Law.GUMBEL, noise.Law.NORMAL:
         noise.draw(law, of(B, 2, dtype=torch.int64), positions, 0, 0, 0)
     evict.lowest(scores, positions, mask, excess)

@@ -15,7 +15,7 @@ ALONE = {
     "score_pages",
     *("decode_block", "encode_block"),
     *("choose_lowest", "close_ranks", "drop_lowest", "draw_block"),
-    *("mean_of_cosines", "norms", "projected_norms", "shares", "sum_units"),
+    *("join_norms", "mean_of_cosines", "norms", "pool_line", "projected_norms", "shares", "sum_units"),
 }
 
 
