@@ -1,8 +1,8 @@
 # pyright: reportCallIssue=false, reportGeneralTypeIssues=false, reportArgumentType=false
 """Eviction in Triton: a program a row and KV head, with all its slots in registers.
 
-The victims are found bit by bit: the threshold of rank `count` among the scores, then among the positions of the slots
-that tie with it. No sort, no atomics.
+The victims are found bit by bit: a bound below which `count` of the scores lie; where scores tie at it, then one of
+their positions. No sort, no atomics.
 
 B rows of the cache, R rows that are due, H KV heads, N slots, A N rounded up to a power of two.
 """
@@ -14,8 +14,9 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-MOVED = 32  # slots at a time
+MOVED = 64  # slots at a time
 GREATEST = tl.constexpr(torch.finfo(torch.float32).max)
+ABOVE_ALL = tl.constexpr(2**32 - 1)  # what no score and no position is
 
 
 def lowest(score: Tensor, positions: Tensor, eligible: Tensor, count: Tensor) -> Tensor:
@@ -99,14 +100,17 @@ def num_warps(slots: int) -> int:
 @triton.jit
 def lowest_slots(score, position, eligible, count):
     """[A] bool: as `lowest`, of one row and head."""
-    key = rising(score)
+    key = tl.where(eligible, rising(score), ABOVE_ALL)
     count = tl.minimum(count, tl.sum(eligible.to(tl.int32), 0))
-    threshold = smallest_of_rank(key, eligible, count)
-    below = eligible & (key < threshold)
-    ties = eligible & (key == threshold)
-    left = count - tl.sum(below.to(tl.int32), 0)
-    position = position.to(tl.uint32, bitcast=True)
-    return (below | (ties & (position <= smallest_of_rank(position, ties, left)))) & (count > 0)
+    bound = bound_of_rank(key, count)
+    victims = key < bound
+    left = count - tl.sum(victims.to(tl.int32), 0)
+    if left > 0:
+        place = tl.where(key == bound, position.to(tl.uint32, bitcast=True), ABOVE_ALL)
+        bound = bound_of_rank(place, left)
+        # whose places differ: one at most lies at the bound itself
+        victims |= (place < bound) | ((place == bound) & (tl.sum((place < bound).to(tl.int32), 0) < left))
+    return victims
 
 
 @triton.jit
@@ -118,12 +122,16 @@ def rising(score):
 
 
 @triton.jit
-def smallest_of_rank(key, eligible, rank):
-    """The key, uint32, that `rank` eligible ones do not exceed, counting from 1; found from its top bit down."""
+def bound_of_rank(key, rank):
+    """A bound, uint32, below which `rank` of the keys lie; where none parts them so, the key of that rank.
+
+    It is found from its top bit down, and as a rule some bits are enough.
+    """
     found, bit = tl.full([], 0, tl.uint32), tl.full([], 1 << 31, tl.uint32)
-    for _ in range(32):
-        fewer = tl.sum((eligible & (key < (found | bit))).to(tl.int32), 0) < rank
-        found = tl.where(fewer, found | bit, found)
+    number = tl.full([], -1, tl.int32)
+    while (bit > 0) & (number != rank):
+        number = tl.sum((key < (found | bit)).to(tl.int32), 0)
+        found = tl.where(number <= rank, found | bit, found)
         bit >>= 1
     return found
 
