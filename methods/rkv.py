@@ -41,7 +41,7 @@ class RKVVaSE(SnapKV):
 
     def redundancy(self, view: LayerView) -> Tensor:
         """[B, H, N]: sums to 1 over the candidates."""
-        return mean_cosine(view).masked_fill(~view.candidates, -torch.inf).softmax(-1)
+        return torch.where(view.candidates, mean_cosine(view), -torch.inf).softmax(-1)
 
     def score(self, view: LayerView) -> Tensor:
         return self.lam * self.importance(view) - (1 - self.lam) * self.redundancy(view)

@@ -48,7 +48,7 @@ class VaSEAttnV(SnapKV):
     def large(self, view: LayerView) -> Tensor:
         """[B, H, N] bool: the `n_large` candidates of largest value; sinks first, a protected prompt left out."""
         sinks = view.candidates & (view.positions < self.budget.sinks)
-        magnitude = view.constants[..., 0].masked_fill(sinks, torch.inf)
+        magnitude = torch.where(sinks, torch.inf, view.constants[..., 0])
         pool = view.evictable | sinks
         n_large = self.budget.tokens // 4 if self.n_large is None else self.n_large
         # at least the excess is not large: what stays of a pool of large values alone is its largest

@@ -50,7 +50,7 @@ def view_of(layer: Layer, index: int, policy: Policy, facts: RoundFacts) -> Laye
     at = facts.at
     keys, values = layer.stored(at, facts.position)
     live = layer.live(layer.lengths[at])
-    positions = layer.positions[at].masked_fill(~live, -1)
+    positions = torch.where(live, layer.positions[at], -1)
     candidates = live & (positions < facts.recent[:, None, None])
     known: dict[str, Any] = {name: getattr(layer, name)[at] for name in IN_PLACE} | dict(
         layer=index,
