@@ -14,7 +14,7 @@ import triton.language as tl
 from torch import Tensor
 
 from ..attend.kernel import check_head_dim
-from ..evict.kernel import num_warps, rising, smallest_of_rank
+from ..evict.kernel import ABOVE_ALL, bound_of_rank, num_warps, rising
 
 BLOCK = 64  # pages a program scores
 BOUND = 16  # pages whose bounds a program finds
@@ -206,10 +206,11 @@ def choose_top(
     page = tl.arange(0, AREA)
     ranked = page < last if NEWEST else page <= last
     falling = ~rising(tl.load(scores + own * num_pages + page, mask=ranked, other=0.0))
+    falling = tl.where(ranked, falling, ABOVE_ALL)
     beside = 1 if NEWEST else 0  # the last page, whatever its score
     count = tl.minimum(last + 1, COUNT) - beside
-    threshold = smallest_of_rank(falling, ranked, count)
-    better, ties = ranked & (falling < threshold), ranked & (falling == threshold)
+    bound = bound_of_rank(falling, count)
+    better, ties = falling < bound, ranked & (falling == bound)
     left = count - tl.sum(better.to(tl.int32), 0)
     reads = better | (ties & (tl.cumsum(ties.to(tl.int32), 0) <= left))
     if NEWEST:

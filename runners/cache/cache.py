@@ -6,7 +6,8 @@ an eviction permutes them in place. Rows are independent: each has its own promp
 B rows, R rows of a round, L layers, H KV heads, Hq query heads, N slots (the capacity), D head dim.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -29,6 +30,11 @@ from .rows_in_use import RowsInUse
 from .shape import Shape
 from .storage import PLAIN, Storage
 from .views import Reading, view_of
+
+
+def alone(index: int) -> AbstractContextManager:
+    return nullcontext()
+
 
 GROWTH = 1024  # slots that a layer without a bound has room for beside the prompt, before it grows
 
@@ -255,38 +261,42 @@ class KVCache:
         for row in rows:
             self.clocks[row].evicted()
 
-    def drop_packed(self, at: Tensor, packed: Tensor) -> None:
+    def drop_packed(self, at: Tensor, packed: Tensor, beside: Callable[[int], AbstractContextManager] = alone) -> None:
         """The same for rows `at` [R] and their packed `RoundFacts`, which may stay in place: it can be captured.
 
         All rows, in their order, are seen in place; fewer are copied. A row that grows no more keeps what it has.
+        Layers, each inside what `beside` makes of its index, have nothing to do with each other.
         """
-        policy = cast(Eviction, self.policy)  # of no other is a row ever due
         rows = slice(None) if len(at) == self.batch_size else at
         packed[:, -self.shape.layers :] *= self.active[rows, None]
         facts = RoundFacts.unpack(packed, rows, self.noise)
         for index, layer in enumerate(self.layers):
-            view = self.view(index, facts)
-            # a policy with a rule of its own scores for itself
-            score = policy.score(view) if policy.by_score or policy.needs.rank else torch.empty(0)
-            keep = torch.empty(0) if policy.by_score else policy.keep(view)
-            due = view.excess[:, None, None] > 0
-            if policy.needs.rank:
-                layer.rank[facts.at] = torch.where(due, policy.survivor_order(view, score), view.rank)
-            if policy.needs.remembered:
-                layer.remembered[facts.at] = torch.where(due, policy.remember(view), view.remembered)
-            if policy.needs.merges:
-                for column, merged in zip((layer.keys, layer.values), policy.merge(view, keep), strict=True):
-                    column[facts.at] = torch.where(due[..., None], merged, column[facts.at])
-            if policy.needs.bias:
-                layer.bias[facts.at] = torch.where(due, policy.weigh(view, keep), view.bias)
-            if policy.by_score:  # its rule and the moves are one kernel
-                seen = dict(positions=view.positions, evictable=view.evictable, excess=view.excess)
-                evict.drop(layer.columns, layer.lengths, at, score=score, **seen)
-            else:
-                evict.compact(layer.columns, layer.lengths, at, keep)
-            layer.forget(facts.at)
-            if policy.needs.page:
-                layer.bound(facts.at, facts.position, due)
+            with beside(index):
+                self._drop_of(layer, at, self.view(index, facts), facts)
+
+    def _drop_of(self, layer: Layer, at: Tensor, view: LayerView, facts: RoundFacts) -> None:
+        policy = cast(Eviction, self.policy)  # of no other is a row ever due
+        # a policy with a rule of its own scores for itself
+        score = policy.score(view) if policy.by_score or policy.needs.rank else torch.empty(0)
+        keep = torch.empty(0) if policy.by_score else policy.keep(view)
+        due = view.excess[:, None, None] > 0
+        if policy.needs.rank:
+            layer.rank[facts.at] = torch.where(due, policy.survivor_order(view, score), view.rank)
+        if policy.needs.remembered:
+            layer.remembered[facts.at] = torch.where(due, policy.remember(view), view.remembered)
+        if policy.needs.merges:
+            for column, merged in zip((layer.keys, layer.values), policy.merge(view, keep), strict=True):
+                column[facts.at] = torch.where(due[..., None], merged, column[facts.at])
+        if policy.needs.bias:
+            layer.bias[facts.at] = torch.where(due, policy.weigh(view, keep), view.bias)
+        if policy.by_score:  # its rule and the moves are one kernel
+            seen = dict(positions=view.positions, evictable=view.evictable, excess=view.excess)
+            evict.drop(layer.columns, layer.lengths, at, score=score, **seen)
+        else:
+            evict.compact(layer.columns, layer.lengths, at, keep)
+        layer.forget(facts.at)
+        if policy.needs.page:
+            layer.bound(facts.at, facts.position, due)
 
     def pack(self, rows: Sequence[int]) -> Tensor:
         """`RoundFacts` of these rows, on the host."""

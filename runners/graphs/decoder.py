@@ -21,9 +21,11 @@ from ...methods.settings import fit
 from ..cache import KVCache, RoundFacts, Shape, memory
 from ..generate import Decoder, Prompt, Sees, sizes
 from ..model import decoder_layers, forward
+from .branches import Branches
 from .fused import FusedLayer, fuse
 from .prompts import PaddedPrompt
 
+BRANCHES = 4  # layers whose rounds may run at the same time
 WARM_UP = 3  # calls before a capture: compilation, and what libraries allocate on first use
 
 
@@ -188,7 +190,13 @@ class GraphDecoder(Decoder):
         packed = self.cache.pack(range(size))
         RoundFacts.nothing_to_drop(packed, range(size))
         packed = packed.to(self.device)
-        program = Program(lambda: self.cache.drop_packed(at, packed), self._pool, WARM_UP)
+        branches = Branches(BRANCHES)
+
+        def work() -> None:
+            with branches:
+                self.cache.drop_packed(at, packed, branches.turn)
+
+        program = Program(work, self._pool, WARM_UP)
         return Round(at=at, packed=packed, program=program)
 
 

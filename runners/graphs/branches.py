@@ -1,0 +1,27 @@
+"""Work that has nothing to do with each other on streams that take turns, so that a graph runs it side by side.
+
+Small kernels of one branch then hide behind large ones of another, and so do the pauses between two launches.
+"""
+
+from contextlib import AbstractContextManager
+
+import torch
+
+
+class Branches:
+    """Streams that fork from the current one on entering, and join it on leaving."""
+
+    def __init__(self, count: int) -> None:
+        self.streams = [torch.cuda.Stream() for _ in range(count)]
+
+    def __enter__(self) -> None:
+        for stream in self.streams:
+            stream.wait_stream(torch.cuda.current_stream())
+
+    def __exit__(self, *_: object) -> None:
+        for stream in self.streams:
+            torch.cuda.current_stream().wait_stream(stream)
+
+    def turn(self, index: int) -> AbstractContextManager:
+        """What is launched inside goes to the stream of this number, counted around."""
+        return torch.cuda.stream(self.streams[index % len(self.streams)])
