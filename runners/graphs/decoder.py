@@ -190,7 +190,7 @@ class GraphDecoder(Decoder):
         packed = self.cache.pack(range(size))
         RoundFacts.nothing_to_drop(packed, range(size))
         packed = packed.to(self.device)
-        branches = Branches(BRANCHES)
+        branches = Branches(BRANCHES if self.ranks.size == 1 else 1)  # ranks meet in one order
 
         def work() -> None:
             with branches:
