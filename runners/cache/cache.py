@@ -32,11 +32,9 @@ from .storage import PLAIN, Storage
 from .views import Reading, view_of
 
 
-def alone(index: int) -> AbstractContextManager:
-    return nullcontext()
-
-
 GROWTH = 1024  # slots that a layer without a bound has room for beside the prompt, before it grows
+Turn = Callable[[int], AbstractContextManager]  # inside which work on the layer of an index is launched
+ONE_BY_ONE: AbstractContextManager[Turn] = nullcontext(nullcontext)
 
 
 @dataclass(kw_only=True)
@@ -261,18 +259,19 @@ class KVCache:
         for row in rows:
             self.clocks[row].evicted()
 
-    def drop_packed(self, at: Tensor, packed: Tensor, beside: Callable[[int], AbstractContextManager] = alone) -> None:
+    def drop_packed(self, at: Tensor, packed: Tensor, turns: AbstractContextManager[Turn] = ONE_BY_ONE) -> None:
         """The same for rows `at` [R] and their packed `RoundFacts`, which may stay in place: it can be captured.
 
         All rows, in their order, are seen in place; fewer are copied. A row that grows no more keeps what it has.
-        Layers, each inside what `beside` makes of its index, have nothing to do with each other.
+        Layers have nothing to do with each other, and each has its turn.
         """
         rows = slice(None) if len(at) == self.batch_size else at
         packed[:, -self.shape.layers :] *= self.active[rows, None]
         facts = RoundFacts.unpack(packed, rows, self.noise)
-        for index, layer in enumerate(self.layers):
-            with beside(index):
-                self._drop_of(layer, at, self.view(index, facts), facts)
+        with turns as turn:
+            for index, layer in enumerate(self.layers):
+                with turn(index):
+                    self._drop_of(layer, at, self.view(index, facts), facts)
 
     def _drop_of(self, layer: Layer, at: Tensor, view: LayerView, facts: RoundFacts) -> None:
         policy = cast(Eviction, self.policy)  # of no other is a row ever due

@@ -3,6 +3,7 @@
 Small kernels of one branch then hide behind large ones of another, and so do the pauses between two launches.
 """
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 
 import torch
@@ -14,14 +15,12 @@ class Branches:
     def __init__(self, count: int) -> None:
         self.streams = [torch.cuda.Stream() for _ in range(count)]
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> Callable[[int], AbstractContextManager]:
+        """Which stream has what turn: launches inside go there."""
         for stream in self.streams:
             stream.wait_stream(torch.cuda.current_stream())
+        return lambda index: torch.cuda.stream(self.streams[index % len(self.streams)])
 
     def __exit__(self, *_: object) -> None:
         for stream in self.streams:
             torch.cuda.current_stream().wait_stream(stream)
-
-    def turn(self, index: int) -> AbstractContextManager:
-        """What is launched inside goes to the stream of this number, counted around."""
-        return torch.cuda.stream(self.streams[index % len(self.streams)])

@@ -191,12 +191,7 @@ class GraphDecoder(Decoder):
         RoundFacts.nothing_to_drop(packed, range(size))
         packed = packed.to(self.device)
         branches = Branches(BRANCHES if self.ranks.size == 1 else 1)  # ranks meet in one order
-
-        def work() -> None:
-            with branches:
-                self.cache.drop_packed(at, packed, branches.turn)
-
-        program = Program(work, self._pool, WARM_UP)
+        program = Program(lambda: self.cache.drop_packed(at, packed, branches), self._pool, WARM_UP)
         return Round(at=at, packed=packed, program=program)
 
 
