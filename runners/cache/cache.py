@@ -31,10 +31,15 @@ from .shape import Shape
 from .storage import PLAIN, Storage
 from .views import Reading, view_of
 
-
 GROWTH = 1024  # slots that a layer without a bound has room for beside the prompt, before it grows
-Turn = Callable[[int], AbstractContextManager]  # inside which work on the layer of an index is launched
-ONE_BY_ONE: AbstractContextManager[Turn] = nullcontext(nullcontext)
+Turn = Callable[[int], AbstractContextManager]  # what work on the layer of an index is launched in
+
+
+def no_turn(index: int) -> AbstractContextManager:
+    return nullcontext()
+
+
+ONE_BY_ONE = nullcontext(no_turn)
 
 
 @dataclass(kw_only=True)

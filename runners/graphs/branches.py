@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager
 import torch
 
 
-class Branches:
+class Branches(AbstractContextManager):
     """Streams that fork from the current one on entering, and join it on leaving."""
 
     def __init__(self, count: int) -> None:
