@@ -1,4 +1,4 @@
-# pyright: reportCallIssue=false, reportGeneralTypeIssues=false, reportArgumentType=false
+# pyright: reportCallIssue=false, reportGeneralTypeIssues=false, reportArgumentType=false, reportOperatorIssue=false
 """Pooling over neighbours in Triton: a program a line of scores, without a sort.
 
 No two candidates are alike, so a bit for each place that may be taken says all: a slot's rank is the number of bits
