@@ -52,7 +52,7 @@ class VaSEAttnV(SnapKV):
         pool = view.evictable | sinks
         n_large = self.budget.tokens // 4 if self.n_large is None else self.n_large
         # at least the excess is not large: what stays of a pool of large values alone is its largest
-        others = torch.maximum(pool.sum(-1) - n_large, view.excess[:, None])
+        others = torch.maximum(pool.sum(-1, dtype=torch.int32) - n_large, view.excess[:, None])
         return pool & ~evict.lowest(magnitude, view.positions, pool, others)
 
     @property

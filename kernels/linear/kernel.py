@@ -17,14 +17,16 @@ from ..overlap import OVERLAP, begin, prefetch
 BLOCK = 64  # outputs a program
 STEP = 128  # inputs at a time, of two bytes each
 STAGES = 6
+STAGES_OF_PARTS = 4  # of a product that is split, of more than 32 rows
 AHEAD, LINE = tl.constexpr(8), tl.constexpr(64)  # lines of the weight's rows that are fetched ahead, of inputs each
-FEW = 80  # programs that a product is split into, where its outputs make fewer
+FEW, FEW_OF_MANY = 80, 128  # programs that a product is split into, where its outputs make fewer; of more than 32 rows
 COUNTERS: dict[torch.device, Tensor] = {}  # parts that have ended, of each block; zero between two products
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None, residual: Tensor | None) -> Tensor:
     out = x.new_empty(len(x), len(weight))
-    splits = min(4, max(1, FEW // triton.cdiv(len(weight), BLOCK)))
+    few = FEW if len(x) <= 32 else FEW_OF_MANY
+    splits = min(4, max(1, few // triton.cdiv(len(weight), BLOCK)))
     launch(x, weight, out, bias, residual, splits=splits, gated=False)
     return out
 
@@ -41,7 +43,7 @@ def launch(
     num_rows, num_inputs = x.shape
     assert weight.is_contiguous()
     if x.device not in COUNTERS:
-        COUNTERS[x.device] = torch.zeros(FEW, dtype=torch.int32, device=x.device)
+        COUNTERS[x.device] = torch.zeros(FEW_OF_MANY, dtype=torch.int32, device=x.device)
     tile = max(16, triton.next_power_of_2(num_rows))
     blocks = triton.cdiv(out.shape[1], BLOCK // 2 if gated else BLOCK)
     product[blocks, splits](
@@ -63,7 +65,7 @@ def launch(
         BLOCK=BLOCK,
         STEP=STEP * 2 // x.element_size(),
         num_warps=4,
-        num_stages=STAGES,
+        num_stages=STAGES if splits == 1 or tile <= 32 else STAGES_OF_PARTS,
         **OVERLAP,
     )
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ..pack import Stored
 
 BLOCK = 64  # slots at a time
-FIRST = dict(TILE=64, BLOCK=128, num_warps=4, num_stages=2)  # pass of the window attention: queries, slots at a time
+FIRST = dict(TILE=64, BLOCK=128, num_warps=4, num_stages=1)  # pass of the window attention: queries, slots at a time
 SECOND = dict(TILE=64, BLOCK=128, num_warps=4, num_stages=2)
 NARROW = dict(TILE=64, BLOCK=64, num_warps=4, num_stages=2)  # both passes, where keys are wide: float32, D = 256
 SPLIT = 256  # slots whose unit vectors one program sums
@@ -62,11 +62,9 @@ def mean_cosine(keys: "Stored", support: Tensor) -> Tensor:
     sums = torch.empty(rows, heads, splits, dim, dtype=torch.float32, device=keys.device)
     counts = torch.empty(rows, heads, splits, dtype=torch.int32, device=keys.device)
     score = torch.empty(rows, heads, slots, dtype=torch.float32, device=keys.device)
-    sizes = dict(KEYS=stored, DIM=dim, BLOCK=BLOCK, num_warps=4)
-    sum_units[splits, heads, rows](own, support, sums, counts, slots, SPLIT=SPLIT, **sizes)
-    mean_of_cosines[triton.cdiv(slots, BLOCK), heads, rows](
-        own, support, sums, counts, score, slots, splits, JOINED=JOINED, **sizes
-    )
+    sizes = dict(KEYS=stored, DIM=dim, SPLIT=SPLIT, BLOCK=BLOCK, num_warps=4)
+    sum_units[splits, heads, rows](own, support, sums, counts, slots, **sizes)
+    mean_of_cosines[splits, heads, rows](own, support, sums, counts, score, slots, JOINED=JOINED, **sizes)
     return score
 
 
@@ -218,14 +216,19 @@ def shares(
 
 
 @triton.jit
-def unit_keys(keys, support, pair, row, slot, num_slots, KEYS: tl.constexpr, DIM: tl.constexpr):
-    """Unit vectors [BLOCK, D] of keys in the support, zeros for the others; and which those are."""
+def keys_and_support(keys, support, pair, row, slot, num_slots, KEYS: tl.constexpr, DIM: tl.constexpr):
+    """Keys [BLOCK, D] float32, and which of them count."""
     inside = slot < num_slots
-    at = pair * num_slots + slot
-    counts = (tl.load(support + at, mask=inside, other=0) != 0) & inside
-    base = pair * num_slots * DIM
-    key = load_rows(keys, base, pair, row, slot, counts, num_slots, tl.float32, KEYS, DIM).to(tl.float32)
-    return key / (tl.sqrt_rn(tl.sum(key * key, 1)) + 1e-8)[:, None], counts
+    # not those that count alone: keys need not wait for the support
+    key = load_rows(keys, pair * num_slots * DIM, pair, row, slot, inside, num_slots, tl.float32, KEYS, DIM)
+    counts = tl.load(support + pair * num_slots + slot, mask=inside, other=0) != 0
+    return key.to(tl.float32), counts
+
+
+@triton.jit
+def shrink(squared):
+    """What makes a vector of a squared norm a unit vector."""
+    return 1.0 / (tl.sqrt(squared) + 1e-8)
 
 
 @triton.jit
@@ -242,13 +245,15 @@ def sum_units(
 ):
     split, row = tl.program_id(0), tl.program_id(2).to(tl.int64)
     pair = row * tl.num_programs(1) + tl.program_id(1)
-    total, count = tl.zeros([DIM], tl.float32), tl.zeros([BLOCK], tl.int32)
-    for start in range(split * SPLIT, split * SPLIT + SPLIT, BLOCK):
-        units, here = unit_keys(keys, support, pair, row, start + tl.arange(0, BLOCK), num_slots, KEYS, DIM)
-        total += tl.sum(units, 0)
+    total, count = tl.zeros([BLOCK, DIM], tl.float32), tl.zeros([BLOCK], tl.int32)
+    for start in tl.range(split * SPLIT, split * SPLIT + SPLIT, BLOCK, num_stages=3):
+        slot = start + tl.arange(0, BLOCK)
+        key, here = keys_and_support(keys, support, pair, row, slot, num_slots, KEYS, DIM)
+        key = tl.where(here[:, None], key, 0.0)
+        total += key * shrink(tl.sum(key * key, 1))[:, None]
         count += here.to(tl.int32)
     part = pair * tl.num_programs(0) + split
-    tl.store(sums + part * DIM + tl.arange(0, DIM), total)
+    tl.store(sums + part * DIM + tl.arange(0, DIM), tl.sum(total, 0))
     tl.store(counts + part, tl.sum(count, 0))
 
 
@@ -260,24 +265,29 @@ def mean_of_cosines(
     counts,
     score,
     num_slots,
-    num_splits,
     KEYS: tl.constexpr,
     DIM: tl.constexpr,
     BLOCK: tl.constexpr,
+    SPLIT: tl.constexpr,
     JOINED: tl.constexpr,
 ):
-    row = tl.program_id(2).to(tl.int64)
-    pair = row * tl.num_programs(1) + tl.program_id(1)
-    slot, channel = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK), tl.arange(0, DIM)
+    """A unit vector times the sum of all, but for itself."""
+    split, row, channel = tl.program_id(0), tl.program_id(2).to(tl.int64), tl.arange(0, DIM)
+    pair, num_splits = row * tl.num_programs(1) + tl.program_id(1), tl.num_programs(0)
     total, count = tl.zeros([DIM], tl.float32), tl.zeros([JOINED], tl.int32)
     for start in range(0, num_splits, JOINED):
         part = start + tl.arange(0, JOINED)
         there, part = part < num_splits, pair * num_splits + part
         total += tl.sum(tl.load(sums + part[:, None] * DIM + channel, mask=there[:, None], other=0.0), 0)
         count += tl.load(counts + part, mask=there, other=0)
-    units, _ = unit_keys(keys, support, pair, row, slot, num_slots, KEYS, DIM)
-    cosines = tl.sum(units * total, 1) - tl.sum(units * units, 1)
-    tl.store(score + pair * num_slots + slot, cosines / tl.sum(count, 0), mask=slot < num_slots)
+    share = 1.0 / tl.sum(count, 0)
+    for start in tl.range(split * SPLIT, split * SPLIT + SPLIT, BLOCK, num_stages=3):
+        slot = start + tl.arange(0, BLOCK)
+        key, here = keys_and_support(keys, support, pair, row, slot, num_slots, KEYS, DIM)
+        squared = tl.sum(key * key, 1)
+        unit = shrink(squared)
+        cosine = tl.where(here, (tl.sum(key * total, 1) - squared * unit) * unit, 0.0)
+        tl.store(score + pair * num_slots + slot, cosine * share, mask=slot < num_slots)
 
 
 @triton.jit

@@ -167,7 +167,7 @@ class Layer:
 
     def live(self, lengths: Tensor) -> Tensor:
         """[B, H, N] bool: the first `lengths` [B, H] slots of each head."""
-        return torch.arange(self.room.slots, device=lengths.device) < lengths[..., None]
+        return torch.arange(self.room.slots, dtype=torch.int32, device=lengths.device) < lengths[..., None]
 
     def forget(self, at: slice | Tensor) -> None:
         """What a round has said of slots of rows `at` that are not live any more."""
@@ -188,9 +188,10 @@ class Layer:
         queries = self.queries[at]
         if not queries.numel():
             return queries
-        window = queries.shape[3]
+        window, size = queries.shape[3], queries.shape[4] * queries.itemsize
         order = (position[:, None] + torch.arange(window, device=queries.device)) % window
-        return queries.gather(3, order[:, None, None, :, None].expand_as(queries))
+        words = queries.view(torch.int64) if size % 8 == 0 else queries  # fewer numbers to gather
+        return words.gather(3, order[:, None, None, :, None].expand_as(words)).view(queries.dtype)
 
     def hear(self, states: Tensor, position: Tensor, rows: slice = slice(None)) -> None:
         """Note hidden states [R, S, E] of the newest tokens of rows; position [R] is that of the last of them."""

@@ -25,7 +25,7 @@ from .branches import Branches
 from .fused import FusedLayer, fuse
 from .prompts import PaddedPrompt
 
-BRANCHES = 4  # layers whose rounds may run at the same time
+BRANCHES = 8  # layers whose rounds may run at the same time, of few rows: each of many has memory of its own
 WARM_UP = 3  # calls before a capture: compilation, and what libraries allocate on first use
 
 
@@ -190,7 +190,9 @@ class GraphDecoder(Decoder):
         packed = self.cache.pack(range(size))
         RoundFacts.nothing_to_drop(packed, range(size))
         packed = packed.to(self.device)
-        branches = Branches(BRANCHES if self.ranks.size == 1 else 1)  # ranks meet in one order
+        branches = Branches(
+            max(2, min(BRANCHES, 128 // size)) if self.ranks.size == 1 else 1
+        )  # ranks meet in one order
         program = Program(lambda: self.cache.drop_packed(at, packed, branches), self._pool, WARM_UP)
         return Round(at=at, packed=packed, program=program)
 

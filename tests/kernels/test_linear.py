@@ -22,7 +22,7 @@ def close(actual, expected):
     torch.testing.assert_close(actual, expected, rtol=tolerance, atol=tolerance)
 
 
-SPLIT = (1, 64, 64), (3, 100, 130), (16, 256, 40), (30, 64, 96), (32, 40, 70)
+SPLIT = (1, 64, 64), (3, 100, 130), (16, 256, 40), (30, 64, 96), (32, 40, 70), (50, 300, 70)
 WHOLE = 17, 192, 5200  # enough outputs that its inputs are not split
 PARTS = "", "bias", "residual", "bias residual"
 
@@ -41,7 +41,7 @@ def test_linear(make, dtype, rows, inputs, outputs, parts):
 
 
 @pytest.mark.parametrize(
-    ("rows", "inputs", "outputs"), [(1, 64, 32), (5, 100, 45), (16, 256, 96), (32, 64, 70)], ids=str
+    ("rows", "inputs", "outputs"), [(1, 64, 32), (5, 100, 45), (16, 256, 96), (50, 64, 70)], ids=str
 )
 def test_gated(make, dtype, rows, inputs, outputs):
     x, weight = make(rows, inputs, dtype=dtype), make(2 * outputs, inputs, dtype=dtype, scale=inputs**-0.5)
