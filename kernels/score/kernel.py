@@ -1,4 +1,4 @@
-# pyright: reportCallIssue=false, reportOperatorIssue=false, reportArgumentType=false
+# pyright: reportCallIssue=false, reportOperatorIssue=false, reportArgumentType=false, reportGeneralTypeIssues=false
 """What scores are made of, in Triton: keys and values are read once a pass and never copied or widened in memory.
 
 Sums over slots run in a fixed order, so a row's result depends neither on its neighbours nor on the capacity.
