@@ -1,4 +1,4 @@
-# pyright: reportCallIssue=false, reportGeneralTypeIssues=false
+# pyright: reportCallIssue=false, reportGeneralTypeIssues=false, reportPossiblyUnboundVariable=false
 """The step's writes in Triton: one launch a layer, a program a row and KV head.
 
 B rows, H KV heads, G query heads per KV head, N slots, W window, P pages, D head dim.
@@ -85,11 +85,10 @@ def turned_token(stored: "Stored", vectors: Tensor) -> tuple:
 
 
 @triton.jit
-def store_packed(column, turned, pair, at, place, LAYOUT: tl.constexpr, DIM: tl.constexpr):
-    """One vector as codes, and as it is into the ring."""
+def store_packed(column, own, pair, at, place, LAYOUT: tl.constexpr, DIM: tl.constexpr):
+    """One vector [D] as codes, and as it is into the ring."""
     RING: tl.constexpr = LAYOUT[3]
     channel = tl.arange(0, DIM)
-    own = tl.load(turned + pair * DIM + channel)
     if RING:
         tl.store(column[3] + (pair * RING + place % RING) * DIM + channel, own.to(column[3].dtype.element_ty))
     if LAYOUT[0] == CHANNELS:
@@ -156,14 +155,19 @@ def append_token(
     head = tl.program_id(0)
     own_key = tl.load(key + row * key_row + head * key_head + channel, mask=inside)
     own_value = tl.load(value + row * value_row + head * value_head + channel, mask=inside)
+    # read before anything is written, since a compiler cannot know that these do not overlap
+    if KEYS is not None:
+        coming_key = tl.load(turned_key + pair * DIM + tl.arange(0, DIM))
+    if VALUES is not None:
+        coming_value = tl.load(turned_value + pair * DIM + tl.arange(0, DIM))
     if KEYS is None:
         tl.store(keys + at * DIM + channel, own_key, mask=inside)
     else:
-        store_packed(key_column, turned_key, pair, at, place, KEYS, DIM)
+        store_packed(key_column, coming_key, pair, at, place, KEYS, DIM)
     if VALUES is None:
         tl.store(values + at * DIM + channel, own_value, mask=inside)
     else:
-        store_packed(value_column, turned_value, pair, at, place, VALUES, DIM)
+        store_packed(value_column, coming_value, pair, at, place, VALUES, DIM)
     for note in tl.static_range(NOTES):
         tl.store(noted + at * NOTES + note, tl.load(notes + pair * NOTES + note))
     tl.store(positions + at, place.to(tl.int32))

@@ -16,15 +16,17 @@ import triton.language as tl
 from torch import Tensor
 
 from ..overlap import OVERLAP, begin
+from ..pack.formats import Kind
 from ..pack.half import has_halves
 from ..pack.kernel import column, layout, load_columns, load_rows, strides, turned
 from .codes import LOG2E, LOWEST, attend_codes, store_lse, store_part
 
 if TYPE_CHECKING:
-    from ..pack import Stored
+    from ..pack import Packed, Stored
 
 SPLIT = 512  # slots a program reads
 BLOCK = 64  # slots at a time
+WIDE = dict(BLOCK=BLOCK, num_warps=4)
 JOINED = 16  # splits at a time
 LISTED = 1024  # pages at a time, where they are counted
 HEAD_SIZES = (16, 32, 64, 128, 256)
@@ -57,8 +59,8 @@ def attend(
     parts = query.new_empty(rows, lists, splits, sharing, dim, dtype=torch.float32)
     part_lse = query.new_empty(rows, lists, splits, sharing, dtype=torch.float32)
     output, lse = torch.empty_like(query), query.new_empty(query.shape[:3], dtype=torch.float32)
-    program, tile = (attend_codes, 8) if takes_codes(query, keys, values) else (attend_split, 16)
-    program[splits, lists, rows](
+    codes = takes_codes(query, keys, values)
+    (attend_codes if codes else attend_split)[splits, lists, rows](
         query,
         column(keys),
         column(values),
@@ -77,10 +79,9 @@ def attend(
         PAGE=0 if pages is None else page,
         SCALE=scale,
         DIM=dim,
-        TILE=max(tile, triton.next_power_of_2(sharing)),
+        TILE=max(8 if codes else 16, triton.next_power_of_2(sharing)),
         SPLIT=SPLIT,
-        BLOCK=BLOCK,
-        num_warps=4,
+        **(sizes_for(keys, values) if codes else WIDE),
         num_stages=3,
         **OVERLAP,
     )
@@ -105,6 +106,12 @@ def attend(
 
 def takes_codes(query: Tensor, keys: "Stored", values: "Stored") -> bool:
     return query.dtype.itemsize == 2 and has_halves(keys) and has_halves(values)
+
+
+def sizes_for(keys: "Packed", values: "Packed") -> dict[str, int]:
+    """One warp waits for no other; four are ahead where codes are more to count than to read."""
+    light = all(column.form.layout(column.dim).kind == Kind.FLOAT8 for column in (keys, values))
+    return dict(BLOCK=BLOCK // 2, num_warps=max(1, keys.dim // 128)) if light else WIDE
 
 
 def check_bias(bias: Tensor | None, row_stride: int, head_stride: int, dim: int) -> None:

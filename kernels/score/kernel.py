@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ..pack import Stored
 
 BLOCK = 64  # slots at a time
+FEW = 1024  # vectors, such as those of a step, of which every program takes few
 FIRST = dict(TILE=64, BLOCK=128, num_warps=4, num_stages=1)  # pass of the window attention: queries, slots at a time
 SECOND = dict(TILE=64, BLOCK=128, num_warps=4, num_stages=2)
 NARROW = dict(TILE=64, BLOCK=64, num_warps=4, num_stages=2)  # both passes, where keys are wide: float32, D = 256
@@ -94,13 +95,14 @@ def leverage(keys: "Stored", values: "Stored", projection: Tensor) -> Tensor:
 def value_range(values: Tensor) -> Tensor:
     dim, num = values.shape[-1], values.shape[:-1].numel()
     out = torch.empty(values.shape[:-1], dtype=torch.float32, device=values.device)
-    ranges[triton.cdiv(num, BLOCK),](
+    block = BLOCK if num > FEW else 4
+    ranges[triton.cdiv(num, block),](
         values.contiguous(),
         out,
         num,
         DIM=dim,
         CHANNELS=triton.next_power_of_2(dim),
-        BLOCK=BLOCK,
+        BLOCK=block,
         num_warps=4,
         **OVERLAP,  # a step notes that of its token
     )
