@@ -4,7 +4,7 @@
 
 Writes OUTPUT.csv and OUTPUT.png of the finished runs below a folder. A row is two runs of one setting, a minus b: a
 method at one share of dense's bytes (compression.bytes) in two caches, a the one with more slots; or a method beside
-dense in a cache that takes no more bytes.
+dense in a cache that takes no more bytes. Of forced texts OUTPUT.csv has how many times the KL of b that of a is.
 """
 
 import sys
@@ -20,28 +20,50 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from ...runners.record import DENSE
+from ..fidelity import forced_runs, geometric_mean, logs
 from ..load import Run, load
 from ..pairs import duel, table_order
 from ..panels import house_style, legend, panels
 from ..setting import SETTING
 from ..stats import pass_at_1
 
-NAMES = [*SETTING, "bytes", "a", "b", "bytes_share_a", "bytes_share_b", "tokens_a", "tokens_b"]
-NAMES += ["accuracy_a", "accuracy_b", "common", "gain", "gain_low", "gain_high"]
+BUDGETS = [*SETTING, "bytes", "a", "b", "bytes_share_a", "bytes_share_b", "tokens_a", "tokens_b"]
+DRIFT_NAMES = [*BUDGETS, "common", "times", "low", "high", "run_a", "run_b"]
+NAMES = [*BUDGETS, "accuracy_a", "accuracy_b", "common", "gain", "gain_low", "gain_high"]
 NAMES += ["loop_gain", "loop_gain_low", "loop_gain_high", "run_a", "run_b"]
 
 
 def fewer_bits(runs: Iterable[Run]) -> pd.DataFrame:
     """A row two runs; ValueError where no two can be paired."""
+    return table_of([pair_row(a, b) for a, b in couples(runs)], NAMES)
+
+
+def fewer_bits_drift(runs: Iterable[Run]) -> pd.DataFrame:
+    """The same of forced texts: KL of a over that of b on the same problem, with the interval of fidelity.py."""
+    rows = []
+    for a, b in couples(runs):
+        ours, theirs = (logs(run.records()) for run in (a, b))
+        common = sorted(ours.keys() & theirs.keys())
+        times = geometric_mean([ours[problem] - theirs[problem] for problem in common])
+        named = {"a": a.labels.named, "b": b.labels.named, "common": len(common), "run_a": a.name, "run_b": b.name}
+        rows.append(budgets(a, b) | named | dict(zip(("times", "low", "high"), times, strict=True)))
+    return table_of(rows, DRIFT_NAMES)
+
+
+def table_of(rows: Sequence[dict[str, Any]], names: Sequence[str]) -> pd.DataFrame:
+    if not rows:
+        raise ValueError("no two finished runs have equal bytes: sweep compression.bytes and cache")
+    table = pd.DataFrame(rows)[names].astype({"tokens_a": "Int64", "tokens_b": "Int64"})
+    return table.sort_values([*SETTING, "bytes", "a", "b"], ignore_index=True)
+
+
+def couples(runs: Iterable[Run]) -> Iterator[tuple[Run, Run]]:
     settings: dict[tuple[str, str, str], list[Run]] = defaultdict(list)
     for run in sorted(runs, key=table_order):
         if len(run.outcomes) == run.num_planned:
             settings[run.setting].append(run)
-    rows = [pair_row(a, b) for group in settings.values() for a, b in comparable(group)]
-    if not rows:
-        raise ValueError("no two finished runs have equal bytes: sweep compression.bytes and cache")
-    table = pd.DataFrame(rows)[NAMES].astype({"tokens_a": "Int64", "tokens_b": "Int64"})
-    return table.sort_values([*SETTING, "bytes", "a", "b"], ignore_index=True)
+    for group in settings.values():
+        yield from comparable(group)
 
 
 def comparable(group: Sequence[Run]) -> Iterator[tuple[Run, Run]]:
@@ -67,11 +89,15 @@ def share_taken(run: Run) -> float:
 
 
 def pair_row(a: Run, b: Run) -> dict[str, Any]:
+    right = {f"accuracy_{side}": pass_at_1(run.outcomes).value for side, run in (("a", a), ("b", b))}
+    return budgets(a, b) | right | duel(a, b)
+
+
+def budgets(a: Run, b: Run) -> dict[str, Any]:
     found = dict(zip(SETTING, a.setting, strict=True)) | {"bytes": asked_bytes(a)}
     for side, run in (("a", a), ("b", b)):
         found |= {f"bytes_share_{side}": share_taken(run), f"tokens_{side}": run.labels.tokens}
-        found |= {f"accuracy_{side}": pass_at_1(run.outcomes).value}
-    return found | duel(a, b)
+    return found
 
 
 def fewer_bits_figure(table: pd.DataFrame) -> Figure:
@@ -100,7 +126,10 @@ def fewer_bits_figure(table: pd.DataFrame) -> Figure:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     runs_dir, output = map(Path, sys.argv[1:] if arguments is None else arguments)
-    table = fewer_bits(load(runs_dir))
+    if forced := forced_runs(runs := load(runs_dir)):
+        fewer_bits_drift(forced).to_csv(output.with_suffix(".csv"), index=False, float_format="%.4g")
+        return
+    table = fewer_bits(runs)
     table.to_csv(output.with_suffix(".csv"), index=False, float_format="%.4f")
     with house_style():
         fewer_bits_figure(table).savefig(output.with_suffix(".png"))

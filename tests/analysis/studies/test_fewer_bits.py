@@ -9,9 +9,9 @@ from kvarena.analysis.studies.fewer_bits import main
 def cell(write, record, config):
     """cell(share, tokens, right): a run of four problems at a quarter of dense's bytes, `right` of them right."""
 
-    def build(share, tokens, right, *, asked=0.25, done=4, **labels):
-        records = [record(sample=f"p{i}", score=float(i < right)) for i in range(done)]
-        given = config(tokens)
+    def build(share, tokens, right, *, asked=0.25, done=4, kl=None, **labels):
+        records = [record(sample=f"p{i}", score=float(i < right), kl=kl and [kl], num_tokens=1) for i in range(done)]
+        given = config(tokens) | ({"texts": "texts.jsonl"} if kl else {})
         given["compression"] |= {"ratio": None, "bytes": asked}
         name = f"runs/{labels.get('method', 'snapkv')}-{labels.get('cache', 'plain')}-{tokens}"
         write(name, records, samples=4, config=given, tokens=tokens, **labels).note(bytes_share=share)
@@ -34,6 +34,19 @@ def test_one_method_in_two_caches_and_dense_in_no_more_bytes(cell, tmp_path, den
         ["snapkv + fp8", "snapkv", 190, 0.75, 0.5],
     ]
     assert (tmp_path / "out.png").stat().st_size > 1000
+
+
+def test_of_forced_texts_the_drift_of_one_over_that_of_the_other(cell, tmp_path, dense):
+    cell(0.25, 100, 0, kl=0.5)
+    cell(0.249, 190, 0, kl=0.1, cache="fp8")
+    cell(0.24, None, 0, kl=0.01, asked=None, cache="int4", **{k: v for k, v in dense.items() if k != "tokens"})
+    main([str(tmp_path / "runs"), str(tmp_path / "out")])
+    table = pd.read_csv(tmp_path / "out.csv")
+    assert table[["a", "b", "tokens_a", "common", "times"]].values.tolist() == [
+        ["snapkv", "full + int4", 100, 4, 50.0],
+        ["snapkv + fp8", "full + int4", 190, 4, 10.0],
+        ["snapkv + fp8", "snapkv", 190, 4, 0.2],
+    ]
 
 
 def test_runs_without_equal_bytes_are_refused(cell, tmp_path):
