@@ -4,7 +4,9 @@ import tarfile
 from pathlib import Path
 
 import pandas as pd
+import pytest
 from kvarena.analysis.load import load
+from kvarena.analysis.stats import loop_rate, pass_at_1
 from kvarena.analysis.tables import results
 
 REAL = Path(__file__).parents[2] / "analysis/results/real"
@@ -21,3 +23,19 @@ def test_gsm8k_at_ratio_4(tmp_path):
     pd.testing.assert_frame_equal(ours[COLUMNS], kept[COLUMNS])
     assert set(ours["complete"]) == {True}
     assert kept["accuracy"].loc[["full", "vase_dkv", "evict_large"]].round(3).tolist() == [0.598, 0.457, 0.027]
+
+
+@pytest.mark.slow
+def test_every_archived_run_is_a_row(tmp_path):
+    for file in REAL.glob("*.tar.xz"):
+        with tarfile.open(file) as archive:
+            archive.extractall(tmp_path, filter="data")
+    tables = [table for table in map(pd.read_csv, REAL.glob("*.csv")) if {"run", "loop_rate"} <= set(table)]
+    kept = pd.concat(tables).assign(folder=lambda rows: rows["run"].str.rpartition("/")[2])
+    kept = kept.drop_duplicates(["folder", "accuracy", "loop_rate"]).set_index("folder")
+    runs = load(tmp_path)
+    assert len(runs) > 100
+    for run in runs:
+        row = kept.loc[run.folder.path.name]
+        found = pass_at_1(run.outcomes).value, loop_rate(run.outcomes).value
+        assert found == pytest.approx((row["accuracy"], row["loop_rate"])), run.name
