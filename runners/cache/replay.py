@@ -71,7 +71,8 @@ class State:
         clock = Clock(policy=policy, num_layers=self.num_layers, prompt=self.prompt)
         clock.position, clock.round = self.next, self.round
         clock.resident[self.layer] = int(layer.lengths.sum()) // len(self.keys)
-        facts = RoundFacts.unpack(RoundFacts.pack([clock]), slice(None), Noise(keys=self.noise[None]))
+        packed = RoundFacts.pack([clock]).to(self.keys.device)
+        facts = RoundFacts.unpack(packed, slice(None), Noise(keys=self.noise[None]))
         return view_of(layer, self.layer, policy, facts)
 
     def _room(self, policy: Policy) -> Room:

@@ -80,3 +80,17 @@ def test_a_short_text_has_no_round(model, length):
     rng = torch.Generator().manual_seed(0)
     made = list(examples(seen_of(model, text), len(PROMPT), Foresight(budget=BUDGET, scorer=None), most=9, rng=rng))
     assert made == []
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="the same rounds on a GPU")
+def test_rounds_on_a_gpu_are_those_on_a_cpu(model):
+    text = Request("a", 0, PROMPT, torch.arange(34).tolist())
+    seen = seen_of(model, text)
+    moved = [Seen(one.queries.cuda(), one.keys.cuda(), one.values.cuda(), one.scale) for one in seen]
+    plain = Foresight(budget=BUDGET, scorer=None)
+    ours, theirs = (
+        list(examples(each, len(PROMPT), plain, most=30, rng=torch.Generator().manual_seed(0)))
+        for each in (seen, moved)
+    )
+    for one, other in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(other.features.cpu(), one.features, rtol=1e-3, atol=1e-4, equal_nan=True)
