@@ -69,6 +69,8 @@ class KVCache:
     active: Tensor = field(init=False)  # [B] int32, 1: the row grows
     noise: Noise = field(init=False)
     _seen: list[Clock | None] = field(init=False)  # the clocks as they were when the host last looked
+    _lengths: Tensor = field(init=False)  # [L, B, H] int32, of all layers
+    _bytes: tuple[int, int] = field(init=False)  # of a slot, and of what a row has beside slots, all layers together
     _read: Tensor = field(init=False)  # [B] int64, slots that a selection has read
     _errors: Tensor = field(init=False)  # [B, longest] float32, by position; empty unless needed
 
@@ -78,6 +80,9 @@ class KVCache:
         self.layers = [Layer.empty(room, self.batch_size, self.dtype, self.device) for room in rooms]
         for layer, known in zip(self.layers, self.known, strict=False):
             layer.known = known
+        self._lengths = torch.stack([layer.lengths for layer in self.layers])
+        for layer, lengths in zip(self.layers, self._lengths, strict=True):
+            layer.lengths = lengths
         self.clocks = [None] * self.batch_size
         self.positions = torch.zeros(self.batch_size, dtype=torch.int64, device=self.device)
         self.active = torch.zeros(self.batch_size, dtype=torch.int32, device=self.device)
@@ -85,6 +90,7 @@ class KVCache:
         self._read = torch.zeros(self.batch_size, dtype=torch.int64, device=self.device)
         noted = self.longest * self.policy.needs.error
         self._errors = torch.zeros(self.batch_size, noted, device=self.device)
+        self._measure()
         self.use(self.batch_size)
 
     @property
@@ -96,6 +102,11 @@ class KVCache:
     def heads(self) -> Heads:
         """Which of each layer's are held here."""
         return self.layers[0].known.heads
+
+    def _measure(self) -> None:
+        sizes = zip(*((layer.slot_bytes, layer.row_bytes) for layer in self.layers), strict=True)
+        slot, row = (self.heads.ranks * sum(each) for each in sizes)
+        self._bytes = slot, row
 
     def capacity(self, layer: int) -> int:
         """Slots per KV head that a layer may fill."""
@@ -117,20 +128,27 @@ class KVCache:
 
     def reserve(self) -> bool:
         """Make room for the steps ahead where layers grow with the sequence; says whether memory has moved."""
-        moved = False
+        moved, farthest = False, max((clock.position for clock in self.clocks if clock), default=0) + self.ahead
         for index, layer in enumerate(self.layers):
-            slots, most = layer.room.slots, self.capacity(index)
-            if slots < most and (needed := min(self._longest(index), most)) > slots:
+            # no head has more slots than its row has tokens
+            if (slots := layer.room.slots) >= min(farthest, most := self.capacity(index)):
+                continue
+            if (needed := min(self._longest(index), most)) > slots:
                 layer.grow(min(most, max(needed, 2 * slots)))
                 moved = True
         if moved:
+            self._measure()
             self.use(self.used.count)
         return moved
 
     def go_ahead(self, count: int) -> bool:
         """So many steps will be taken before the host looks; says whether memory has moved for them."""
-        self.ahead, self._seen = count, [clock and clock.after(0) for clock in self.clocks]
+        self.ahead = count
         return self.reserve()
+
+    def remember(self) -> None:
+        """Note the clocks as they are, from where `recount` counts: before a step that went ahead is counted."""
+        self._seen = [clock and clock.after(0) for clock in self.clocks]
 
     def _longest(self, index: int) -> int:
         """Slots that no head of the layer exceeds in the steps ahead."""
@@ -328,17 +346,11 @@ class KVCache:
         if self.policy.needs.error:  # the first token follows the prompt, whose pass is dense
             errors = [0.0, *(round(each, 6) for each in self._errors[row, clock.prompt : clock.position].tolist())]
         self._idle(row)
-        slot_bytes, row_bytes = (
-            self.heads.ranks * sum(sizes)
-            for sizes in zip(*((layer.slot_bytes, layer.row_bytes) for layer in self.layers), strict=True)
-        )
-        return clock.usage(read, slot_bytes, row_bytes)._replace(attention_error=errors)
+        return clock.usage(read, *self._bytes)._replace(attention_error=errors)
 
     def _idle(self, row: int) -> None:
         self.clocks[row] = None
-        self.positions[row] = self.active[row] = 0
-        for layer in self.layers:
-            layer.lengths[row] = 0
+        self.positions[row] = self.active[row] = self._lengths[:, row] = 0
 
     def clear(self) -> None:
         for row, clock in enumerate(self.clocks):

@@ -145,6 +145,8 @@ class Decoder(Engine):
             part = self.cache.steps_to_due(left)
             for _ in range(part):
                 self.step()
+            if left == count:  # the device is at work by now
+                self.cache.remember()
             for row, sequence in enumerate(self.running):
                 if sequence:
                     self.cache.count(row, part)
