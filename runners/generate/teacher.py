@@ -17,8 +17,8 @@ class Sees(Protocol):
     def __call__(
         self, model: Model, tokens: Tensor, positions: Tensor, cache: Attends, last: Tensor | Literal[1] = 1
     ) -> Tensor:
-        """One call of the model for the last of tokens [B, S]: logits [B, V], or last hidden states [B, E]; `last` [1]:
-        its index, if padding follows."""
+        """One call of the model for the last of tokens [B, S]: logits [B, V], or last hidden states [B, E]; for tokens
+        [1, S] also of those at `last` [R]."""
         ...
 
 

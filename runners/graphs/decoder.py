@@ -23,7 +23,7 @@ from ..generate import Decoder, Prompt, Sees, sizes
 from ..model import decoder_layers, forward
 from .branches import Branches
 from .fused import FusedLayer, fuse
-from .prompts import PaddedPrompt
+from .prompts import PackedPrompt
 
 BRANCHES = 8  # layers whose rounds may run at the same time, of few rows: each of many has memory of its own
 WARM_UP = 3  # calls before a capture: compilation, and what libraries allocate on first use
@@ -97,7 +97,7 @@ class GraphDecoder(Decoder):
     def prompts(self, cache: KVCache, sees: Sees = forward) -> Prompt:
         if not self.capture_prompts:
             return super().prompts(cache, sees)
-        return PaddedPrompt(
+        return PackedPrompt(
             cache=cache,
             sees=sees,
             most=self.prompts_at_once,

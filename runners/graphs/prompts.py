@@ -1,112 +1,147 @@
-"""Prompts of rounded lengths, so many a pass, each length captured once.
+"""Several prompts a pass, behind one another in one row of tokens; each rounded number of tokens is captured once.
 
-Alone in its pass, what is left of a prompt depends on nothing but itself. Of several the longest rounds the length of
-all, and a product of other sizes may round otherwise.
+Alone in its pass, what is left of a prompt depends on nothing but itself. Of several, the sum of their lengths says how
+large products are, and one of another size may round otherwise.
 
-R prompts of a pass, H KV heads, Hq query heads, G = Hq / H, S tokens of a prompt, its padding included, D head dim, W
-window, V tokens of the vocabulary.
+R prompts of a pass, H KV heads, Hq query heads, G = Hq / H, T tokens of a pass, its padding included, S slots of a
+prompt, D head dim, W window, V tokens of the vocabulary.
 """
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from itertools import accumulate, chain
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from ...kernels.segments import attend_segments
 from ..generate import Prompt, prompt_mass
 from ..model import Attends, Model, forward, output_projection
 
-STEP = 64  # tokens: lengths are rounded up to multiples
-LONGEST = 1024  # tokens: beyond, launches take less time than products
+STEP = 64  # tokens: numbers are rounded up to multiples, large ones to a sixteenth of a power of two
+LONGEST = 1024  # tokens of a prompt: beyond, launches take less time than products
 
 Work = Callable[[], None]
 
 
-class Reading(NamedTuple):
-    """A pass over R prompts of so many tokens, on tensors that stay in place."""
+def rounded(count: int) -> int:
+    """Tokens of a pass over so many."""
+    step = max(STEP, (1 << (count - 1).bit_length()) // 16)
+    return -(-count // step) * step
 
-    tokens: Tensor  # [R, S]
-    seen: Tensor  # [R, V], or as wide as what else is seen
+
+class Reading(NamedTuple):
+    """A pass over so many tokens, on tensors that stay in place."""
+
+    tokens: Tensor  # [2, T]: they, and their positions
     run: Work
 
 
 @dataclass(kw_only=True)
-class PaddedPrompt(Prompt):
-    """Where fewer are asked for than a pass has, the last comes again."""
+class PackedPrompt(Prompt):
+    """Where fewer are asked for than a pass has, the others are empty."""
 
     capture: Callable[[Work], Work]  # work as it is to be run, again and again
     layers_as: Callable[[], AbstractContextManager[None]] = nullcontext  # the model's layers, inside
-    _lengths: Tensor = field(init=False)  # [R] int64, without the padding
-    _readings: dict[int, Reading] = field(init=False, default_factory=dict)  # by S
+    _bounds: Tensor = field(init=False)  # [R + 1] int32: where prompts begin, and where the last ends
+    _at: Tensor = field(init=False)  # [R, S] int64: the token of each slot, the last one where there is none
+    _readings: dict[int, Reading] = field(init=False, default_factory=dict)  # by T
+    _after: Tensor | None = field(init=False, default=None)  # [R, V], what is seen after each: always in one place
+    _long: bool = field(init=False, default=False)  # what is read takes launches of its own
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._lengths = torch.zeros(self.most, dtype=torch.int64, device=self.cache.device)
+        self._bounds = torch.zeros(self.most + 1, dtype=torch.int32, device=self.cache.device)
 
     def forward(self, model: Model, *prompts: Sequence[int], attends: Attends | None = None) -> Tensor:
-        size = -(-max(map(len, prompts)) // STEP) * STEP
-        if size > LONGEST:
-            return super().forward(model, *prompts, attends=attends)
-        whole = [list(tokens) for tokens in (*prompts, *prompts[-1:] * (self.most - len(prompts)))]
-        padded = [[*tokens, *tokens[-1:] * (size - len(tokens))] for tokens in whole]
-        self._lengths.copy_(torch.tensor([len(tokens) for tokens in whole]), non_blocking=True)
+        if self._after is None:
+            vocabulary, hidden = output_projection(model).weight.shape
+            width = vocabulary if self.sees is forward else hidden
+            self._after = torch.zeros(self.most, width, dtype=model.dtype, device=self.cache.device)
+        lengths = [len(tokens) for tokens in prompts]
+        self._long = max(lengths) > LONGEST
+        if self._long:
+            self._after[: len(prompts)] = super().forward(model, *prompts, attends=attends)
+            return self._after
+        total = sum(lengths)
+        size = rounded(total)
         if attends:
             reading = self._reading(model, size, attends)
         elif size not in self._readings:
             reading = self._readings[size] = self._reading(model, size, self)
         else:
             reading = self._readings[size]
-        reading.tokens.copy_(torch.tensor(padded), non_blocking=True)
+        padding = [0] * (size - total)
+        tokens = [[*chain(*prompts), *padding], [*chain(*map(range, lengths)), *padding]]
+        bounds = [*accumulate(lengths, initial=0), *[total] * (self.most - len(prompts))]
+        reading.tokens.copy_(torch.tensor(tokens), non_blocking=True)
+        self._bounds.copy_(torch.tensor(bounds), non_blocking=True)
         reading.run()
-        return reading.seen
+        return self._after
 
     def _reading(self, model: Model, size: int, attends: Attends) -> Reading:
-        tokens = torch.zeros(self.most, size, dtype=torch.int64, device=self.cache.device)
-        order = torch.arange(size, device=tokens.device)[None]
-        vocabulary, hidden = output_projection(model).weight.shape
-        width = vocabulary if self.sees is forward else hidden
-        seen = torch.zeros(self.most, width, dtype=model.dtype, device=tokens.device)
+        tokens = torch.zeros(2, size, dtype=torch.int64, device=self.cache.device)
 
         def work() -> None:
-            last = self._lengths - 1
+            slots = torch.arange(min(size, LONGEST, self.layers[0].room.slots), device=tokens.device)
+            self._at = self._tokens(slots.expand(self.most, -1), size)
             with self.layers_as():
-                seen.copy_(self.sees(model, tokens, torch.minimum(order, last[:, None]), attends, last))
+                last = self._at[:, -1]
+                self._after.copy_(self.sees(model, tokens[:1], tokens[1:], attends, last))
 
-        return Reading(tokens, seen, self.capture(work) if attends is self else work)
+        return Reading(tokens, self.capture(work) if attends is self else work)
 
-    def hear(self, index: int, states: Tensor) -> None:
-        """Hidden states [R, S, E]; what is before the first token may be anything."""
-        if states.shape[1] > LONGEST:
-            super().hear(index, states)
-            return
-        newest = self._newest(self.cache.policy.needs.hidden).clamp(min=0)
-        newest = states.gather(1, newest[..., None].expand(-1, -1, states.shape[2]))
-        self.layers[index].hear(newest, self._lengths - 1)
+    @property
+    def _lengths(self) -> Tensor:
+        """[R, 1] int64."""
+        return self._bounds.diff()[:, None].long()
+
+    def _tokens(self, positions: Tensor, size: int) -> Tensor:
+        """[R, n]: where in the pass those at positions [R, n] of each prompt are; beyond its ends, its first or last."""
+        own = torch.minimum(positions, self._lengths - 1).clamp(min=0)
+        return (self._bounds[:-1, None] + own).clamp(max=size - 1)
 
     def _newest(self, count: int) -> Tensor:
-        """[R, count]: places of the newest tokens, oldest first; negative: there was no such token."""
-        return self._lengths[:, None] + torch.arange(-count, 0, device=self._lengths.device)
+        """[R, count]: positions of the newest tokens, oldest first; negative: there was no such token."""
+        return self._lengths + torch.arange(-count, 0, device=self._bounds.device)
+
+    def attend(self, index: int, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
+        """query [1, Hq, T, D], key and value [1, H, T, D] -> [1, T, Hq, D]."""
+        if self._long:
+            return super().attend(index, query, key, value, scale)
+        self.fill(index, query.unflatten(1, (key.shape[1], -1)), key, value, scale)
+        parts = (part[0].transpose(0, 1) for part in (query, key, value))
+        return attend_segments(*parts, self._bounds, min(LONGEST, query.shape[2]), scale)[None].contiguous()
+
+    def hear(self, index: int, states: Tensor) -> None:
+        """Hidden states [1, T, E]; what is before the first token may be anything."""
+        if self._long:
+            super().hear(index, states)
+            return
+        newest = self._tokens(self._newest(self.cache.policy.needs.hidden), states.shape[1])
+        self.layers[index].hear(states[0, newest], self._lengths[:, 0] - 1)
 
     def fill(self, index: int, query: Tensor, key: Tensor, value: Tensor, scale: float) -> None:
-        """The padding becomes copies of the last token, in slots that are not live."""
-        size, needs, lengths = key.shape[2], self.cache.policy.needs, self._lengths[:, None]
-        if size > LONGEST:
+        """query [1, H, G, T, D]; slots behind a prompt become copies of its last token, and are not live."""
+        if self._long:
             super().fill(index, query, key, value, scale)
             return
-        order = torch.arange(size, device=key.device)
-        known = torch.minimum(order, lengths - 1)[:, None, :, None].expand_as(key)
-        newest = self._newest(needs.queries)[:, None, None, :, None]
-        asked = newest.clamp(min=0).expand(*query.shape[:3], -1, query.shape[4])
-        keys, values = key.gather(2, known), value.gather(2, known)
+        needs, lengths, slots = self.cache.policy.needs, self._lengths, torch.arange(self._at.shape[1], device=key.device)
+        keys, values = (part[0, :, self._at].transpose(0, 1) for part in (key, value))
+        newest = self._newest(needs.queries)
+        asked = query[0, :, :, self._tokens(newest, key.shape[2])].movedim(2, 0)
+        mass = 0.0
+        if needs.mass:
+            mass = prompt_mass(query[0, :, :, self._at].movedim(2, 0), keys, scale, lengths[:, 0], decay=needs.decay)
         self.layers[index].fill(
             slice(None),
-            self._lengths,
+            lengths[:, 0],
             keys=keys,
             values=values,
-            positions=torch.where(order < lengths, order, -1).to(torch.int32)[:, None],
-            queries=query.gather(3, asked) * (newest >= 0),
-            mass=prompt_mass(query, key, scale, self._lengths, decay=needs.decay) if needs.mass else 0.0,
+            positions=torch.where(slots < lengths, slots, -1).to(torch.int32)[:, None],
+            queries=asked * (newest >= 0)[:, None, None, :, None],
+            mass=mass,
             noted=self.cache.notes(keys, values),
         )

@@ -88,21 +88,19 @@ def own_attention(model: Model, name: str = ATTENTION) -> Iterator[None]:
 
 
 def forward(model: Model, tokens: Tensor, positions: Tensor, cache: Attends, last: Tensor | Literal[1] = 1) -> Tensor:
-    """Logits [B, V] of the last of tokens [B, S] at positions [B, S]; `last` [B]: its index, where padding follows."""
+    """Logits [B, V] of the last of tokens [B, S] at positions [B, S]; or [R, V] of those at `last` [R] of [1, S]."""
     with heard(model, cache):
         output = model(input_ids=tokens, position_ids=positions, use_cache=False, logits_to_keep=last, kv_cache=cache)
-    return output.logits[:, -1] if isinstance(last, int) else output.logits.diagonal().mT  # of each row its own
+    return output.logits[:, -1] if isinstance(last, int) else output.logits[0]
 
 
 def last_states(
     model: Model, tokens: Tensor, positions: Tensor, cache: Attends, last: Tensor | Literal[1] = 1
 ) -> Tensor:
-    """[B, E]: what the output projection makes the logits of `forward` of."""
+    """[B, E], or [R, E]: what the output projection makes the logits of `forward` of."""
     with heard(model, cache):
         states = output_states(model, tokens, position_ids=positions, kv_cache=cache)
-    if isinstance(last, int):
-        return states[:, -1]
-    return states.gather(1, last[:, None, None].expand(-1, 1, states.shape[2]))[:, 0]
+    return states[:, -1] if isinstance(last, int) else states[0, last]
 
 
 def output_states(model: Model, tokens: Tensor, **options: Any) -> Tensor:

@@ -17,7 +17,7 @@ from kvarena.runners.cache.layer import COLUMNS
 from kvarena.runners.generate import Prompt
 from kvarena.runners.graphs.decoder import forwards
 from kvarena.runners.graphs.fused import FusedLayer, fuse
-from kvarena.runners.graphs.prompts import LONGEST, PaddedPrompt
+from kvarena.runners.graphs.prompts import LONGEST, PackedPrompt
 from kvarena.runners.model import own_attention, shape_of
 
 
@@ -58,7 +58,7 @@ def test_padding_leaves_no_trace(model, name):
     def counted(work):
         return lambda: (ran.append(1), work())
 
-    padded, theirs = read(PaddedPrompt, model, policy, lengths, capture=counted)
+    padded, theirs = read(PackedPrompt, model, policy, lengths, capture=counted)
     exact, ours = read(Prompt, model, policy, lengths)
     assert len(ran) == len(lengths)
     torch.testing.assert_close(theirs, ours, rtol=1e-4, atol=1e-5)
@@ -85,7 +85,7 @@ def test_four_prompts_of_a_pass_are_what_each_is_alone(model, name):
     def counted(work):
         return lambda: (ran.append(1), work())
 
-    together, theirs = read(PaddedPrompt, model, policy, lengths, most=4, capture=counted)
+    together, theirs = read(PackedPrompt, model, policy, lengths, most=4, capture=counted)
     alone, ours = read(Prompt, model, policy, lengths)
     assert len(ran) == 2
     torch.testing.assert_close(theirs, ours, rtol=1e-4, atol=1e-5)
@@ -97,7 +97,7 @@ def test_packed_prompts_of_a_pass_have_rings_of_their_own(model):
         Storage(keys=Affine(bits=8, group=None), values=Affine(bits=8, group=None), residual=4),
         [3, 40, 17, 64],
     )
-    together, theirs = read(PaddedPrompt, model, Full(), lengths, storage, most=4, capture=lambda work: work)
+    together, theirs = read(PackedPrompt, model, Full(), lengths, storage, most=4, capture=lambda work: work)
     alone, ours = read(Prompt, model, Full(), lengths, storage)
     torch.testing.assert_close(theirs, ours, rtol=1e-4, atol=1e-5)
     for one, other in zip(together.layers, alone.layers, strict=True):
@@ -111,7 +111,7 @@ def test_a_prompt_that_was_read_last_is_not_read_again(model):
     ran = []
     shape, sizes = shape_of(model.config), dict(batch_size=4, longest_prompt=8, longest=16)
     cache = KVCache(policy=Full(), shape=shape, dtype=torch.float32, device=torch.device("cpu"), **sizes)
-    prompt = PaddedPrompt(cache=cache, most=2, capture=lambda work: lambda: (ran.append(1), work()))
+    prompt = PackedPrompt(cache=cache, most=2, capture=lambda work: lambda: (ran.append(1), work()))
     with own_attention(model), torch.inference_mode():
         for asked, places, passes in (
             (([1, 2], [1, 2]), [0, 0], 1),
@@ -125,7 +125,7 @@ def test_a_prompt_that_was_read_last_is_not_read_again(model):
 
 def test_hidden_states_of_a_pass_are_the_newest_of_each(model):
     policy, lengths = Hearing(), [1, 40, 3]
-    together, _ = read(PaddedPrompt, model, policy, lengths, most=3, capture=lambda work: work)
+    together, _ = read(PackedPrompt, model, policy, lengths, most=3, capture=lambda work: work)
     alone, _ = read(Prompt, model, policy, lengths)
     for one, other in zip(together.layers, alone.layers, strict=True):
         for row, length in enumerate(lengths):
@@ -137,11 +137,11 @@ def test_hidden_states_of_a_pass_are_the_newest_of_each(model):
 def test_a_prompt_depends_on_no_other(model):
     """Not on what was read before it, nor in which order."""
     policy = POLICIES["h2o"]
-    alone, logits = read(PaddedPrompt, model, policy, [50, 1], capture=lambda work: work)
-    after, others = read(PaddedPrompt, model, policy, [50, 90, 64], capture=lambda work: work)
+    alone, logits = read(PackedPrompt, model, policy, [50, 1], capture=lambda work: work)
+    after, others = read(PackedPrompt, model, policy, [50, 90, 64], capture=lambda work: work)
     assert torch.equal(logits[0], others[0])
     assert torch.equal(alone.layers[1].mass[0, :, :50], after.layers[1].mass[0, :, :50])
-    again, last = read(PaddedPrompt, model, policy, [50, 90, 50, 90], capture=lambda work: work)
+    again, last = read(PackedPrompt, model, policy, [50, 90, 50, 90], capture=lambda work: work)
     assert torch.equal(again.layers[0].keys[1, :, :1], after.layers[0].keys[1, :, :1])
     assert last.isfinite().all()
 
@@ -149,7 +149,7 @@ def test_a_prompt_depends_on_no_other(model):
 def test_long_prompts_take_their_own_launches(model):
     policy, lengths = POLICIES["full"], [LONGEST + 1]
     captured = []
-    padded, theirs = read(PaddedPrompt, model, policy, lengths, capture=captured.append)
+    padded, theirs = read(PackedPrompt, model, policy, lengths, capture=captured.append)
     exact, ours = read(Prompt, model, policy, lengths)
     assert captured == []
     assert torch.equal(theirs, ours)
@@ -163,6 +163,6 @@ def test_fused_layers_leave_what_the_model_leaves(tiny_model, family):
     fuse(model)
     layers = {layer: FusedLayer.of(layer) for layer in model.model.layers}
     used = dict(most=2, capture=lambda work: work, layers_as=lambda: forwards(layers))
-    together, theirs = read(PaddedPrompt, model, policy, lengths, **used)
+    together, theirs = read(PackedPrompt, model, policy, lengths, **used)
     torch.testing.assert_close(theirs, ours, rtol=1e-4, atol=1e-5)
     assert_same(together, alone, lengths)
