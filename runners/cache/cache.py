@@ -156,11 +156,20 @@ class KVCache:
 
     def admit(self, row: int, prompt: int, key: tuple[int, int]) -> None:
         """Give an idle row to a prompt of so many tokens, which `seat` then writes into each layer."""
+        self.enter(row, prompt)
+        self.begin(*(torch.tensor([each], device=self.device) for each in (row, prompt, key)))
+
+    def enter(self, row: int, prompt: int) -> None:
+        """The host's part of it."""
         assert self.clocks[row] is None
         self.clocks[row] = Clock(policy=self.policy, num_layers=self.shape.layers, prompt=prompt)
-        self.noise.keys[row] = torch.tensor(key, device=self.device)
-        self.positions[row], self.active[row], self._read[row] = prompt, 1, 0
-        self._errors[row] = 0
+
+    def begin(self, rows: Tensor, prompts: Tensor, keys: Tensor) -> None:
+        """The device's part, of rows [R], for prompts of so many tokens [R], with the noise of keys [R, 2]."""
+        self.noise.keys.index_copy_(0, rows, keys)
+        self.positions.index_copy_(0, rows, prompts)
+        for each, value in ((self.active, 1), (self._read, 0), (self._errors, 0)):
+            each.index_fill_(0, rows, value)
 
     def use(self, rows: int) -> None:
         """Steps have the first so many rows from here on; the others are idle."""

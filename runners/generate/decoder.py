@@ -36,6 +36,7 @@ class Decoder(Engine):
     steps: int = field(init=False, default=0)
     places: int = field(init=False, default=0)  # rows of all steps together, idle ones included
     running: list[RunningSequence | None] = field(init=False)  # [B]; None: the row is idle
+    ahead: list[Request] = field(init=False, default_factory=list)  # in the pass that was read last, without a row yet
     tracing: Trace = field(init=False)
 
     def __post_init__(self) -> None:
@@ -56,7 +57,7 @@ class Decoder(Engine):
             with own_attention(self.model):
                 self.prepare()
                 while True:
-                    while new := list(islice(waiting, min(self.running.count(None), self.prompt.most))):
+                    while new := self.next(waiting):
                         self.admit(self.idle(len(new)), new)
                         ended += self.collect()
                     if self.narrow and (busy := len(self.lengths())):
@@ -73,6 +74,13 @@ class Decoder(Engine):
         finally:
             self.abandon()
 
+    def next(self, waiting: Iterator[Request]) -> list[Request]:
+        """Requests for the rows that are idle, of a pass; where none of it is left, another is taken."""
+        if (idle := self.running.count(None)) and not self.ahead:
+            self.ahead = list(islice(waiting, self.prompt.most))
+        new, self.ahead = self.ahead[:idle], self.ahead[idle:]
+        return new
+
     def idle(self, count: int) -> list[int]:
         """The first so many rows that are idle, in use from here on."""
         rows = [row for row, sequence in enumerate(self.running) if sequence is None][:count]
@@ -81,23 +89,26 @@ class Decoder(Engine):
         return rows
 
     def admit(self, rows: Sequence[int], requests: Sequence[Request]) -> None:
-        """Begin idle rows with prompts, read unless they were read last, and choose their first tokens."""
-        start = time.perf_counter()
-        for row, request in zip(rows, requests, strict=True):
+        """Begin idle rows with prompts, and choose their first tokens.
+
+        Unless they were read last, they are read, with those of their pass that have no row yet.
+        """
+        start, size = time.perf_counter(), len(requests)
+        for request in (*requests, *self.ahead):
             request.check(self.longest_prompt)
-            self.cache.admit(row, len(request.prompt), Noise.key(self.seed, request.sample, request.draw))
+        self.prompt.read(self.model, *(request.prompt for request in (*requests, *self.ahead)))
+        new = []
+        for row, request in zip(rows, requests, strict=True):
+            self.cache.enter(row, length := len(request.prompt))
             self.chooser.begin(row, request)
-        seen = self.prompt.read(self.model, *(request.prompt for request in requests))
-        at = torch.tensor(rows, device=self.device)
-        self.seat(at)
-        tokens = self.choose(seen, self.cache.noise.rows(at), at, torch.zeros_like(at))
-        self.buffer.first(at, tokens)
+            key = Noise.key(self.seed, request.sample, request.draw)
+            new.append((row, self.prompt.place(request.prompt), length, *key))
+        tokens = self.begin(torch.tensor(new)).tolist()
         now = time.perf_counter()
-        for row, request, token in zip(rows, requests, tokens.tolist(), strict=True):
+        for row, request, token in zip(rows, requests, tokens, strict=True):
             self.tracing.admitted(self.cache, row, f"{request.sample}-{request.draw}")
             watcher = self.watch(request) if self.watch else None
-            prefill = (now - start) / len(rows)
-            sequence = RunningSequence(request=request, prefill_s=prefill, started=now, watcher=watcher)
+            sequence = RunningSequence(request=request, prefill_s=(now - start) / size, started=now, watcher=watcher)
             self.running[row] = sequence
             sequence.take([token], self.ends, self.max_tokens)
         if due := [row for row in self.cache.due() if row in rows and self.running[row].stop is None]:
@@ -167,7 +178,7 @@ class Decoder(Engine):
 
     def abandon(self) -> None:
         """Forget the sequences that have not ended, so that a later run starts afresh."""
-        self.running = [None] * self.batch_size
+        self.running, self.ahead = [None] * self.batch_size, []
         self.buffer.restart()
         self.cache.clear()
         self.use(self.batch_size)

@@ -122,9 +122,18 @@ class Engine:
     def prepare(self) -> None:
         """Before the first prompt of a run."""
 
-    def seat(self, rows: Tensor) -> None:
-        """Begin rows [R] with the prompts that were read."""
-        self.cache.seat(rows, self.prompt.layers, self.prompt.places)
+    def begin(self, new: Tensor) -> Tensor:
+        """First tokens [R] of rows that begin with prompts that were read.
+
+        new [R, 5] int64: a row, the place of its prompt, the tokens of that, and the two words of its noise.
+        """
+        new = new.to(self.device)
+        (rows, places, lengths), keys = new[:, :3].unbind(1), new[:, 3:]
+        self.cache.begin(rows, lengths, keys)
+        self.cache.seat(rows, self.prompt.layers, places)
+        tokens = self.choose(self.prompt.seen[places], self.cache.noise.rows(rows), rows, torch.zeros_like(rows))
+        self.buffer.first(rows, tokens)
+        return tokens
 
     def step(self) -> None:
         """One token for every row in use, on the device alone."""

@@ -28,22 +28,23 @@ class Prompt:
     most: PositiveInt = 1  # prompts that are kept
     tokens: list[tuple[int, ...]] = field(init=False, default_factory=list)  # of each
     seen: Tensor = field(init=False)  # [R, V] after them, or what else is seen
-    places: Tensor = field(init=False)  # [n] int64, of those that were asked for last
     layers: list[Layer] = field(init=False)  # of a row a prompt
     _place: int = field(init=False, default=0)  # of the prompt that is read
 
     def __post_init__(self) -> None:
         self.layers = self.cache.prompt_layers(self.most)
 
-    def read(self, model: Model, *prompts: Sequence[int]) -> Tensor:
-        """Logits [n, V] after n prompts, or what else is seen; where all were read last none is read again."""
-        asked = [tuple(tokens) for tokens in prompts]
-        if set(asked) - set(self.tokens):
-            self.tokens, new = [], list(dict.fromkeys(asked))
-            self.seen = self.forward(model, *new)
-            self.tokens = new
-        self.places = torch.tensor([self.tokens.index(tokens) for tokens in asked], device=self.cache.device)
-        return self.seen[self.places]
+    def read(self, model: Model, *prompts: Sequence[int]) -> None:
+        """Where all were read last, none is read again."""
+        asked = dict.fromkeys(map(tuple, prompts))
+        if asked.keys() - set(self.tokens):
+            self.tokens = []
+            self.seen = self.forward(model, *asked)
+            self.tokens = list(asked)
+
+    def place(self, tokens: Sequence[int]) -> int:
+        """Of a prompt that was read last."""
+        return self.tokens.index(tuple(tokens))
 
     def forward(self, model: Model, *prompts: Sequence[int], attends: Attends | None = None) -> Tensor:
         """What is seen of a pass each, in which the model attends through this, or what hands on to it."""

@@ -18,7 +18,8 @@ class TokenBuffer:
 
     def first(self, rows: Tensor, tokens: Tensor) -> None:
         """Sequences begin in rows [R]."""
-        self.last[rows], self.count[rows] = tokens.clamp(min=0), 1
+        self.last.index_copy_(0, rows, tokens.clamp(min=0))
+        self.count.index_fill_(0, rows, 1)
 
     def add(self, tokens: Tensor) -> None:
         """A step's tokens, -1 where there is none: of all rows, or of the first ones."""

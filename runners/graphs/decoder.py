@@ -59,6 +59,15 @@ class Round:
 
 
 @dataclass(kw_only=True)
+class Beginning:
+    """Of so many rows."""
+
+    new: Tensor  # [R, 5] int64
+    tokens: Tensor  # [R] int64, the first ones
+    program: Program
+
+
+@dataclass(kw_only=True)
 class GraphDecoder(Decoder):
     """Needs a CUDA device and Triton."""
 
@@ -69,9 +78,7 @@ class GraphDecoder(Decoder):
     _fused: bool = field(init=False)  # all of them
     _steps: dict[int, Program] = field(init=False, default_factory=dict)  # by their number of rows
     _rounds: dict[int, Round] = field(init=False, default_factory=dict)  # by their number of rows
-    _seat: Program | None = field(init=False, default=None)
-    _rows: Tensor = field(init=False)  # [R] int64, where it puts prompts
-    _places: Tensor = field(init=False)  # [R] int64, which
+    _begins: dict[int, Beginning] = field(init=False, default_factory=dict)  # by their number of rows
     _pool: Any = field(init=False)  # of memory, which all captures share
 
     @classmethod
@@ -92,7 +99,6 @@ class GraphDecoder(Decoder):
             several = f"engine.prompts_at_once={self.prompts_at_once}"
             raise ValueError(f"{several} is for captured prompts: give engine.capture_prompts=true too")
         super().__post_init__()
-        self._rows, self._places = torch.zeros(2, self.prompts_at_once, dtype=torch.int64, device=self.device)
 
     def prompts(self, cache: KVCache, sees: Sees = forward) -> Prompt:
         if not self.capture_prompts:
@@ -143,24 +149,29 @@ class GraphDecoder(Decoder):
         with self.single_tokens(), capturing(self.model.config.model_type):
             self._steps[self.cache.used.count] = Program(super().step, self._pool, warm_up)
 
-    def seat(self, rows: Tensor) -> None:
-        """Where a pass has more prompts than were asked for, the last is seated again and again."""
+    def begin(self, new: Tensor) -> Tensor:
+        """So many rows for the first time begin uncaptured: what a capture has to find compiled is so then."""
         if not self.capture_prompts:
-            super().seat(rows)
-            return
-        for to, asked in ((self._rows, rows), (self._places, self.prompt.places)):
-            to[: len(asked)], to[len(asked) :] = asked, asked[-1]
-        if self._seat is None:
-            self._seat = Program(self._seat_all, self._pool, warm_up=0)
-        self._seat()
+            return super().begin(new)
+        if (size := len(new)) not in self._begins:
+            tokens = super().begin(new)
+            self._begins[size] = self._capture_beginning(new.to(self.device))
+            return tokens
+        beginning = self._begins[size]
+        beginning.new.copy_(new, non_blocking=True)
+        beginning.program()
+        return beginning.tokens
 
-    def _seat_all(self) -> None:
-        self.cache.seat(self._rows, self.prompt.layers, self._places)
+    def _capture_beginning(self, new: Tensor) -> Beginning:
+        tokens = torch.zeros(len(new), dtype=torch.int64, device=self.device)
+        begin = super().begin
+        return Beginning(new=new, tokens=tokens, program=Program(lambda: tokens.copy_(begin(new)), self._pool, 0))
 
     def moved(self) -> None:
         """The programs point to memory that is gone. A capture alone runs nothing, so live rows stay as they are."""
         before = self._steps  # until there is another: the memory that captures share goes with the last of them
-        self._steps, self._seat = {}, None
+        self._steps = {}
+        self._begins.clear()
         self._rounds.clear()
         self._capture_step(warm_up=0)
         before.clear()

@@ -32,7 +32,7 @@ from omegaconf import DictConfig
 from refill import END, LogNormal, append_lines, build_decoder, warm_up
 
 ORDERS = ("given", "predicted", "known")
-BUCKET = 64  # tokens: prompts of each such length are captured before the clock starts
+BUCKET = 64  # tokens: passes of so many, twice as many and so on are captured before the clock starts
 
 
 class Laps:
@@ -88,9 +88,13 @@ def in_order(mixed: Mixed, order: str, error: float, seed: int) -> list[Request]
 
 
 def capture_prompts(decoder: Decoder, longest: int) -> None:
+    """Passes of all sizes, and beginnings of all numbers of rows."""
+    most = min(decoder.prompt.most, decoder.batch_size)
+    passes = [[total // most + (i < total % most) for i in range(most)] for total in range(most, most * longest, BUCKET)]
     with own_attention(decoder.model), torch.inference_mode():
-        for size in range(1, longest + 1, BUCKET):
-            decoder.admit([0], [Request("warm-up", 0, [END + 1] * size)])
+        for sizes in [*passes, [longest] * most, *([1] * count for count in range(1, most + 1))]:
+            requests = [Request("warm-up", i, [END + 1 + i] * size) for i, size in enumerate(sizes)]
+            decoder.admit(range(len(sizes)), requests)
             decoder.abandon()
 
 
