@@ -20,4 +20,4 @@ def attend_segments(query: Tensor, key: Tensor, value: Tensor, bounds: Tensor, l
     if query.is_cuda and query.dtype in (torch.bfloat16, torch.float16):
         most = bounds, bounds, longest, longest
         return torch.ops.aten._flash_attention_forward(query, key, value, *most, 0.0, True, False, scale=scale)[0]
-    return reference.attend_segments(query, key, value, bounds, scale)
+    return reference.attend_segments(query, key, value, bounds, longest, scale)

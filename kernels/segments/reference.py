@@ -1,4 +1,4 @@
-"""Causal attention over sequences behind one another, in PyTorch: all tokens at once, under a mask.
+"""Causal attention over sequences behind one another, in PyTorch: side by side, each padded with its own last token.
 
 T tokens of all sequences, H KV heads, Hq query heads, D head dim, n sequences.
 """
@@ -8,11 +8,11 @@ from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
 
-def attend_segments(query: Tensor, key: Tensor, value: Tensor, bounds: Tensor, scale: float) -> Tensor:
-    """A token behind the last sequence is in one of its own kind, so that nothing is NaN."""
-    place = torch.arange(len(query), device=query.device)
-    own = torch.searchsorted(bounds[1:].contiguous(), place, right=True)
-    seen = (own[:, None] == own) & (place[:, None] >= place)
-    parts = (part.transpose(0, 1)[None] for part in (query, key, value))
-    output = scaled_dot_product_attention(*parts, attn_mask=seen, scale=scale, enable_gqa=True)
-    return output[0].transpose(0, 1)
+def attend_segments(query: Tensor, key: Tensor, value: Tensor, bounds: Tensor, longest: int, scale: float) -> Tensor:
+    place, starts = torch.arange(len(query), device=query.device), bounds[:-1, None].long()
+    last = (bounds.diff()[:, None] - 1).clamp(min=0)
+    at = (starts + torch.minimum(torch.arange(longest, device=query.device), last)).clamp(max=len(query) - 1)
+    beside = (part[at].transpose(1, 2) for part in (query, key, value))
+    output = scaled_dot_product_attention(*beside, is_causal=True, scale=scale, enable_gqa=True)
+    own = torch.searchsorted(bounds[1:].contiguous(), place, right=True).clamp(max=len(starts) - 1)
+    return output[own, :, (place - starts[own, 0]).clamp(max=longest - 1)]

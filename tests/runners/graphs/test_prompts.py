@@ -1,4 +1,4 @@
-"""Prompts of rounded lengths leave what prompts of their own length leave, to the last live slot."""
+"""Prompts that lie behind one another leave what each leaves alone, to the last live slot."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -14,11 +14,12 @@ from kvarena.methods.quest import Quest
 from kvarena.methods.vase_attnv import VaSEAttnV
 from kvarena.runners.cache import PLAIN, KVCache, Storage
 from kvarena.runners.cache.layer import COLUMNS
-from kvarena.runners.generate import Prompt
+from kvarena.runners.generate import Decoder, Prompt, Request
 from kvarena.runners.graphs.decoder import forwards
 from kvarena.runners.graphs.fused import FusedLayer, fuse
 from kvarena.runners.graphs.prompts import LONGEST, PackedPrompt
-from kvarena.runners.model import own_attention, shape_of
+from kvarena.runners.model import forward, own_attention, shape_of
+from kvarena.runners.sampler import Sampling
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,6 +124,29 @@ def test_a_prompt_that_was_read_last_is_not_read_again(model):
         ):
             prompt.read(model, *asked)
             assert ([*map(prompt.place, asked)], len(ran)) == (places, passes)
+
+
+class Ahead(Decoder):
+    """Reads four prompts a pass."""
+
+    def prompts(self, cache, sees=forward):
+        return PackedPrompt(cache=cache, sees=sees, most=4, capture=lambda work: work)
+
+
+def test_a_pass_is_read_ahead_of_the_rows(model, monkeypatch):
+    """Ten requests through three rows: four of each pass, whose last one waits for a row that ends."""
+    requests = [Request(str(i), 0, [i + 1] * (3 + i % 4), [5] * (2 + 3 * i % 7)) for i in range(10)]
+    done, passes, read = [], [], PackedPrompt.forward
+    monkeypatch.setattr(PackedPrompt, "forward", lambda *given, **more: (passes.append(given[2:]), read(*given, **more))[1])
+    for kind in Decoder, Ahead:
+        sizes = dict(max_tokens=20, longest_prompt=8, batch_size=3)
+        decoder = kind(model=model, policy=H2O(budget=BUDGET), sampler=Sampling(temperature=1.0), **sizes)
+        passes.clear()  # the probe's
+        done.append({each.sample: (each.token_ids, each.usage) for each in decoder.run(requests)})
+    assert done[0] == done[1]
+    assert [len(prompts) for prompts in passes] == [4, 4, 2]
+    with pytest.raises(ValueError, match="sample long: prompt of 9 tokens, not 1 to 8"):
+        list(decoder.run([*requests[:3], Request("long", 0, [1] * 9)]))
 
 
 def test_hidden_states_of_a_pass_are_the_newest_of_each(model):
