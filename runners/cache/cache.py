@@ -201,6 +201,7 @@ class KVCache:
     def seat(self, rows: Tensor, prompts: Sequence[Layer], places: Tensor | None = None) -> None:
         """Begin admitted rows [R] with copies of prompts, those at `places` [R], or the first; on the device alone."""
         places = torch.arange(len(rows), device=self.device) if places is None else places
+        self._lengths.index_copy_(1, rows, torch.stack([read.lengths for read in prompts])[:, places])
         for layer, read in zip(self.layers, prompts, strict=True):
             layer.seat(rows, read, places)
 

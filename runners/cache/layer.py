@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ...kernels import pages
 from ...kernels.pack import Stored
+from ...kernels.seat import seat
 from ...methods.policy import UNSEEN
 from . import packing
 from .from_model import FromModel
@@ -120,13 +121,10 @@ class Layer:
             column[rows, :, count:] = COLUMNS[name].empty
 
     def seat(self, rows: Tensor, prompts: "Layer", places: Tensor) -> None:
-        """Copy rows `places` [R] of a layer into `rows` [R]; slots that it has not become as they were at first."""
-        self.lengths.index_copy_(0, rows, prompts.lengths[places])
+        """Copy columns of rows `places` [R] of a layer into `rows` [R]; slots that it has not become as they were."""
         for name, kind in COLUMNS.items():
-            column, new = getattr(self, name), getattr(prompts, name)
-            if column.numel():
-                column[:, :, : new.shape[2]].index_copy_(0, rows, new[places])
-                column[:, :, new.shape[2] :].index_fill_(0, rows, kind.empty)
+            if (column := getattr(self, name)).numel():
+                seat(column, getattr(prompts, name), rows, places, kind.empty)
 
     def first(self, rows: int) -> "Layer":
         """So many of its rows, in the same memory."""

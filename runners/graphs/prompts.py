@@ -128,7 +128,11 @@ class PackedPrompt(Prompt):
         if self._long:
             super().fill(index, query, key, value, scale)
             return
-        needs, lengths, slots = self.cache.policy.needs, self._lengths, torch.arange(self._at.shape[1], device=key.device)
+        needs, lengths, slots = (
+            self.cache.policy.needs,
+            self._lengths,
+            torch.arange(self._at.shape[1], device=key.device),
+        )
         keys, values = (part[0, :, self._at].transpose(0, 1) for part in (key, value))
         newest = self._newest(needs.queries)
         asked = query[0, :, :, self._tokens(newest, key.shape[2])].movedim(2, 0)

@@ -137,7 +137,9 @@ def test_a_pass_is_read_ahead_of_the_rows(model, monkeypatch):
     """Ten requests through three rows: four of each pass, whose last one waits for a row that ends."""
     requests = [Request(str(i), 0, [i + 1] * (3 + i % 4), [5] * (2 + 3 * i % 7)) for i in range(10)]
     done, passes, read = [], [], PackedPrompt.forward
-    monkeypatch.setattr(PackedPrompt, "forward", lambda *given, **more: (passes.append(given[2:]), read(*given, **more))[1])
+    monkeypatch.setattr(
+        PackedPrompt, "forward", lambda *given, **more: (passes.append(given[2:]), read(*given, **more))[1]
+    )
     for kind in Decoder, Ahead:
         sizes = dict(max_tokens=20, longest_prompt=8, batch_size=3)
         decoder = kind(model=model, policy=H2O(budget=BUDGET), sampler=Sampling(temperature=1.0), **sizes)
