@@ -65,10 +65,10 @@ class RunningSequence:
 
     def take(self, tokens: Sequence[int], ends: Collection[int], max_tokens: int) -> int:
         """Take tokens that were chosen, -1 for none, up to the one that stops the sequence; says how many these are."""
-        if not (self.stop or self.watcher) and len(tokens) < self.left(max_tokens):
-            if min(tokens) >= 0 and not any(token in ends for token in tokens):  # nearly always
-                self.token_ids += tokens
-                return len(tokens)
+        plain = not (self.stop or self.watcher) and len(tokens) < self.left(max_tokens)
+        if plain and min(tokens) >= 0 and not any(token in ends for token in tokens):  # nearly always
+            self.token_ids += tokens
+            return len(tokens)
         taken = 0
         while self.stop is None and taken < len(tokens):
             token = tokens[taken]
