@@ -99,7 +99,7 @@ class PackedPrompt(Prompt):
         return self._bounds.diff()[:, None].long()
 
     def _tokens(self, positions: Tensor, size: int) -> Tensor:
-        """[R, n]: where in the pass those at positions [R, n] of each prompt are; beyond its ends, its first or last."""
+        """[R, n]: where in the pass positions [R, n] of each prompt are; beyond its ends, its first or last."""
         own = torch.minimum(positions, self._lengths - 1).clamp(min=0)
         return (self._bounds[:-1, None] + own).clamp(max=size - 1)
 
@@ -128,11 +128,8 @@ class PackedPrompt(Prompt):
         if self._long:
             super().fill(index, query, key, value, scale)
             return
-        needs, lengths, slots = (
-            self.cache.policy.needs,
-            self._lengths,
-            torch.arange(self._at.shape[1], device=key.device),
-        )
+        needs, lengths = self.cache.policy.needs, self._lengths
+        slots = torch.arange(self._at.shape[1], device=key.device)
         keys, values = (part[0, :, self._at].transpose(0, 1) for part in (key, value))
         newest = self._newest(needs.queries)
         asked = query[0, :, :, self._tokens(newest, key.shape[2])].movedim(2, 0)

@@ -90,11 +90,10 @@ def in_order(mixed: Mixed, order: str, error: float, seed: int) -> list[Request]
 def capture_prompts(decoder: Decoder, longest: int) -> None:
     """Passes of all sizes, and beginnings of all numbers of rows."""
     most = min(decoder.prompt.most, decoder.batch_size)
-    passes = [
-        [total // most + (i < total % most) for i in range(most)] for total in range(most, most * longest, BUCKET)
-    ]
+    totals = [*range(most, most * longest, BUCKET), most * longest]
+    passes = [[total // most + (i < total % most) for i in range(most)] for total in totals]
     with own_attention(decoder.model), torch.inference_mode():
-        for sizes in [*passes, [longest] * most, *([1] * count for count in range(1, most + 1))]:
+        for sizes in [*passes, *([1] * count for count in range(1, most + 1))]:
             requests = [Request("warm-up", i, [END + 1 + i] * size) for i, size in enumerate(sizes)]
             decoder.admit(range(len(sizes)), requests)
             decoder.abandon()
