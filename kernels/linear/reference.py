@@ -6,6 +6,8 @@ B rows, K inputs, N outputs.
 from torch import Tensor
 from torch.nn import functional
 
+from ..gate import gate
+
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None, residual: Tensor | None) -> Tensor:
     product = functional.linear(x, weight, bias)
@@ -13,5 +15,4 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None, residual: Tensor | No
 
 
 def gated(x: Tensor, weight: Tensor) -> Tensor:
-    gate, up = functional.linear(x, weight).chunk(2, -1)
-    return functional.silu(gate) * up
+    return gate(functional.linear(x, weight))

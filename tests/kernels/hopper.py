@@ -25,6 +25,7 @@ from kvarena.kernels.append import kernel as append
 from kvarena.kernels.attend import Attended
 from kvarena.kernels.attend import kernel as attend
 from kvarena.kernels.evict import kernel as evict
+from kvarena.kernels.gate import kernel as gate
 from kvarena.kernels.linear import kernel as linear
 from kvarena.kernels.noise import kernel as noise
 from kvarena.kernels.norm import Norm
@@ -35,6 +36,7 @@ from kvarena.kernels.pages import kernel as pages
 from kvarena.kernels.pool import kernel as pool
 from kvarena.kernels.rotate import kernel as rotate
 from kvarena.kernels.score import kernel as score
+from kvarena.kernels.seat import kernel as seat
 from kvarena.kernels.variance import kernel as variance
 from triton.backends.compiler import GPUTarget
 from triton.runtime.jit import JITFunction
@@ -66,6 +68,7 @@ def step() -> None:
     linear.linear(x, of(E, E), None, x)
     linear.linear(x, of(D, E), of(D), of(B, D))  # of few outputs: its inputs are split
     linear.gated(x, of(2 * F, E))
+    gate.gate(of(B, 2 * F))
     norm.normed(x, one)
     rotate.rotate(of(B, (G + 2) * H * D), of(B, D), of(B, D), (G * H, H), head, head)
     memory = SimpleNamespace(
@@ -109,6 +112,8 @@ def round_of_rows() -> None:
     pool.pool(scores, positions, mask, 7, most=True)
     for law in noise.Law.GUMBEL, noise.Law.NORMAL:
         noise.draw(law, of(B, 2, dtype=torch.int64), positions, 0, 0, 0)
+    for column in keys, positions, keys.to(torch.float8_e4m3fn):
+        seat.seat(column, of(B, *column.shape[1:2], 64, *column.shape[3:], dtype=column.dtype), rows, rows, 0)
     evict.lowest(scores, positions, mask, excess)
     evict.drop([keys, keys, positions], lengths, rows, scores, positions, mask, excess)
     evict.compact([keys, keys, positions], lengths, rows, mask)

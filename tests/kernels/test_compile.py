@@ -9,12 +9,13 @@ from pathlib import Path
 SHARED = 227 * 1024  # bytes that a program may have on sm_90
 OVERLAPPING = {
     *("append_token", "attend_codes", "attend_split", "join_splits", "norm_row", "product", "ranges", "rotate_head"),
+    "gate_block",
 }
 ALONE = {
     *("add_distances", "add_listed_slots", "add_probabilities", "bound_pages", "choose_top", "mark_used"),
     "score_pages",
     *("decode_block", "encode_block"),
-    *("choose_lowest", "close_ranks", "drop_lowest", "draw_block"),
+    *("choose_lowest", "close_ranks", "copy_or_empty", "drop_lowest", "draw_block"),
     *("join_norms", "mean_of_cosines", "norms", "pool_line", "projected_norms", "shares", "sum_units"),
 }
 
