@@ -32,7 +32,7 @@ WARM_UP = 3  # calls before a capture: compilation, and what libraries allocate 
 class Program:
     """Work on tensors that stay in place, captured once and replayed."""
 
-    def __init__(self, work: Callable[[], None], pool: Any, warm_up: int) -> None:
+    def __init__(self, work: Callable[[], object], pool: Any, warm_up: int) -> None:
         self.work = work  # what it closes over must stay in place, too
         self.graph = torch.cuda.CUDAGraph()
         side = torch.cuda.Stream()

@@ -112,8 +112,8 @@ class PackedPrompt(Prompt):
         if self._long:
             return super().attend(index, query, key, value, scale)
         self.fill(index, query.unflatten(1, (key.shape[1], -1)), key, value, scale)
-        parts = (part[0].transpose(0, 1) for part in (query, key, value))
-        return attend_segments(*parts, self._bounds, min(LONGEST, query.shape[2]), scale)[None].contiguous()
+        query, key, value = (part[0].transpose(0, 1) for part in (query, key, value))
+        return attend_segments(query, key, value, self._bounds, min(LONGEST, len(query)), scale)[None].contiguous()
 
     def hear(self, index: int, states: Tensor) -> None:
         """Hidden states [1, T, E]; what is before the first token may be anything."""
