@@ -128,8 +128,8 @@ class Engine:
         new [R, 5] int64: a row, the place of its prompt, the tokens of that, and the two words of its noise.
         """
         new = new.to(self.device)
-        (rows, places, lengths), keys = new[:, :3].unbind(1), new[:, 3:]
-        self.cache.begin(rows, lengths, keys)
+        rows, places, lengths, *_ = new.mT.contiguous()
+        self.cache.begin(rows, lengths, new[:, 3:])
         self.cache.seat(rows, self.prompt.layers, places)
         tokens = self.choose(self.prompt.seen[places], self.cache.noise.rows(rows), rows, torch.zeros_like(rows))
         self.buffer.first(rows, tokens)
