@@ -12,6 +12,7 @@ __all__ = ["seat"]
 
 def seat(column: Tensor, prompts: Tensor, rows: Tensor, places: Tensor, empty: int) -> None:
     """Rows [R] of column [B, H, N, ...] become rows `places` [R] of prompts [P, H, n, ...], and `empty` behind n."""
+    assert all(each.is_contiguous() for each in (column, prompts, rows, places))
     if column.is_cuda:
         from . import kernel
 
