@@ -52,7 +52,22 @@ class Orders:
 
     def requests(self) -> Iterator[Request]:
         """The same for a rank that follows."""
-        return iter(self.take, None)
+        return Heeded(self)
+
+
+@dataclass
+class Heeded:
+    """Asks as often as rank 0 does, which may find a request where there was none."""
+
+    orders: Orders
+
+    def __iter__(self) -> "Heeded":
+        return self
+
+    def __next__(self) -> Request:
+        if (request := self.orders.take()) is None:
+            raise StopIteration
+        return request
 
 
 @dataclass
