@@ -121,7 +121,7 @@ class Layer:
             column[rows, :, count:] = COLUMNS[name].empty
 
     def seat(self, rows: Tensor, prompts: "Layer", places: Tensor) -> None:
-        """Copy columns of rows `places` [R] of a layer into `rows` [R]; slots that it has not become as they were."""
+        """Copy columns of rows `places` [R] of a layer into `rows` [R]; other slots become as they were at first."""
         for name, kind in COLUMNS.items():
             if (column := getattr(self, name)).numel():
                 seat(column, getattr(prompts, name), rows, places, kind.empty)

@@ -41,7 +41,7 @@ class Generation(NamedTuple):
     stop: Stop
     prompt_tokens: int
     usage: Usage
-    prefill_s: float
+    prefill_s: float  # waited for with those that began together, its part; the first of a pass wait for all of it
     decode_s: float  # from the prefill to the end, neighbours' work included
     seen: Any = None  # what a teacher saw of it
     logprobs: Sequence[Logprobs] | None = None  # one a token; None: not asked for
