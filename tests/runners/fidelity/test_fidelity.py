@@ -11,7 +11,7 @@ from kvarena.methods.snapkv import SnapKV
 from kvarena.methods.streaming import StreamingLLM
 from kvarena.runners.fidelity import fidelity
 from kvarena.runners.generate import Decoder
-from kvarena.runners.graphs.prompts import PaddedPrompt
+from kvarena.runners.graphs.prompts import PackedPrompt
 from kvarena.runners.model import forward
 
 TEXTS = [(list(range(5 + 3 * n, 25 + 4 * n)), [(7 * i + n) % 64 for i in range(40 - 5 * n)]) for n in range(5)]
@@ -81,7 +81,7 @@ class Padding(Decoder):
     """Prompts as the engine of graphs captures them."""
 
     def prompts(self, cache, sees=forward):
-        return PaddedPrompt(cache=cache, sees=sees, capture=lambda work: work)
+        return PackedPrompt(cache=cache, sees=sees, capture=lambda work: work)
 
 
 @pytest.mark.parametrize("method", [SnapKV, H2O])
