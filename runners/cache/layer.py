@@ -21,6 +21,7 @@ from . import packing
 from .from_model import FromModel
 from .packing import KEYS, VALUES
 from .room import Column, Room, of_scales, of_vectors
+from .words import rows_of, words
 
 
 @dataclass(kw_only=True)
@@ -183,13 +184,12 @@ class Layer:
 
     def newest_queries(self, at: slice | Tensor, position: Tensor) -> Tensor:
         """[B, H, G, W, D] of rows `at`, oldest first; position [B] is that of the next token."""
-        queries = self.queries[at]
-        if not queries.numel():
-            return queries
-        window, size = queries.shape[3], queries.shape[4] * queries.itemsize
-        order = (position[:, None] + torch.arange(window, device=queries.device)) % window
-        words = queries.view(torch.int64) if size % 8 == 0 else queries  # fewer numbers to gather
-        return words.gather(3, order[:, None, None, :, None].expand_as(words)).view(queries.dtype)
+        queries = words(rows_of(self.queries, at))
+        if queries.numel():
+            window = queries.shape[3]
+            order = (position[:, None] + torch.arange(window, device=queries.device)) % window
+            queries = queries.gather(3, order[:, None, None, :, None].expand_as(queries))
+        return queries.view(self.queries.dtype)
 
     def hear(self, states: Tensor, position: Tensor, rows: slice = slice(None)) -> None:
         """Note hidden states [R, S, E] of the newest tokens of rows; position [R] is that of the last of them."""

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ...kernels.pack import Format, Packed, Stored, encode
+from .words import rows_of
 
 if TYPE_CHECKING:
     from .layer import Layer
@@ -33,14 +34,14 @@ def form_of(layer: "Layer", names: Names) -> Format:
 
 def stored(layer: "Layer", names: Names, at: slice | Tensor, position: Tensor) -> Stored:
     """Of rows `at`, as kernels read them; position [R] is that of the next token."""
-    codes, form = getattr(layer, names.codes)[at], form_of(layer, names)
+    codes, form = rows_of(getattr(layer, names.codes), at), form_of(layer, names)
     if not form.packs:
         return codes
     return Packed(
         form=form,
         codes=codes,
-        scales=getattr(layer, names.scales)[at],
-        ring=getattr(layer, names.ring)[at],
+        scales=rows_of(getattr(layer, names.scales), at),
+        ring=rows_of(getattr(layer, names.ring), at),
         positions=layer.positions[at],
         position=position,
         dim=layer.room.shape.dim,

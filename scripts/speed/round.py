@@ -8,9 +8,10 @@ from functools import partial
 
 import torch
 from case import HALF, B, Case, D, G, H, N, W, memory
-from kvarena.kernels import evict, noise, score
+from kvarena.kernels import evict, noise, pool, score
 from kvarena.kernels.evict import reference as evict_reference
 from kvarena.kernels.noise import Noise
+from kvarena.kernels.pool import reference as pool_reference
 from kvarena.kernels.score import reference as score_reference
 
 EXCESS = 64
@@ -65,9 +66,12 @@ def scores() -> Iterator[Case]:
 
         yield Case(name, run, num_bytes, check)
 
-    positions = torch.arange(N, dtype=torch.int32, device="cuda").repeat(B, H, 1)
-    sort = partial(positions.argsort, dim=-1, stable=True)
-    yield Case("argsort of positions", sort, 3 * positions.nbytes, lambda: None)
+    line = torch.rand(B, H, N, device="cuda"), torch.randperm(40_000, device="cuda")[:N].int().expand(B, H, N), support
+
+    def check_pool() -> None:
+        assert torch.equal(pool.mean(*line, 5), pool_reference.mean(*line, 5))
+
+    yield Case("pool", partial(pool.mean, *line, 5), 9 * B * H * N, check_pool)
 
 
 def randomness() -> Iterator[Case]:

@@ -15,6 +15,7 @@ from kvarena.methods.summary import Summary
 from kvarena.methods.vase_attnv import VaSEAttnV
 from kvarena.methods.watched import Watched
 from kvarena.runners.cache import Layer, Room, Shape
+from kvarena.runners.cache.words import rows_of, words
 
 CPU = torch.device("cpu")
 BUDGET = Budget(tokens=32, recent=4, sinks=0)
@@ -76,3 +77,12 @@ def test_a_row_that_is_filled_holds_nothing_of_the_one_before():
     # position p at p mod 4
     assert layer.queries[1, :, 0, :, 0].tolist() == [[4, 5, 2, 3], [10, 11, 8, 9]]
     assert not any(column[0].any() for column in (layer.keys, layer.values, layer.queries))
+
+
+@pytest.mark.parametrize("size", [0, 3, 4, 12], ids=str)
+def test_rows_are_copied_by_words_where_vectors_are_whole_ones(size):
+    column = torch.arange(5 * 2 * size).view(5, 2, size).to(torch.bfloat16)
+    at = torch.tensor([4, 0, 4])
+    assert torch.equal(rows_of(column, at), column[at])
+    assert words(column).dtype == (torch.int64 if size in (4, 12) else torch.bfloat16)
+    assert rows_of(column, slice(1, 3)).data_ptr() == column[1:3].data_ptr()
