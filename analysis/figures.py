@@ -115,9 +115,7 @@ def accuracy_bytes_figure(results: pd.DataFrame, look: Look) -> Figure:
             looks: dict[str, Any] = {"label": method} | look.of[str(method)]
             axis.plot(points["bytes_share"], points["accuracy"], **looks)
         axis.set_xscale("log", base=2)
-        axis.set(
-            xlabel="bytes of the budget, of the dense cache's at two a number", ylabel="pass@1", ylim=(-0.03, 1.05)
-        )
+        axis.set(xlabel="bytes of the budget, of dense's", ylabel="pass@1", ylim=(-0.03, 1.05))
     legend(figure, axes)
     return figure
 
