@@ -70,7 +70,7 @@ def attend_codes(
                 number = tl.load(listed + slot // PAGE, mask=live, other=-1)
                 slot = number * PAGE + slot % PAGE
                 live = (number >= 0) & (slot < length)
-                slot = tl.where(live, slot, 0)  # what is read there does not count
+            slot = tl.where(live, slot, 0)  # what is read there does not count; beyond the last head there is nothing
             at = pair * (head_stride // DIM) + slot
             key = load_halves(keys, at, None, False, KEYS, DIM)
             logits = tl.dot(key[1], own[1], tl.dot(key[0], own[0])) * (SCALE * LOG2E / SHARE)

@@ -112,6 +112,27 @@ def test_attend_multiplies_codes_in_float16(columns, pair, rng, device, half, pa
 
 
 @pytest.mark.parametrize("pair", ["fp8", "int4"], indirect=True)
+def test_codes_that_end_amid_a_block(columns, pair, device, rng):
+    """Behind the last head there is nothing to read."""
+    (keys, values), _, _ = columns(pair)
+    keys, values = (
+        replace(
+            one,
+            codes=one.codes[:, :, :34].contiguous(),
+            scales=one.scales[:, :, :34].contiguous(),
+            ring=one.ring.half(),
+            positions=one.positions[:, :, :34].contiguous(),
+        )
+        for one in (keys, values)
+    )
+    query, lengths = torch.randn(2, 2, 5, 32, generator=rng).to(device).half(), torch.tensor([[34, 9], [33, 34]]).int()
+    assert attend_kernel.takes_codes(query, keys, values)
+    output, _ = attend_kernel.attend(query, keys, values, lengths.to(device), SCALE, None, 0)
+    expected = attend.reference.attend(query, keys, values, lengths.to(device), 34, SCALE, None)
+    close(output.float(), expected[0].float(), rtol=1e-2, atol=1e-2)
+
+
+@pytest.mark.parametrize("pair", ["fp8", "int4"], indirect=True)
 def test_a_vector_that_broke_breaks_its_head_alone(columns, pair, rng, device):
     """Its scale says so; its codes may be any."""
     (keys, values), lengths, _ = columns(pair)
