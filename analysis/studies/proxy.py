@@ -1,16 +1,17 @@
 """Is fidelity a proxy for accuracy? Rank correlation of the two over methods and ratios, with intervals.
 
-    python -m kvarena.analysis.studies.proxy TEXTS.csv.xz RUNS_DIR
+    python -m kvarena.analysis.studies.proxy TEXTS.csv.xz [...] RUNS_DIR [--same]
 
 TEXTS holds a row a text of each forced run (`analysis.fidelity.drifts`), RUNS_DIR the runs that decoded freely. A cell
-is a method at a ratio. For each task Spearman's correlation over all cells, and its mean over the ratios, over the
-methods of each; both are positive where a method that drifts less is right more often. Intervals are percentiles over
-resamples of methods, and of the problems of either side.
+is a method at a ratio. For each task Spearman's correlation over all cells, over the methods at one ratio, and the mean
+of these; positive where a method that drifts less is right more often. Intervals are percentiles over resamples of
+methods, and of the problems of either side. All summaries have the same resamples: `over_kl` is what one's correlation
+has more than that of mean KL.
 """
 
 import sys
 from argparse import ArgumentParser
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple, cast
 
@@ -32,6 +33,7 @@ LOGS = (
     "kl_end",
     "kl_answer",
 )  # over orders of magnitude: a cell is the mean of the logs of its problems
+LEAST = 4  # methods at a ratio whose order says something
 SIGNS = {"mass": 1, "same": 1}  # of the others more is worse
 
 
@@ -46,20 +48,22 @@ def drift(texts: pd.DataFrame, summary: str) -> Side:
     table = texts.assign(value=texts[summary] * SIGNS.get(summary, -1))
     if summary in LOGS:
         table["value"] = -np.log(texts[summary].clip(lower=fidelity.FLOOR))
-    return side(table.dropna(subset="value"))
+    return side(table)
 
 
-def accuracy(runs: Iterable[Run]) -> Side:
+def accuracy(runs: Iterable[Run], only: Collection[str] | None = None) -> Side:
+    """Of these problems; None: of all."""
     rows = [
-        {"method": run.labels.method, "ratio": run.labels.ratio, "sample": sample, "value": value}
+        {"method": run.labels.method, "ratio": run.labels.ratio, "sample": problem[0], "value": value}
         for run in runs
-        for (sample, _), value in run.scores.items()
+        for problem, value in run.scores.items()
+        if only is None or problem[0] in only
     ]
-    return side(pd.DataFrame(rows))
+    return side(pd.DataFrame(rows, columns=["method", "ratio", "sample", "value"]))
 
 
 def side(table: pd.DataFrame) -> Side:
-    wide = table.pivot_table(index=["method", "ratio"], columns="sample", values="value", aggfunc="mean")
+    wide = table.groupby(["method", "ratio", "sample"])["value"].mean().unstack("sample")
     return Side(cast(pd.MultiIndex, wide.index), wide.to_numpy())
 
 
@@ -70,57 +74,66 @@ def shared(a: Side, b: Side) -> tuple[Side, Side]:
 
 
 def spearman(x: np.ndarray, y: np.ndarray) -> float:
-    """NaN where either does not vary."""
+    """NaN where either does not vary, or is not known."""
     ranks = [rankdata(x), rankdata(y)]
-    if min(np.ptp(rank) for rank in ranks) == 0:
+    if not min(np.ptp(rank) for rank in ranks) > 0:
         return np.nan
     return float(np.corrcoef(*ranks)[0, 1])
 
 
-def over_cells(x: np.ndarray, y: np.ndarray, ratios: np.ndarray) -> float:
-    return spearman(x, y)
-
-
-def over_methods(x: np.ndarray, y: np.ndarray, ratios: np.ndarray) -> float:
-    """Mean over the ratios at which both vary."""
-    each = np.array([spearman(x[ratios == ratio], y[ratios == ratio]) for ratio in np.unique(ratios)])
-    return float(each[~np.isnan(each)].mean()) if not np.isnan(each).all() else np.nan
-
-
-def correlation(closeness: Side, right: Side, measure: Callable[..., float]) -> tuple[float, float, float]:
-    """With its 95 % interval."""
+def correlations(closeness: Side, right: Side) -> pd.DataFrame:
+    """Over cells, over methods, and at each ratio of enough methods: of all methods and problems in row 0, then of
+    resamples of them."""
     methods, ratios = (right.cells.get_level_values(level).to_numpy() for level in ("method", "ratio"))
-    places = {method: np.flatnonzero(methods == method) for method in np.unique(methods)}
+    at = [ratio for ratio in np.unique(ratios) if np.sum(ratios == ratio) >= LEAST]
+    places = [np.flatnonzero(methods == method) for method in np.unique(methods)]
     rng = np.random.default_rng(SEED)
 
-    def resampled() -> float:
-        drawn = rng.choice(list(places), len(places))
-        cells = np.concatenate([places[method] for method in drawn])
-        means = []
-        for one in (closeness, right):
+    def found(x: np.ndarray, y: np.ndarray, ratios: np.ndarray) -> dict[str | float, float]:
+        each = {ratio: spearman(x[ratios == ratio], y[ratios == ratio]) for ratio in at}
+        return {"cells": spearman(x, y), **each}
+
+    def resampled() -> dict[str | float, float]:
+        cells = np.concatenate([places[index] for index in rng.choice(len(places), len(places))])
+
+        def means(one: Side) -> np.ndarray:
             problems = rng.integers(one.values.shape[1], size=one.values.shape[1])
-            means.append(np.nanmean(one.values[cells][:, problems], 1))
-        return measure(*means, ratios[cells])
+            return np.nanmean(one.values[cells][:, problems], 1)
 
-    point = measure(np.nanmean(closeness.values, 1), np.nanmean(right.values, 1), ratios)
-    found = [value for value in (resampled() for _ in range(RESAMPLES)) if not np.isnan(value)]
-    low, high = np.quantile(found, [0.025, 0.975]) if found else (np.nan, np.nan)
-    return point, float(low), float(high)
+        return found(means(closeness), means(right), ratios[cells])
+
+    point = found(np.nanmean(closeness.values, 1), np.nanmean(right.values, 1), ratios)
+    table = pd.DataFrame([point, *(resampled() for _ in range(RESAMPLES))])
+    table.insert(1, "methods", table.drop(columns="cells").mean(axis=1))  # over the ratios at which both vary
+    return table
 
 
-def proxy(texts: pd.DataFrame, runs: Sequence[Run]) -> pd.DataFrame:
-    """A row a task and summary: how well the summary orders methods as accuracy does."""
+def proxy(texts: pd.DataFrame, runs: Sequence[Run], same: bool = False) -> pd.DataFrame:
+    """A row a task, summary and kind of correlation: how well the summary orders methods as accuracy does, that of all
+    problems that were decoded or of the `same` ones as were forced."""
     rows = []
     for task, some in texts[texts["method"] != DENSE].groupby("task", sort=False):
-        right = accuracy(run for run in runs if run.labels.task == task and not run.labels.is_dense)
+        right, first = accuracy(free_of(runs, str(task)), set(some["sample"]) if same else None), None
         for summary in (name for name in fidelity.SUMMARIES if name in some and some[name].notna().any()):
             ours, theirs = shared(drift(some, summary), right)
-            line = {"task": task, "summary": summary, "cells": len(ours.cells)}
-            for name, measure in (("cells", over_cells), ("methods", over_methods)):
-                point, low, high = correlation(ours, theirs, measure)
-                line |= {f"rho_{name}": point, f"rho_{name}_low": low, f"rho_{name}_high": high}
-            rows.append(line)
+            rho = correlations(ours, theirs)
+            first = rho if first is None else first  # of mean KL
+            of_ratio = ours.cells.get_level_values("ratio").value_counts()
+            sizes = {"texts": ours.values.shape[1], "problems": theirs.values.shape[1]}
+            for over in rho:
+                line = {"task": task, "summary": summary, "over": over, "cells": of_ratio.get(over, len(ours.cells))}
+                rows.append(line | sizes | named("rho", rho[over]) | named("over_kl", rho[over] - first[over]))
     return pd.DataFrame(rows)
+
+
+def named(name: str, values: pd.Series) -> dict[str, float]:
+    """The first, and the 95 % interval of the others."""
+    low, high = values[1:].quantile([0.025, 0.975])
+    return {name: values[0], f"{name}_low": low, f"{name}_high": high}
+
+
+def free_of(runs: Iterable[Run], task: str) -> list[Run]:
+    return [run for run in runs if run.labels.task == task and not run.labels.is_dense]
 
 
 def scatter(texts: pd.DataFrame, runs: Sequence[Run]) -> Figure:
@@ -130,7 +143,7 @@ def scatter(texts: pd.DataFrame, runs: Sequence[Run]) -> Figure:
         look = Look(compressed["method"])
         figure, axes = panels(tasks)
         for axis, task in zip(axes, tasks, strict=True):
-            right = accuracy(run for run in runs if run.labels.task == task and not run.labels.is_dense)
+            right = accuracy(free_of(runs, task))
             ours, theirs = shared(drift(compressed[compressed["task"] == task], "kl"), right)
             points = pd.DataFrame({"kl": np.exp(-np.nanmean(ours.values, 1)), "right": np.nanmean(theirs.values, 1)})
             points["method"] = ours.cells.get_level_values("method")
@@ -143,15 +156,17 @@ def scatter(texts: pd.DataFrame, runs: Sequence[Run]) -> Figure:
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = ArgumentParser(prog="python -m kvarena.analysis.studies.proxy", description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("texts", type=Path, metavar="TEXTS.csv.xz", help="a row a text of each forced run")
+    parser.add_argument("texts", type=Path, nargs="+", metavar="TEXTS.csv.xz", help="a row a text of each forced run")
     parser.add_argument("runs_dir", type=Path, metavar="RUNS_DIR", help="the runs that decoded freely")
+    parser.add_argument("--same", action="store_true", help="accuracy of the problems in TEXTS alone")
     parser.add_argument("--output", type=Path, metavar="FILE.csv", help="write the table there")
     parser.add_argument("--figure", type=Path, metavar="FILE.png", help="draw accuracy over KL there")
     arguments = parser.parse_args(argv)
-    texts, runs = pd.read_csv(arguments.texts), fidelity.free_runs(load(arguments.runs_dir))
+    texts = pd.concat([pd.read_csv(path, dtype={"sample": str}) for path in arguments.texts])
+    runs = fidelity.free_runs(load(arguments.runs_dir))
     if arguments.figure:
         scatter(texts, runs).savefig(arguments.figure)
-    table = proxy(texts, runs).round(3)
+    table = proxy(texts, runs, arguments.same).round(3)
     if arguments.output:
         table.to_csv(arguments.output, index=False)
     print(table.to_string(index=False))

@@ -2,7 +2,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from kvarena.analysis.load import load
-from kvarena.analysis.studies.proxy import correlation, over_cells, over_methods, proxy, shared, side, spearman
+from kvarena.analysis.studies import proxy as study
+from kvarena.analysis.studies.proxy import accuracy, correlations, proxy, shared, side, spearman
+
+
+@pytest.fixture(autouse=True)
+def few(monkeypatch):
+    monkeypatch.setattr(study, "RESAMPLES", 100)
 
 
 def test_spearman():
@@ -18,24 +24,51 @@ def table(values):
 
 
 def test_over_cells_the_ratio_counts_and_over_methods_it_does_not():
-    x = {("a", 2): [9], ("b", 2): [8], ("a", 4): [1], ("b", 4): [0]}
-    y = {("a", 2): [0.8], ("b", 2): [0.9], ("a", 4): [0.1], ("b", 4): [0.2]}
-    ours, theirs = shared(table(x), table(y | {("c", 2): [1.0]}))
-    assert correlation(ours, theirs, over_cells)[0] == pytest.approx(0.6)
-    assert correlation(ours, theirs, over_methods)[0] == pytest.approx(-1)
+    right = {"a": 0.9, "b": 0.8, "c": 0.7, "d": 0.6}
+    x = {(m, r): [10.0 * (r == 2) + i] for r in (2, 4) for i, m in enumerate(right)} | {("a", 8): [0], ("b", 8): [1]}
+    y = {(m, r): [v - 0.5 * (r == 4)] for r in (2, 4) for m, v in right.items()} | {("a", 8): [1], ("b", 8): [0]}
+    ours, theirs = shared(table(x), table(y | {("e", 2): [1.0]}))
+    found = correlations(ours, theirs)
+    assert list(found) == ["cells", "methods", 2, 4]  # of two methods an order says nothing
+    assert found.loc[0, ["methods", 2, 4]].tolist() == pytest.approx([-1, -1, -1])
+    assert 0 < found.loc[0, "cells"] < 1
 
 
-def test_a_method_that_drifts_less_is_right_more_often(write, record, tmp_path):
+def texts_and_runs(write, record, prompts=lambda i: None):
     texts = []
-    for rank, method in enumerate(["best", "middle", "worst"]):
-        right = [record(sample=f"s{i}", score=float(i >= rank)) for i in range(4)]
+    for rank, method in enumerate(["best", "good", "middle", "worst"]):
+        right = [record(sample=f"s{i}", score=float(i >= rank), prompt_sha=prompts(i)) for i in range(4)]
         write(method, right, samples=4, method=method, ratio=2.0)
         for i in range(4):
             texts.append({"task": "graph_search", "method": method, "ratio": 2.0, "sample": f"s{i}", "kl": 10.0**rank})
-    texts = pd.DataFrame(texts).assign(
-        kl_worst=0.1, kl_end=0.1, nll=lambda t: t["kl"], mass=lambda t: -t["kl"], same=0.5
+    return pd.DataFrame(texts).assign(
+        kl_worst=0.1,
+        kl_end=0.1,
+        kl_answer=lambda t: t["kl"].where(t["sample"] != "s0"),  # one text has no answer
+        nll=lambda t: -t["kl"],
+        mass=lambda t: -t["kl"],
+        same=0.5,
     )
-    found = proxy(texts, load(tmp_path)).set_index("summary")
-    assert found.loc[["kl", "nll", "mass"], "rho_cells"].tolist() == pytest.approx([1, 1, 1])
-    assert found["cells"].tolist() == [3] * 6
-    assert found.loc["kl", "rho_cells_low"] >= 0.5
+
+
+def test_a_method_that_drifts_less_is_right_more_often(write, record, tmp_path):
+    texts = texts_and_runs(write, record)
+    table = proxy(texts, load(tmp_path))
+    found = table[table["over"] == "cells"].set_index("summary")
+    assert found.loc[["kl", "kl_answer", "nll", "mass"], "rho"].tolist() == pytest.approx([1, 1, -1, 1])
+    assert found.loc[["kl_answer", "nll"], "over_kl"].tolist() == pytest.approx([0, -2])
+    assert found["cells"].tolist() == [4] * 7
+    assert found["texts"].tolist() == [4] * 7
+    assert found.loc["kl", "rho_low"] >= 0.5
+    # of the same resamples, so what orders alike is level in each of them
+    assert found.loc["mass", ["over_kl_low", "over_kl_high"]].tolist() == [0, 0]
+
+
+def test_problems_that_were_decoded_and_not_forced(write, record, tmp_path):
+    """Records say their prompts, too."""
+    texts = texts_and_runs(write, record, prompts=lambda i: f"{i:012x}")
+    few = texts[texts["sample"].isin(["s2", "s3"])]
+    assert accuracy(load(tmp_path)).values.shape == (4, 4)
+    assert accuracy(load(tmp_path), {"s2", "s3"}).values.tolist() == [[1, 1], [1, 1], [1, 1], [0, 1]]
+    assert set(proxy(few, load(tmp_path))["problems"]) == {4}
+    assert set(proxy(few, load(tmp_path), same=True)["problems"]) == {2}
