@@ -50,8 +50,9 @@ def append(
     """Write the token, make `memory.lengths` one longer where a row is active; returns the lengths to attend to.
 
     query [B, H, G, D]; key, value [B, H, D]; position [B]; active [B] int32, 1 or 0. An idle row attends to the slot
-    it has just written, and does not keep it: the lengths returned, [B, H] int32, are one more than those before for
-    every row. A key or value that is packed is encoded here, once; bounds of pages are those of what came.
+    it has just written, and does not keep it; one that is full, since it ended where it was due, writes over its last.
+    The lengths returned, [B, H] int32, count that slot in every row. A key or value that is packed is encoded here,
+    once; bounds of pages are those of what came.
     """
     token = (query, key, value, position, active)
     if key.is_cuda:

@@ -147,9 +147,10 @@ def append_token(
     begin()
     row = tl.program_id(1).to(tl.int64)
     pair = row * tl.num_programs(0) + tl.program_id(0)
-    length = tl.load(lengths + pair)
+    length, grows = tl.load(lengths + pair), tl.load(active + row)
     place = tl.load(position + row)
-    at = pair * num_slots + length
+    slot = tl.minimum(length, num_slots - 1 + grows)  # an idle row that is full has no other than its last
+    at = pair * num_slots + slot
     channel = tl.arange(0, CHANNELS)
     inside = channel < DIM
     head = tl.program_id(0)
@@ -182,12 +183,12 @@ def append_token(
         own_query = tl.load(query + member * DIM + channel, mask=several)
         tl.store(queries + (member * WINDOW + place % WINDOW) * DIM + channel, own_query, mask=several)
     if PAGE:
-        bound = (pair * num_pages + length // PAGE) * DIM + channel
-        first = length % PAGE == 0
+        bound = (pair * num_pages + slot // PAGE) * DIM + channel
+        first = slot % PAGE == 0
         low = tl.minimum(tl.load(page_min + bound, mask=inside), own_key)
         high = tl.maximum(tl.load(page_max + bound, mask=inside), own_key)
         tl.store(page_min + bound, tl.where(first, own_key, low), mask=inside)
         tl.store(page_max + bound, tl.where(first, own_key, high), mask=inside)
     tl.debug_barrier()  # every thread has read the length before one of them changes it
-    tl.store(read + pair, length + 1)
-    tl.store(lengths + pair, length + tl.load(active + row))
+    tl.store(read + pair, slot + 1)
+    tl.store(lengths + pair, length + grows)

@@ -24,7 +24,8 @@ def append(
     page: int,
     packed: "PackedToken | None" = None,
 ) -> Tensor:
-    slots = memory.lengths.long()
+    # an idle row that is full has no other than its last
+    slots = torch.minimum(memory.lengths, memory.positions.shape[2] - 1 + active[:, None]).long()
     rows = torch.arange(key.shape[0], device=key.device)
     at = rows[:, None], torch.arange(key.shape[1], device=key.device), slots
     keys, values = (packed.keys, packed.values) if packed else (memory.keys, memory.values)
@@ -44,6 +45,5 @@ def append(
         memory.queries[rows, :, :, position % memory.queries.shape[3]] = query
     if memory.page_min.numel():
         extend(memory.page_min, memory.page_max, key, slots, page)
-    read = memory.lengths + 1
     memory.lengths += active[:, None]
-    return read
+    return slots.int() + 1

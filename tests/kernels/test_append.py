@@ -41,6 +41,34 @@ def test_by_hand():
     assert memory.queries.flatten().tolist() == [0, 3, 4, 0]
 
 
+def test_an_idle_row_that_is_full_stays_within_itself(device):
+    """Where rows end between two looks they may be full, as they were before the round that they are not in any more.
+
+    The row behind one is as it was, and memory ends with the other.
+    """
+    for write in (kernel.append, reference.append):
+        memory = SimpleNamespace(
+            keys=torch.zeros(3, 1, 2, 16),
+            values=torch.zeros(3, 1, 2, 16),
+            positions=torch.tensor([[[7, 8]], [[0, -1]], [[7, 8]]], dtype=torch.int32),
+            mass=torch.ones(3, 1, 2),
+            rank=torch.zeros(3, 1, 2, dtype=torch.int32),
+            lengths=torch.tensor([[2], [1], [2]], dtype=torch.int32),
+            queries=torch.zeros(3, 1, 1, 0, 16),
+            page_min=torch.zeros(3, 1, 2, 16),
+            page_max=torch.zeros(3, 1, 2, 16),
+        )
+        vars(memory).update({name: column.to(device) for name, column in vars(memory).items()})
+        token = torch.ones(3, 1, 1, 16, device=device), *torch.ones(2, 3, 1, 16, device=device)
+        position, active = torch.tensor([9, 1, 9], device=device), torch.tensor([0, 1, 0], device=device).int()
+        assert write(memory, *token, position, active, 1).tolist() == [[2], [2], [2]]
+        assert memory.lengths.tolist() == [[2], [2], [2]]
+        assert memory.positions.tolist() == [[[7, 9]], [[0, 1]], [[7, 9]]]
+        assert memory.mass.tolist() == [[[1, 0]]] * 3
+        for column in (memory.keys, memory.values, memory.page_min, memory.page_max):
+            assert column[..., 0].tolist() == [[[0, 1]]] * 3
+
+
 @pytest.fixture
 def make(rng, device):
     def build(*, rows=3, heads=2, groups=5, slots=64, dim=64, mass=False, rank=False, window=0, page=0, dtype):
@@ -49,7 +77,7 @@ def make(rng, device):
 
         num_pages = -(-slots // page) if page else 0
         lengths = torch.randint(0, slots, (rows, heads), generator=rng, dtype=torch.int32)
-        lengths[0, 0], lengths[1, 0] = 0, slots - 1
+        lengths[0, 0], lengths[1], lengths[2, 0] = 0, slots, slots - 1  # row 1 is idle
         return SimpleNamespace(
             keys=random(slots, dim),
             values=random(slots, dim),

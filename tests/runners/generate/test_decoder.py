@@ -216,6 +216,26 @@ def test_looking_seldom_changes_nothing_but_the_steps(model, decoder, monkeypatc
         assert seldom[sample].usage == done.usage
 
 
+@pytest.mark.parametrize("policy", [StreamingLLM, H2O, Random], ids=lambda policy: policy.__name__)
+@pytest.mark.parametrize("row", [0, 2])
+def test_a_row_that_ends_full_leaves_its_neighbours_alone(model, decoder, monkeypatch, policy, row):
+    """Its eos is chosen at the step at which it is due: no round follows for it, and steps go on until the look.
+
+    Budget and interval are a whole block: behind its slots there are another row's, and none behind the last row's.
+    """
+    prompts = [[1], [2]]
+    prompts.insert(row, [3])
+    requests = [Request(str(i), 0, prompt * 60) for i, prompt in enumerate(prompts)]
+    options = dict(policy=policy(budget=replace(SMALL, tokens=60)), max_tokens=14, longest_prompt=60)
+    whole = tokens_of(decoder(**options).run(requests))[str(row), 0]
+    assert whole[4] not in whole[:4]
+    monkeypatch.setattr(model.generation_config, "eos_token_id", whole[4])
+    often, seldom = ({done.sample: done for done in decoder(look=every, **options).run(requests)} for every in (1, 8))
+    assert (often[str(row)].stop, often[str(row)].usage.peak_slots) == ("eos", 64)
+    for sample, done in often.items():
+        assert (seldom[sample].token_ids, seldom[sample].usage) == (done.token_ids, done.usage)
+
+
 @pytest.mark.parametrize(("trace", "looks"), [(0, 4), (1, 29)], ids=["free", "traced"])
 def test_rounds_are_launched_without_a_look(decoder, tmp_path, trace, looks):
     """Rows are due at every step, one after the other; a trace is to see each round."""

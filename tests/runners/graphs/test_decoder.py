@@ -16,6 +16,7 @@ from kvarena.methods.quest import Quest
 from kvarena.methods.rkv import RKVVaSE
 from kvarena.methods.rocketkv import RocketKV
 from kvarena.methods.snapkv import SnapKV
+from kvarena.methods.streaming import StreamingLLM
 from kvarena.methods.vase_attnv import VaSEAttnV
 from kvarena.methods.vase_dkv import VaSEDKV
 from kvarena.runners.cache import Shape
@@ -45,6 +46,8 @@ POLICIES = {
     "oracle": Oracle(budget=BUDGET),
     "rocketkv": RocketKV(budget=BUDGET, reads=58, length=232),
     "adakv": AdaKV(budget=BUDGET, of=SnapKV(budget=BUDGET)),
+    # due at every step, of whole blocks of slots: whoever ends does so full
+    "streaming": StreamingLLM(budget=Budget(tokens=127, recent=16, interval=1)),
 }
 
 
