@@ -16,17 +16,16 @@ import triton.language as tl
 from torch import Tensor
 
 from ..overlap import OVERLAP, begin
-from ..pack.formats import Kind
 from ..pack.half import has_halves
 from ..pack.kernel import column, layout, load_columns, load_rows, strides, turned
 from .codes import LOG2E, LOWEST, attend_codes, store_lse, store_part
 
 if TYPE_CHECKING:
-    from ..pack import Packed, Stored
+    from ..pack import Stored
 
 SPLIT = 512  # slots a program reads
 BLOCK = 64  # slots at a time
-WIDE = dict(BLOCK=BLOCK, num_warps=4)
+CODES = 32  # where they are codes: one warp waits for no other
 JOINED = 16  # splits at a time
 LISTED = 1024  # pages at a time, where they are counted
 HEAD_SIZES = (16, 32, 64, 128, 256)
@@ -60,6 +59,7 @@ def attend(
     part_lse = query.new_empty(rows, lists, splits, sharing, dtype=torch.float32)
     output, lse = torch.empty_like(query), query.new_empty(query.shape[:3], dtype=torch.float32)
     codes = takes_codes(query, keys, values)
+    block, warps = (CODES, max(1, dim // 128)) if codes else (BLOCK, 4)
     (attend_codes if codes else attend_split)[splits, lists, rows](
         query,
         column(keys),
@@ -81,7 +81,8 @@ def attend(
         DIM=dim,
         TILE=max(8 if codes else 16, triton.next_power_of_2(sharing)),
         SPLIT=SPLIT,
-        **(sizes_for(keys, values) if codes else WIDE),
+        BLOCK=block,
+        num_warps=warps,
         num_stages=3,
         **OVERLAP,
     )
@@ -106,12 +107,6 @@ def attend(
 
 def takes_codes(query: Tensor, keys: "Stored", values: "Stored") -> bool:
     return query.dtype.itemsize == 2 and has_halves(keys) and has_halves(values)
-
-
-def sizes_for(keys: "Packed", values: "Packed") -> dict[str, int]:
-    """One warp waits for no other; four are ahead where codes are more to count than to read."""
-    light = all(column.form.layout(column.dim).kind == Kind.FLOAT8 for column in (keys, values))
-    return dict(BLOCK=BLOCK // 2, num_warps=max(1, keys.dim // 128)) if light else WIDE
 
 
 def check_bias(bias: Tensor | None, row_stride: int, head_stride: int, dim: int) -> None:
