@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 ROWS = 64  # tokens at a time that a product takes: enough to be fast
-COMPARED = 8  # of these at a time, what is compared: it stays in a core's cache
+IN_CACHE = 8  # of these at a time are compared on a CPU: they stay in a core's cache
 DIGITS = 7  # after the point, of what is kept of each token
 
 
@@ -52,10 +52,10 @@ class Means(NamedTuple):
 def compare_states(head: nn.Linear, dense: Tensor, method: Tensor, tokens: Tensor) -> Drift:
     """Of last hidden states [T, E] of either, before tokens [T]. Both go through the same product of the same shape, so
     states that are equal drift by exactly nothing."""
-    parts = []
+    parts, at_a_time = [], IN_CACHE if dense.device.type == "cpu" else ROWS
     for *states, said in zip(dense.split(ROWS), method.split(ROWS), tokens.split(ROWS), strict=True):
         logits = (nn.functional.linear(one, head.weight, head.bias) for one in states)
-        pieces = (one.split(COMPARED) for one in (*logits, said))
+        pieces = (one.split(at_a_time) for one in (*logits, said))
         parts += [compare_logits(*piece) for piece in zip(*pieces, strict=True)]
     return Drift.of(torch.cat(parts).cpu())
 

@@ -77,6 +77,27 @@ def test_a_text_does_not_depend_on_its_neighbours(model):
     assert fidelity(model, None, TEXTS[::-1], policy(), batch_size=3)[::-1] == alone
 
 
+def test_a_forced_step_hangs_nothing_on_the_model_and_makes_no_logits(model, monkeypatch):
+    """So it can be captured, and is one pass of the decoder."""
+    steps, logits = [], []
+    decoder, head = model.get_decoder(), model.get_output_embeddings()
+    inner, outer = decoder.forward, head.forward
+
+    def step(*args, **options):
+        steps.append(any(each._forward_hooks or each._forward_pre_hooks for each in model.modules()))
+        return inner(*args, **options)
+
+    monkeypatch.setattr(decoder, "forward", step)
+    monkeypatch.setattr(head, "forward", lambda states: logits.append(1) or outer(states))
+    for times, expected in (1, 40), (3, 120):
+        steps.clear(), logits.clear()
+        texts = [(prompt, completion[:40] * times) for prompt, completion in TEXTS[:1]]
+        fidelity(model, None, texts, policy(), batch_size=1)
+        assert 2 * expected <= len(steps) <= 2 * expected + 40  # dense and the method; prompts and probes
+        assert not any(steps)
+        assert len(logits) < 40
+
+
 class Padding(Decoder):
     """Prompts as the engine of graphs captures them."""
 

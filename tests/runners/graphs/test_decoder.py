@@ -20,7 +20,7 @@ from kvarena.methods.streaming import StreamingLLM
 from kvarena.methods.vase_attnv import VaSEAttnV
 from kvarena.methods.vase_dkv import VaSEDKV
 from kvarena.runners.cache import Shape
-from kvarena.runners.fidelity import fidelity
+from kvarena.runners.fidelity import Examiner, dense_states, fidelity, longest
 from kvarena.runners.generate import Decoder, Request, narrowing
 from kvarena.runners.generate.speech import Speech
 from kvarena.runners.graphs import GraphDecoder
@@ -180,19 +180,60 @@ def test_steps_of_fewer_rows_while_dense_layers_grow(requests, soon, monkeypatch
     }
 
 
+def texts_of(requests) -> list[tuple[list[int], list[int]]]:
+    """Prompts, and what may be said after each."""
+    ends = eos_ids(model_on_gpu()[0])
+    words = [[token for token in request.prompt * 2 if token not in ends] for request in requests]
+    return [(request.prompt, said[: 30 + 9 * i]) for i, (request, said) in enumerate(zip(requests, words, strict=True))]
+
+
 @gpu
 @pytest.mark.parametrize("name", ["vase_attnv", "h2o"])
 def test_forced_texts_drift_as_far_in_steps_of_fewer_rows(requests, soon, name):
-    drifts, ends = [], eos_ids(model_on_gpu()[0])
-    words = [[token for token in request.prompt * 2 if token not in ends] for request in requests]
-    texts = [
-        (request.prompt, said[: 30 + 9 * i]) for i, (request, said) in enumerate(zip(requests, words, strict=True))
-    ]
-    for engine in GraphDecoder, partial(GraphDecoder, narrow=True), partial(GraphDecoder, capture_prompts=True):
+    drifts = []
+    for engine in (
+        Decoder,
+        GraphDecoder,
+        partial(GraphDecoder, narrow=True),
+        partial(GraphDecoder, capture_prompts=True),
+    ):
         model, tokenizer = model_on_gpu()
-        found = fidelity(model, tokenizer, texts, POLICIES[name], batch_size=10, engine=engine)
+        found = fidelity(model, tokenizer, texts_of(requests), POLICIES[name], batch_size=10, engine=engine)
         drifts.append(sum(sum(drift.kl) for drift in found))
-    assert drifts[1:] == pytest.approx(drifts[:1] * 2, rel=0.05)
+    assert drifts[1:] == pytest.approx(drifts[:1] * 3, rel=0.05)
+
+
+@gpu
+@pytest.mark.parametrize("name", ["full", "vase_attnv", "quest"])
+def test_a_forced_step_is_captured(requests, monkeypatch, name):
+    """Once all is captured no code of the model runs, and the drift is the same."""
+    model, _ = model_on_gpu()
+    forced = [Request(str(i), 0, *text) for i, text in enumerate(texts_of(requests))]
+    states = dense_states(model, forced, GraphDecoder, 10)
+    decoder = GraphDecoder(
+        model=model,
+        policy=POLICIES[name],
+        sampler=GREEDY,
+        max_tokens=longest(forced),
+        longest_prompt=max(len(request.prompt) for request in forced),
+        batch_size=10,
+        teacher=Examiner(model, batch_size=10, longest=longest(forced), states=states),
+        capture_prompts=True,
+    )
+    first, calls = {each.sample: each for each in decoder.run(forced)}, []
+    for layer in model.model.layers:
+        inner = layer.forward
+        monkeypatch.setattr(
+            layer, "forward", lambda *args, inner=inner, **named: calls.append(1) or inner(*args, **named)
+        )
+    again = {each.sample: each for each in decoder.run(forced)}
+    assert decoder.steps > 2 * 160  # of each time
+    assert not calls
+    model(input_ids=torch.tensor([[5]], device="cuda"))
+    assert len(calls) == len(model.model.layers)  # they would have been counted
+    for sample, each in first.items():
+        assert again[sample].token_ids == each.token_ids == list(forced[int(sample)].completion)
+        assert again[sample].seen == each.seen
 
 
 @gpu
