@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 from torch import Tensor
 
-Spans = list[tuple[int, int]]  # first byte and the one behind the last
+NOWHERE = np.iinfo(np.int64).min  # the end of the span of what lies before all of them
 
 
 def spans(arguments: Iterable[Any]) -> Iterator[tuple[int, int]]:
+    """First byte and the one behind the last."""
     for argument in arguments:
         if isinstance(argument, tuple):
             yield from spans(argument)
@@ -22,11 +23,9 @@ def spans(arguments: Iterable[Any]) -> Iterator[tuple[int, int]]:
             yield memory.data_ptr(), memory.data_ptr() + memory.nbytes()
 
 
-def outside(addresses: np.ndarray, size: int, known: Spans) -> np.ndarray:
+def outside(addresses: np.ndarray, size: int, begins: np.ndarray, ends: np.ndarray) -> np.ndarray:
     """Those of `addresses`, of `size` bytes each, that no span holds."""
-    begins, ends = np.array(sorted(known), dtype=np.int64).reshape(-1, 2).T
-    span = np.searchsorted(begins, addresses, side="right") - 1
-    return addresses[(span < 0) | (addresses + size > np.append(ends, 0)[span])]
+    return addresses[addresses + size > ends[np.searchsorted(begins, addresses, side="right")]]
 
 
 def watch(patch: pytest.MonkeyPatch) -> None:
@@ -38,7 +37,8 @@ def watch(patch: pytest.MonkeyPatch) -> None:
 
     def noted(self: Any, arguments: Any, named: Any) -> Any:
         own, other = begin(self, arguments, named)
-        running.update(kernel=self.fn.__name__, spans=sorted({*spans(own), *spans(other.values())}))
+        begins, ends = np.array(sorted({*spans(own), *spans(other.values())}), dtype=np.int64).reshape(-1, 2).T
+        running.update(kernel=self.fn.__name__, spans=(begins, np.insert(ends, 0, NOWHERE)))
         return own, other
 
     def held(name: str, pointers: int, mask: int) -> None:
@@ -48,7 +48,7 @@ def watch(patch: pytest.MonkeyPatch) -> None:
             at, kind = arguments[pointers].data, arguments[pointers].get_element_ty()
             counts = np.broadcast_to(arguments[mask].data, at.shape).astype(bool)
             size = np.dtype(_get_np_dtype(kind)).itemsize
-            if len(stray := outside(at[counts].astype(np.int64), size, running["spans"])):
+            if len(stray := outside(at[counts].astype(np.int64), size, *running["spans"])):
                 raise IndexError(f"{running['kernel']}: {name} of {len(stray)} numbers outside of what it was given")
             return work(self, *arguments, **named)
 
