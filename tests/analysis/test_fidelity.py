@@ -4,11 +4,11 @@ import re
 
 import numpy as np
 import pytest
-from kvarena.analysis import fidelity
+from kvarena.analysis import drift_page, fidelity
 from kvarena.analysis.drift_page import spaced
 from kvarena.analysis.load import load
 from kvarena.analysis.report import main
-from kvarena.runners.record import write_questions
+from kvarena.runners.record import DENSE, write_questions
 
 FORCED = {"reference": "runs/dense", "method": {"budget": {"tokens": 128, "interval": 64}}}
 
@@ -108,6 +108,13 @@ def test_a_selection_drifts_from_where_it_reads_less(write, record, tmp_path):
     )
     (run,) = load(tmp_path)
     assert fidelity.onset(next(run.records()), run) == 2  # 126 of the prompt and two more are 128
+
+
+def test_a_table_without_a_floor_says_so(runs):
+    said = f"No floor: what rounding alone makes, a run of method={DENSE} on these texts says."
+    table = fidelity.drift_table(runs)
+    assert said not in drift_page.markdown(table)
+    assert drift_page.markdown(table[table["method"] != DENSE]).endswith(f" |\n\n{said}\n")
 
 
 def test_a_report_of_both_kinds(runs, tmp_path, capsys):
