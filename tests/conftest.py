@@ -3,14 +3,13 @@
 import atexit
 import gc
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import hypothesis  # noqa: F401 - it asks who refers to what, and of what is frozen nobody does
 import pytest
 import torch
-import yaml
 
 if not torch.cuda.is_available():
     os.environ["TRITON_INTERPRET"] = "1"  # read when triton is imported, which transformers does
@@ -18,9 +17,8 @@ if not torch.cuda.is_available():
 from kvarena.contract.tiny_model import build_tiny_model
 from kvarena.kernels.noise import Noise
 
-from . import interpreter
+from . import composing, interpreter
 
-yaml.SafeLoader = yaml.CSafeLoader  # of the thirty files of a config: what they say is the same
 torch.set_num_threads(1)  # of tensors this small a second thread makes nothing faster
 gc.freeze()  # what is imported by now stays: no collection, of which every run of kvarena asks one, looks through it
 atexit.register(gc.unfreeze)  # extensions look at their end for what was never collected
@@ -37,16 +35,16 @@ LONG = (
 )
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    patch = pytest.MonkeyPatch()
+    config.add_cleanup(patch.undo)
+    composing.quicken(patch)
+    if not torch.cuda.is_available():
+        interpreter.quicken(patch)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.path.stem not in LONG)
-
-
-@pytest.fixture(scope="session", autouse=True)
-def quick_interpreter() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        if not torch.cuda.is_available():
-            interpreter.quicken(patch)
-        yield
 
 
 @pytest.fixture(scope="session")

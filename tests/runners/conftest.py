@@ -158,7 +158,7 @@ class Server:
 
     def __init__(self) -> None:
         file = Path(__file__).with_name("server.py")
-        beside = {"PYTHONPATH": str(file.parents[1])}  # fragile.py
+        beside = {"PYTHONPATH": str(file.parents[1])}  # composing.py, fragile.py
         environment = os.environ | {"OMP_NUM_THREADS": "1"} | RAY | beside
         command, pipe = [sys.executable, str(file)], subprocess.PIPE
         self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=environment)

@@ -12,9 +12,12 @@ import os
 import resource
 import sys
 
+import composing
+import pytest
 import torch
 from kvarena.runners import evaluate
 
+composing.quicken(pytest.MonkeyPatch())
 torch.set_num_threads(1)
 gc.freeze()  # what is imported is not looked through again at the end of every run
 atexit.register(gc.unfreeze)  # extensions look at their end for what was never collected

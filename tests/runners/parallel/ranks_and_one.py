@@ -98,15 +98,20 @@ def cases(names: list[str], kinds: bool) -> list[Case]:
         policy, storage = policy_of(method) if packs else policy_of(name, *words), storage_of(method if packs else name)
         return Case(f"{method} {family}", family, policy, storage, sampler or Greedy())
 
-    found = [case(method) for method in splittable()]
+    def asked(method: str) -> bool:
+        return not names or method.split()[0] in names
+
+    found = [case(method) for method in splittable() if asked(method)]
     if kinds:
         found = of_each_kind(found)
-    found += [case(method) for method in OTHERS]
-    found += [case(method, family) for family in [*FAMILIES][1:] for method in OF_EACH_FAMILY]
-    found += [case("vase_attnv", f"{family}_fused") for family in FAMILIES if family != "llama_mlp"]
-    sampler = Sampling(temperature=0.8, top_k=20, repetition_penalty=1.2)
-    found.append(case("vase_dkv", sampler=sampler)._replace(rows=2))
-    return [each for each in found if not names or each.name.split()[0] in names]
+    others = [(method, "qwen3") for method in OTHERS]
+    others += [(method, family) for family in [*FAMILIES][1:] for method in OF_EACH_FAMILY]
+    others += [("vase_attnv", f"{family}_fused") for family in FAMILIES if family != "llama_mlp"]
+    found += [case(method, family) for method, family in others if asked(method)]
+    if asked("vase_dkv"):
+        sampler = Sampling(temperature=0.8, top_k=20, repetition_penalty=1.2)
+        found.append(case("vase_dkv", sampler=sampler)._replace(rows=2))
+    return found
 
 
 def splittable() -> list[str]:
