@@ -67,6 +67,9 @@ class PackedPrompt(Prompt):
             return self._after
         total = sum(lengths)
         size = rounded(total)
+        bounds = [*accumulate(lengths, initial=0), *[total] * (self.most - len(prompts))]
+        # before a capture, which runs: those of the pass before may end beyond its tokens
+        self._bounds.copy_(torch.tensor(bounds), non_blocking=True)
         if attends:
             reading = self._reading(model, size, attends)
         elif size not in self._readings:
@@ -75,9 +78,7 @@ class PackedPrompt(Prompt):
             reading = self._readings[size]
         padding = [0] * (size - total)
         tokens = [[*chain(*prompts), *padding], [*chain(*map(range, lengths)), *padding]]
-        bounds = [*accumulate(lengths, initial=0), *[total] * (self.most - len(prompts))]
         reading.tokens.copy_(torch.tensor(tokens), non_blocking=True)
-        self._bounds.copy_(torch.tensor(bounds), non_blocking=True)
         reading.run()
         return self._after
 

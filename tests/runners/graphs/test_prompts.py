@@ -15,6 +15,7 @@ from kvarena.methods.vase_attnv import VaSEAttnV
 from kvarena.runners.cache import PLAIN, KVCache, Storage
 from kvarena.runners.cache.layer import COLUMNS
 from kvarena.runners.generate import Decoder, Prompt, Request
+from kvarena.runners.graphs import prompts
 from kvarena.runners.graphs.decoder import forwards
 from kvarena.runners.graphs.fused import FusedLayer, fuse
 from kvarena.runners.graphs.prompts import LONGEST, PackedPrompt
@@ -93,6 +94,24 @@ def test_four_prompts_of_a_pass_are_what_each_is_alone(model, name):
     assert len(ran) == 2
     torch.testing.assert_close(theirs, ours, rtol=1e-4, atol=1e-5)
     assert_same(together, alone, lengths)
+
+
+def test_a_capture_sees_no_sequence_beyond_the_tokens_of_its_pass(model, monkeypatch):
+    """A pass over 64 tokens, after one over 192: what warms it up reads by bounds that are its own."""
+    ends, attend = [], prompts.attend_segments
+
+    def watched(query, key, value, bounds, *rest):
+        ends.append((bounds[-1].item(), len(query)))
+        return attend(query, key, value, bounds, *rest)
+
+    def captured(work):
+        work()
+        return work
+
+    monkeypatch.setattr(prompts, "attend_segments", watched)
+    read(PackedPrompt, model, Full(), [100, 90, 20, 30], most=2, capture=captured)
+    assert [one for one in ends if one[0] > one[1]] == []
+    assert sorted(set(ends)) == [(50, 64), (190, 192)]
 
 
 def test_packed_prompts_of_a_pass_have_rings_of_their_own(model):
