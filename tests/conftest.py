@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from types import ModuleType
 
 import hypothesis  # noqa: F401 - it asks who refers to what, and of what is frozen nobody does
 import pytest
@@ -16,8 +17,6 @@ if not torch.cuda.is_available():
 
 from kvarena.contract.tiny_model import build_tiny_model
 from kvarena.kernels.noise import Noise
-
-from . import composing, interpreter
 
 torch.set_num_threads(1)  # of tensors this small a second thread makes nothing faster
 gc.freeze()  # what is imported by now stays: no collection, of which every run of kvarena asks one, looks through it
@@ -35,12 +34,19 @@ LONG = (
 )
 
 
+def loaded(file: Path) -> ModuleType:
+    spec = spec_from_file_location(file.stem, file)
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
 def pytest_configure(config: pytest.Config) -> None:
     patch = pytest.MonkeyPatch()
     config.add_cleanup(patch.undo)
-    composing.quicken(patch)
+    loaded(Path(__file__).with_name("composing.py")).quicken(patch)
     if not torch.cuda.is_available():
-        interpreter.quicken(patch)
+        loaded(Path(__file__).with_name("interpreter.py")).quicken(patch)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -61,11 +67,8 @@ def model(tiny_model):
 @pytest.fixture(scope="session")
 def standin(tmp_path_factory) -> Path:
     """What scripts/standin_model.py writes."""
-    spec = spec_from_file_location("standin_model", Path(__file__).parents[1] / "scripts/standin_model.py")
-    script = module_from_spec(spec)
-    spec.loader.exec_module(script)
     folder = tmp_path_factory.mktemp("standin")
-    script.main([str(folder)])
+    loaded(Path(__file__).parents[1] / "scripts/standin_model.py").main([str(folder)])
     return folder
 
 
