@@ -1,4 +1,4 @@
-"""What fewer bits a slot are worth at equal bytes: pairs over problems, and a figure of them.
+"""What fewer bits a slot are worth at equal bytes: pairs over problems, and a figure of all caches.
 
     python -m kvarena.analysis.studies.fewer_bits RUNS_DIR OUTPUT
 
@@ -26,6 +26,7 @@ from ..pairs import duel, table_order
 from ..panels import house_style, legend, panels
 from ..setting import SETTING
 from ..stats import pass_at_1
+from ..tables import results
 
 BUDGETS = [*SETTING, "bytes", "a", "b", "bytes_share_a", "bytes_share_b", "tokens_a", "tokens_b"]
 DRIFT_NAMES = [*BUDGETS, "common", "times", "low", "high", "run_a", "run_b"]
@@ -101,25 +102,24 @@ def budgets(a: Run, b: Run) -> dict[str, Any]:
 
 
 def fewer_bits_figure(table: pd.DataFrame) -> Figure:
-    """A panel a task: the gain of the cache with fewer bits, a line a method and a colour a share of dense's bytes."""
-    method, cache_a = (table["a"].str.partition(" + ")[i] for i in (0, 2))
-    table = table.assign(
-        method=method, over=cache_a + " over " + table["b"].str.partition(" + ")[2].replace("", "plain")
-    )
-    table = table[table["method"] == table["b"].str.partition(" + ")[0]]
-    methods, shares = sorted(set(table["method"]), reverse=True), sorted(set(table["bytes"]))
+    """A panel a task and share of dense's bytes, of finished runs' `results`: a line a method and a colour a cache."""
+    method, cache = (table["method"].str.partition(" + ")[i] for i in (0, 2))
+    table = table.assign(method=method, cache=cache.replace("", "plain"))
+    table = table[table["complete"] & table["bytes"].notna()]
+    methods = sorted(set(table["method"]), reverse=True)
+    caches = (table["tokens"] / table["bytes"]).groupby(table["cache"]).mean().sort_values().index
     colours = mpl.rcParams["axes.prop_cycle"].by_key()["color"]
-    blocks = list(table.groupby(["task", "over"]))
-    figure, axes = panels([f"{task}: {over}" for (task, over), _ in blocks])
+    blocks = list(table.groupby(["task", "bytes"]))
+    figure, axes = panels([f"{task}: {share:g} of dense's bytes" for (task, share), _ in blocks])
     for axis, (_, block) in zip(axes, blocks, strict=True):
-        axis.axvline(0, color="grey", linewidth=0.7)
-        for i, (part, colour) in enumerate(zip(shares, colours, strict=False)):
-            own = block[block["bytes"] == part]
-            places = [methods.index(name) + 0.22 * ((len(shares) - 1) / 2 - i) for name in own["method"]]
-            spread = [own["gain"] - own["gain_low"], own["gain_high"] - own["gain"]]
-            looks = dict(color=colour, marker="o", linestyle="", elinewidth=1, label=f"{part:g} of dense's bytes")
-            axis.errorbar(own["gain"], places, xerr=np.maximum(spread, 0), **looks)
-        axis.set(yticks=range(len(methods)), yticklabels=methods, xlim=(-0.2, 1.0), xlabel="gain of pass@1")
+        for i, (name, colour) in enumerate(zip(caches, colours, strict=False)):
+            own = block[block["cache"] == name]
+            places = [methods.index(each) + 0.18 * ((len(caches) - 1) / 2 - i) for each in own["method"]]
+            spread = [own["accuracy"] - own["accuracy_low"], own["accuracy_high"] - own["accuracy"]]
+            looks = dict(color=colour, marker="o", markersize=3.5, linestyle="", elinewidth=1, label=name)
+            axis.errorbar(own["accuracy"], places, xerr=np.maximum(spread, 0), **looks)
+        axis.set(yticks=range(len(methods)), yticklabels=methods, ylim=(-0.6, len(methods) - 0.4))
+        axis.set(xlim=(-0.03, 1.03), xlabel="pass@1")
     legend(figure, axes)
     return figure
 
@@ -129,10 +129,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if forced := forced_runs(runs := load(runs_dir)):
         fewer_bits_drift(forced).to_csv(output.with_suffix(".csv"), index=False, float_format="%.4g")
         return
-    table = fewer_bits(runs)
-    table.to_csv(output.with_suffix(".csv"), index=False, float_format="%.4f")
+    fewer_bits(runs).to_csv(output.with_suffix(".csv"), index=False, float_format="%.4f")
     with house_style():
-        fewer_bits_figure(table).savefig(output.with_suffix(".png"))
+        fewer_bits_figure(results(runs)).savefig(output.with_suffix(".png"))
 
 
 if __name__ == "__main__":
