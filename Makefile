@@ -8,18 +8,24 @@ BIN := $(VENV)/bin
 # processes of make quickstart and make real: one a core, as far as memory of a laptop goes
 JOBS ?= $(shell cores=$$(getconf _NPROCESSORS_ONLN); echo $$((cores < 4 ? cores : 4)))
 
+# also where it is set: or each of the tests' fifty processes compiles kvarena anew
+export PYTHONDONTWRITEBYTECODE :=
+
 .PHONY: quickstart real test lint clean
 
-$(VENV)/installed: pyproject.toml requirements.txt
+$(BIN)/pip:
 	@$(PYTHON) -c 'import sys; sys.exit("kvarena needs Python 3.11 or newer: make PYTHON=...") if sys.version_info < (3, 11) else 0'
 	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/installed: pyproject.toml requirements.txt | $(BIN)/pip
 	$(BIN)/pip install --quiet --constraint requirements.txt torch
 	$(BIN)/pip install --quiet --constraint requirements.txt --editable .
 	@touch $@
 
-$(VENV)/developed: $(VENV)/installed
-	$(BIN)/pip install --quiet --constraint requirements.txt --editable '.[dev]'
-	@touch $@
+# bytecode of what is imported is written when it is, not of all that is installed
+$(VENV)/developed: pyproject.toml requirements.txt | $(BIN)/pip
+	$(BIN)/pip install --quiet --no-compile --constraint requirements.txt --editable '.[dev]'
+	@touch $(VENV)/installed $@
 
 quickstart: $(VENV)/installed
 	@start=$$(date +%s); \
