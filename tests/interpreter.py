@@ -1,4 +1,4 @@
-"""Triton's interpreter in half of its time, with nothing of what it computes changed.
+"""Triton's interpreter in two thirds of its time, with nothing of what it computes changed.
 
 A launch patches `triton.language`, and every function that its kernel calls does so again; that is left out. And the
 number that stands for a type is looked up, not found in a table of all of them that is made each time.
