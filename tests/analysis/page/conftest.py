@@ -52,6 +52,15 @@ class Page:
     def wait(self, condition):
         return WebDriverWait(self.driver, 20).until(lambda _: condition())
 
+    def reload_until(self, condition):
+        """What a page keeps reaches the next one a moment later: another process may have it."""
+
+        def reloaded():
+            self.driver.refresh()
+            return condition()
+
+        return self.wait(reloaded)
+
     def errors(self):
         return [line for line in self.driver.get_log("browser") if line["level"] == "SEVERE"]
 

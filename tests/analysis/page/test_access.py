@@ -58,20 +58,22 @@ def test_chips_are_pressed_by_keyboard(opened):
 
 @pytest.mark.parametrize("name", PAGES)
 def test_dark_is_as_the_system_has_it_or_as_the_switch_says(at, name):
+    back = "return getComputedStyle(document.body).backgroundColor"
+    light, dark = "rgb(246, 247, 249)", "rgb(15, 19, 26)"
     page = at(name=name)
     page.run("localStorage.clear()")
-    back = "return getComputedStyle(document.body).backgroundColor"
-    assert page.run(back) == "rgb(246, 247, 249)"
+    page.reload_until(lambda: page.run("return document.documentElement.dataset.theme") is None)
+    assert page.run(back) == light
     page.screen(scheme="dark")
-    assert page.run(back) == "rgb(15, 19, 26)"
+    page.wait(lambda: page.run(back) == dark)
     page.wait(lambda: page.one("#theme").get_attribute("aria-pressed") == "true")
     page.click("#theme")
-    assert page.run(back) == "rgb(246, 247, 249)"
-    page.driver.refresh()
-    assert page.run(back) == "rgb(246, 247, 249)"  # it is remembered
+    assert page.run(back) == light
+    page.reload_until(lambda: page.run(back) == light)  # it is remembered
     page.click("#theme")
+    assert page.run(back) == dark
     page.screen(scheme="light")
-    assert page.run(back) == "rgb(246, 247, 249)"  # as the system has it again
+    page.wait(lambda: page.run(back) == light)  # as the system has it again
 
 
 @pytest.mark.parametrize("name", PAGES)
