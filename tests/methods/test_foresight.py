@@ -105,8 +105,10 @@ def test_a_scorer_serves_one_model_and_one_window(budget, view_of, written):
     around = AdaKV(budget=own, of=policy)
     assert around.trained
     around.fits(here)
-    with pytest.raises(ValueError, match=r"was trained on other weights \(config.json\) than the model has"):
-        around.fits(here | {"config.json": "1"})
+    around.fits(here | {"config.json": "of another version of transformers"})
+    for others in ({"model.safetensors": "bad"}, {}, here | {"model-2.safetensors": "1"}):
+        with pytest.raises(ValueError, match=r"was trained on other weights \(model(-2)?.safetensors\) than the model"):
+            around.fits(others)
     untrained = Foresight(budget=own, scorer=None)
     assert not untrained.trained
     untrained.fits({"model.safetensors": "bad"})

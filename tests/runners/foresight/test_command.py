@@ -8,6 +8,7 @@ import pytest
 from kvarena.methods.scorer import load_scorer
 from kvarena.runners import evaluate
 from kvarena.runners.foresight.command import main
+from safetensors.torch import load_file, save_file
 
 DENSE = ["difficulty=easy", "num_samples=3", "max_tokens=60", "device=cpu", "engine.batch_size=3"]
 SMALL = ["--texts=1", "--skip=1", "--steps=2", "--recent=8", "--interval=8", "--slots=8", "--device=cpu"]
@@ -83,11 +84,10 @@ def test_a_scorer_that_does_not_fit_is_refused(monkeypatch, tmp_path, capsys, wo
 def test_other_weights_are_refused(monkeypatch, tmp_path, capsys):
     monkeypatch.chdir(tmp_path)
     shutil.copytree(str(files("kvarena.models") / "reasoner"), "changed")
-    (tmp_path / "changed/generation_config.json").write_text('{"eos_token_id": 4}')
+    part = tmp_path / "changed/model-00002-of-00002.safetensors"
+    save_file({name: tensor + 1 for name, tensor in load_file(part).items()}, part, metadata={"format": "pt"})
     with pytest.raises(SystemExit, match="2"):
         run(monkeypatch, "method=foresight", "compression.ratio=2", "model.path=changed", "dry_run=true")
     error = capsys.readouterr().err
-    assert error.startswith(
-        "kvarena: method.scorer=reasoner was trained on other weights (generation_config.json) than"
-    )
+    assert error.startswith(f"kvarena: method.scorer=reasoner was trained on other weights ({part.name}) than")
     assert error.count("\n") == 1
