@@ -56,5 +56,5 @@ def test_a_page_is_whole():
     """No place is left open, and what is given is not searched for places."""
     page = assembled("index.html", {"plotly": "/* element.js */", "data": "{}"})
     assert page.count("/* element.js */") == 1
-    assert page.count('"use strict";') == 23
+    assert page.count('"use strict";') == 24
     assert "/* start.js */" not in page

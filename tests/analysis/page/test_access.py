@@ -7,6 +7,9 @@ import pytest
 from selenium.webdriver.common.keys import Keys
 
 PAGES = ("index.html", "fidelity.html", "memory.html")
+BEGAN = """new MutationObserver((_, watch) => {
+  if (document.body) { window.began = document.documentElement.dataset.theme; watch.disconnect(); }
+}).observe(document, {childList: true, subtree: true});"""
 
 
 def test_the_skip_link_is_first_and_the_arrows_go_through_the_tables(at):
@@ -69,7 +72,9 @@ def test_dark_is_as_the_system_has_it_or_as_the_switch_says(at, name):
     page.wait(lambda: page.one("#theme").get_attribute("aria-pressed") == "true")
     page.click("#theme")
     assert page.run(back) == light
+    page.driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": BEGAN})
     page.reload_until(lambda: page.run(back) == light)  # it is remembered
+    assert page.run("return began") == "light"  # before anything was drawn
     page.click("#theme")
     assert page.run(back) == dark
     page.screen(scheme="light")
