@@ -50,7 +50,7 @@ class Foresight(Eviction):
         if self.scorer is None:
             return
         made = load_scorer(self.scorer, self.digest).made
-        if others := sorted(name for name, _ in tensors(made["weights"]) ^ tensors(weights)):
+        if others := sorted(name for name, _ in tensor_files(made["weights"]) ^ tensor_files(weights)):
             raise ValueError(
                 f"method.scorer={self.scorer} was trained on other weights ({others[0]}) than the model has: "
                 "kvarena-foresight MODEL RUN makes one of them"
@@ -82,8 +82,8 @@ class Foresight(Eviction):
         return network
 
 
-def tensors(weights: Mapping[str, str]) -> set[tuple[str, str]]:
-    """The files of tensors and their hashes: a config is written anew by every version of transformers."""
+def tensor_files(weights: Mapping[str, str]) -> set[tuple[str, str]]:
+    """With their hashes: a config is written anew by every version of transformers."""
     return {(name, digest) for name, digest in weights.items() if name.endswith((".safetensors", ".bin"))}
 
 
