@@ -32,7 +32,7 @@ class AttnRandom(SnapKV):
 
     @property
     def draws_slots(self) -> bool:
-        return True
+        return self.drawn > 0
 
     def place(self, view: LayerView) -> Tensor:
         """[B, H, N]: of each slot that may go, how many drew a higher number."""

@@ -44,13 +44,18 @@ class Budget:
             raise ValueError(f"budget.interval={self.interval}: use 0 or more decode steps")
         if self.interval == 0 and not self.prefill:
             raise ValueError("budget.interval=0 with prefill=false never evicts: use 1 or more, or prefill=true")
-        if (least := min(self.layers or (self.tokens,))) <= self.recent + self.sinks:
+        if self.least <= self.recent + self.sinks:
             raise ValueError(
-                f"budget of {least} tokens is not above recent + sinks = {self.recent} + {self.sinks}: "
+                f"budget of {self.least} tokens is not above recent + sinks = {self.recent} + {self.sinks}: "
                 "lower compression.ratio or compression.recent, or raise compression.tokens"
             )
         if self.share is not None and not 0 < self.share < 1:
             raise ValueError(f"budget.share={self.share}: use a part above 0 and below 1, or null")
+
+    @property
+    def least(self) -> int:
+        """Slots per KV head of the layer that has the fewest."""
+        return min(self.layers or (self.tokens,))
 
     def of_layer(self, layer: int, num_layers: int) -> int:
         """Slots per KV head of a layer; ValueError where the list is of another number of layers."""

@@ -32,7 +32,8 @@ class Certificate(Allocation):
         if not self.of.draws_slots or not self.of.by_score:
             raise ValueError(
                 f"method.of={type(self.of).__name__} draws no slots by chances that are known, so nothing can be said "
-                "of what went: use method@method.of=vase_attnv, random or another that draws"
+                "of what went: use method@method.of=vase_attnv, random or another that draws, with room to: "
+                "fewer method.of.n_large, or more compression.tokens"
             )
 
     @property

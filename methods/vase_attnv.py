@@ -42,6 +42,10 @@ class VaSEAttnV(SnapKV):
     def stochastic(self) -> bool:
         return self.sample
 
+    @property
+    def num_large(self) -> int:
+        return self.budget.tokens // 4 if self.n_large is None else self.n_large
+
     def constants(self, keys: Tensor, values: Tensor) -> Tensor:
         return self.magnitude(values)[..., None]
 
@@ -50,14 +54,15 @@ class VaSEAttnV(SnapKV):
         sinks = view.candidates & (view.positions < self.budget.sinks)
         magnitude = torch.where(sinks, torch.inf, view.constants[..., 0])
         pool = view.evictable | sinks
-        n_large = self.budget.tokens // 4 if self.n_large is None else self.n_large
         # at least the excess is not large: what stays of a pool of large values alone is its largest
-        others = torch.maximum(pool.sum(-1, dtype=torch.int32) - n_large, view.excess[:, None])
+        others = torch.maximum(pool.sum(-1, dtype=torch.int32) - self.num_large, view.excess[:, None])
         return pool & ~evict.lowest(magnitude, view.positions, pool, others)
 
     @property
     def draws_slots(self) -> bool:
-        return self.sample
+        """Where large ones leave room: beside a protected prompt, or of a share of few tokens, one slot may stay."""
+        unsure = self.budget.protect_prompt or self.budget.share is not None
+        return self.sample and self.num_large < (1 if unsure else self.budget.least - self.budget.recent)
 
     def chance(self, view: LayerView, keep: Tensor) -> Tensor:
         """Of the large ones 1; of the rest that of a Gumbel above what the others leave, log p added."""

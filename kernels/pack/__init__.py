@@ -109,7 +109,7 @@ class Packed:
         width = self.ring.shape[2]
         if not width:
             return turned
-        recent = self.positions >= (self.position - width)[:, None, None]
+        recent = self.positions >= (self.position - width).clamp(min=0)[:, None, None]
         place = (self.positions % width).long()[..., None].expand_as(turned)
         return torch.where(recent[..., None], self.ring.gather(2, place).float(), turned)
 

@@ -176,8 +176,8 @@ def read(parts, pair, row, slot, there, num_slots, LAYOUT: tl.constexpr, DIM: tl
     number = restore(parts, place, there, LAYOUT, DIM)
     RING: tl.constexpr = LAYOUT[3]
     if RING:
-        position = tl.load(parts[4] + place, mask=there, other=-RING - 1)
-        recent = there & (position >= tl.load(parts[5] + row) - RING)
+        position = tl.load(parts[4] + place, mask=there, other=-1)
+        recent = position >= tl.maximum(tl.load(parts[5] + row) - RING, 0)  # a slot where no token stands has -1
         at = (pair * RING + position % RING)[:, None] * DIM + tl.arange(0, DIM)
         plain = tl.load(parts[3] + at, mask=recent[:, None], other=0.0).to(tl.float32)
         number = tl.where(recent[:, None], plain, number)

@@ -218,3 +218,14 @@ def test_a_ring_gives_the_newest_as_they_came(rng):
     assert column.float()[0, 0, 3].tolist() == [3.0] * 4
     assert column.float()[0, 0, 4].tolist() == [4.0] * 4
     assert torch.equal(column[:, :, 2:4].float(), column.float()[:, :, 2:4])
+
+
+@pytest.mark.parametrize("rows", [1, 2])
+def test_a_ring_has_nothing_of_slots_without_a_token(rng, device, rows):
+    """Rows of two tokens, shorter than the ring; their other slots are at -1, and before a ring lies something else."""
+    column = packed_of(Fp8(), torch.randn(rows, 1, 6, 32, generator=rng).to(device), width=8, position=2, rng=rng)
+    column.positions[:, :, 2:] = -1
+    restored = column.form.restore(column.codes, column.scales)
+    expected = torch.cat([column.ring[:, :, :2], restored[:, :, 2:]], 2)
+    assert torch.equal(column.substitute(restored), expected)
+    assert torch.equal(kernel.decode(column), expected)

@@ -184,3 +184,32 @@ def test_without_its_sample_vase_draws_none():
     budget = Budget(tokens=24, recent=8, interval=8)
     with pytest.raises(ValueError, match=r"method\.of=VaSEAttnV draws no slots"):
         Certificate(budget=budget, of=VaSEAttnV(budget=budget, sample=False))
+
+
+@pytest.mark.parametrize(
+    ("of", "room"),
+    [
+        (lambda budget: VaSEAttnV(budget=budget), dict(tokens=80, recent=60)),  # a quarter of 80 are large
+        (lambda budget: VaSEAttnV(budget=budget, n_large=12), dict(tokens=[20, 80], recent=8)),
+        (lambda budget: VaSEAttnV(budget=budget), dict(tokens=80, recent=8, protect_prompt=True)),
+        (lambda budget: VaSEAttnV(budget=budget), dict(tokens=80, recent=8, share=0.5)),
+        (lambda budget: AttnRandom(budget=budget, n_random=0), dict(tokens=24, recent=8)),
+    ],
+    ids=["large", "a_layer", "a_prompt", "a_share", "none"],
+)
+def test_sure_slots_that_leave_no_room_for_a_draw_are_refused(of, room):
+    """Nothing would stand for what goes, and the error would be stated as 0."""
+    budget = Budget(interval=8, sinks=4, **room)
+    with pytest.raises(ValueError, match=r"draws no slots .* with room to: fewer method\.of\.n_large"):
+        Certificate(budget=budget, of=of(budget))
+
+
+def test_one_large_slot_fewer_leaves_room_for_a_draw(view_of, rng):
+    """19 of 20 slots beside the recent are large, one of the rest is drawn."""
+    budget = Budget(tokens=80, recent=60, sinks=0, interval=8)
+    policy = Certificate(budget=budget, of=VaSEAttnV(budget=budget, n_large=19))
+    keys, values = torch.randn(2, 1, 1, 88, 4, generator=rng)
+    view = view_of(policy, keys, values, queries=[[1.0, 0, 0, 0]] * 60)
+    keep = policy.keep(view)
+    assert keep.sum() == 80
+    assert (policy.weigh(view, keep) > 0).sum() == 1
