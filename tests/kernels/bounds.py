@@ -1,6 +1,8 @@
-"""In Triton's interpreter each access of a kernel is held against the memory of its arguments: a sanitizer for CPUs.
+"""In Triton's interpreter each access of a kernel is held against the numbers of its arguments: a sanitizer for CPUs.
 
-What lies outside of all of them ends the test; on a GPU it would be another tensor's, or the end of the process.
+What lies outside of all of them ends the test, though it be in the memory that a view is a part of; on a GPU it would
+be another tensor's, or the end of the process. What lies inside of the wrong one, or of the right one at another
+place, such as the next head's first slot, is not seen.
 """
 
 from collections.abc import Iterable, Iterator
@@ -14,13 +16,19 @@ NOWHERE = np.iinfo(np.int64).min  # the end of the span of what lies before all 
 
 
 def spans(arguments: Iterable[Any]) -> Iterator[tuple[int, int]]:
-    """First byte and the one behind the last."""
+    """First byte and the one behind the last, of each piece that a view has in one."""
     for argument in arguments:
         if isinstance(argument, tuple):
             yield from spans(argument)
-        elif isinstance(argument, Tensor):
-            memory = argument.untyped_storage()
-            yield memory.data_ptr(), memory.data_ptr() + memory.nbytes()
+        elif isinstance(argument, Tensor) and argument.numel():
+            size = argument.element_size()
+            length, begins = size, np.array([argument.data_ptr()])
+            for stride, count in sorted(zip(argument.stride(), argument.shape, strict=True)):
+                if stride * size <= length and len(begins) == 1:
+                    length += stride * size * (count - 1)
+                else:
+                    begins = np.add.outer(begins, stride * size * np.arange(count)).ravel()
+            yield from zip(begins.tolist(), (begins + length).tolist(), strict=True)
 
 
 def outside(addresses: np.ndarray, size: int, begins: np.ndarray, ends: np.ndarray) -> np.ndarray:
@@ -38,7 +46,9 @@ def watch(patch: pytest.MonkeyPatch) -> None:
     def noted(self: Any, arguments: Any, named: Any) -> Any:
         own, other = begin(self, arguments, named)
         begins, ends = np.array(sorted({*spans(own), *spans(other.values())}), dtype=np.int64).reshape(-1, 2).T
-        running.update(kernel=self.fn.__name__, spans=(begins, np.insert(ends, 0, NOWHERE)))
+        # one may lie within another that ends behind it
+        ends = np.maximum.accumulate(np.insert(ends, 0, NOWHERE))
+        running.update(kernel=self.fn.__name__, spans=(begins, ends))
         return own, other
 
     def held(name: str, pointers: int, mask: int) -> None:
