@@ -161,7 +161,7 @@ class Policy:
         return None
 
     def tokens_read(self, layer: int, num_layers: int) -> int | None:
-        """Slots per KV head that a query reads of a long sequence; None: all that are there."""
+        """Slots per KV head that a query reads of a long sequence, at most; None: all that are there."""
         return None
 
     def constants(self, keys: Tensor, values: Tensor) -> Tensor:
@@ -275,5 +275,5 @@ class Selection(Policy):
     def tokens(self, layer: int, num_layers: int) -> int:
         return self.budget.tokens
 
-    def tokens_read(self, layer: int, num_layers: int) -> int:
+    def tokens_read(self, layer: int, num_layers: int) -> int | None:
         return self.budget.tokens

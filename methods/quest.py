@@ -36,6 +36,9 @@ class Quest(Selection):
     def needs(self) -> Needs:
         return Needs(page=self.page)
 
+    def tokens_read(self, layer: int, num_layers: int) -> int | None:
+        return None if layer < self.dense_layers else self.budget.tokens
+
     def read(self, query: Tensor, view: LayerView) -> Tensor | None:
         if view.layer < self.dense_layers:
             return None

@@ -36,6 +36,9 @@ class Twilight(Selection):
     def needs(self) -> Needs:
         return self.of.needs
 
+    def tokens_read(self, layer: int, num_layers: int) -> int | None:
+        return self.of.tokens_read(layer, num_layers)
+
     def read(self, query: Tensor, view: LayerView) -> Tensor | None:
         chosen = self.of.read(query, view)
         if chosen is None or self.top_p == 1:

@@ -3,10 +3,11 @@
 Charged is all that a layer holds, as `Usage.resident_bytes` has it on a GPU: keys and values as they are stored, scales
 and a ring beside them, positions, and what the method asks for. The dense cache is that of the model's own numbers, its
 positions included. A selection that holds everything is charged what it reads at a step instead: keys and values of its
-tokens, and the bounds of all pages. One that evicts too holds one number of tokens and reads another, so no share of
-bytes says what its budget is.
+tokens, of all tokens in layers where it reads all, and the bounds of all pages. One that evicts too holds one number of
+tokens and reads another, so no share of bytes says what its budget is.
 """
 
+from itertools import compress
 from typing import NamedTuple
 
 import torch
@@ -22,7 +23,7 @@ class Cost(NamedTuple):
     """Bytes, all layers and heads together."""
 
     slot: int
-    row: int  # whatever the number of slots
+    row: int  # whatever the budget
 
     @classmethod
     def of(cls, policy: Policy, shape: Shape, storage: Storage, length: int) -> "Cost":
@@ -37,8 +38,13 @@ class Cost(NamedTuple):
             device=torch.device("meta"),
             storage=storage,
         ).layers
-        slots = [layer.pair_bytes if holds_all(policy) else layer.slot_bytes for layer in layers]
-        return cls(sum(slots), sum(layer.row_bytes for layer in layers))
+        row = sum(layer.row_bytes for layer in layers)
+        if not holds_all(policy):
+            return cls(sum(layer.slot_bytes for layer in layers), row)
+        whole = [policy.tokens_read(index, len(layers)) is None for index in range(len(layers))]
+        pairs = [layer.pair_bytes for layer in layers]
+        dense = sum(compress(pairs, whole))
+        return cls(sum(pairs) - dense, row + length * dense)
 
 
 def holds_all(policy: Policy) -> bool:
@@ -60,7 +66,7 @@ def tokens_within(share: float, length: int, policy: Policy, shape: Shape, stora
             "use compression.ratio or compression.tokens"
         )
     cost, room = Cost.of(policy, shape, storage, length), share * dense_bytes(policy, shape, length)
-    tokens = int((room - cost.row) // cost.slot)
+    tokens = int((room - cost.row) // max(1, cost.slot))  # 0: every layer is dense
     if tokens < max(1, storage.residual):
         raise ValueError(
             f"compression.bytes={share:g} is {room:,.0f} bytes a row, below what cache={storage.name} takes of them "

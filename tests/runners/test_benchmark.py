@@ -11,6 +11,7 @@ from kvarena.methods.full import Full
 from kvarena.methods.h2o import H2O
 from kvarena.methods.quest import Quest
 from kvarena.methods.streaming import StreamingLLM
+from kvarena.methods.twilight import Twilight
 from kvarena.runners.benchmark import main
 from kvarena.runners.generate import Decoder
 from kvarena.runners.model import own_attention
@@ -19,6 +20,7 @@ from kvarena.runners.speed import Witness, compare_engines, measure_steps, place
 
 TINY = ["shape=tiny", "engine=eager", "device=cpu", "dtype=float32", "batch_size=3", "compression.tokens=96"]
 BUDGET = Budget(tokens=32, recent=8, sinks=2, interval=8)
+QUEST = Quest(budget=BUDGET, page=8)
 
 
 @pytest.fixture
@@ -177,8 +179,13 @@ def test_a_placed_row_is_one_that_has_decoded(tiny_model, stagger):
 
 @pytest.mark.parametrize(
     ("policy", "slots"),
-    [(Full(), 50 + 2.5), (StreamingLLM(budget=BUDGET), 32 + 2.5), (Quest(budget=BUDGET, page=8), 32)],
-    ids=["full", "streaming", "quest"],
+    [
+        (Full(), 50 + 2.5),
+        (StreamingLLM(budget=BUDGET), 32 + 2.5),
+        (QUEST, (2 * 52.5 + 32) / 3),  # two of three layers are dense
+        (Twilight(budget=BUDGET, of=QUEST), (2 * 52.5 + 32) / 3),
+    ],
+    ids=["full", "streaming", "quest", "twilight"],
 )
 def test_bytes_are_those_of_the_slots_read(tiny_model, policy, slots):
     """Four steps, the mean of 1 to 4 slots more; three rows, keys and values of float32."""

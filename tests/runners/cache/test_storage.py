@@ -124,8 +124,11 @@ def test_what_no_cache_is(make, message):
         # a ring of four keys and four values
         (StreamingLLM(budget=BUDGET), Storage(keys=Fp8(), values=Fp8(), residual=4), 0.25, (129000 - 2048) // 264),
         # what is read: a page of 16 has bounds of 512 bytes, and 1,000 tokens have 64 pages in their slots
-        (Quest(budget=BUDGET, page=16), PLAIN, 0.25, (128000 - 64 * 512) // 512),
-        (Quest(budget=BUDGET, page=16), FP8, 0.25, (128000 - 64 * 512) // 260),
+        (Quest(budget=BUDGET, page=16, dense_layers=0), PLAIN, 0.25, (128000 - 64 * 512) // 512),
+        (Quest(budget=BUDGET, page=16, dense_layers=0), FP8, 0.25, (128000 - 64 * 512) // 260),
+        # of two layers the first reads all
+        (Quest(budget=BUDGET, page=16, dense_layers=1), PLAIN, 0.75, (768000 - 2 * 64 * 512 - 512000) // 512),
+        (Quest(budget=BUDGET, page=16, dense_layers=1), FP8, 0.5, (512000 - 2 * 64 * 512 - 260000) // 260),
     ],
 )
 def test_tokens_within_bytes(policy, storage, share, tokens):
@@ -134,6 +137,15 @@ def test_tokens_within_bytes(policy, storage, share, tokens):
     budget = Budget(tokens=tokens, recent=8, sinks=0, interval=8)
     own = type(policy)(**vars(policy) | {"budget": budget})
     assert share - 600 / 128000 < bytes_share(1000, own, SHAPE, storage) <= share
+
+
+def test_bytes_below_what_dense_layers_read():
+    with pytest.raises(
+        ValueError, match=r"compression.bytes=0.25 is 768,000 bytes a row, below what cache=plain takes"
+    ):
+        tokens_within(0.25, 1000, Quest(budget=BUDGET, page=16, dense_layers=1), SHAPE, PLAIN)
+    with pytest.raises(ValueError, match=r"compression.bytes=0.9 is .* raise it"):
+        tokens_within(0.9, 1000, Quest(budget=BUDGET, page=16, dense_layers=2), SHAPE, PLAIN)
 
 
 def test_dense_bytes_are_one_and_packed_ones_less():
