@@ -131,23 +131,31 @@ def markdown(table: pd.DataFrame) -> str:
     """For the terminal and for Markdown: a block a setting."""
     blocks = []
     for title, rows in settings(table):
-        lines = ["| method | ratio | budget | KL, nats | typical, 95 % | same top-1 | first | NLL | evictions |"]
-        lines.append("| :--- " + "| ---: " * 8 + "|")
-        lines += ["| " + " | ".join(drift_cells(row)) + " |" for row in rows.to_dict("records")]
+        alike = rows.duplicated(["method", "ratio", "tokens"]).any()  # told apart by their folder
+        last = ["note", "run"] if alike else ["note"]
+        lines = [piped_line([*CELLS, *last]), piped_line([":---", *["---:"] * (len(CELLS) - 1), *[":---"] * len(last)])]
+        lines += [piped_line([*drift_cells(row), *(row[name] for name in last)]) for row in rows.to_dict("records")]
         if not rows["floor"].eq(True).any():
             lines += ["", f"No floor: what rounding alone makes, a run of method={DENSE} on these texts says."]
         blocks.append(f"## Fidelity: {title}\n\n" + "\n".join(lines))
     return "\n\n".join(blocks) + "\n"
 
 
+CELLS = ("method", "ratio", "budget", "texts", "KL, nats", "typical, 95 %", "same top-1", "first", "NLL", "evictions")
+
+
+def piped_line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
 def drift_cells(row: Mapping[Any, Any]) -> list[str]:
     budget = "" if pd.isna(row["tokens"]) else f"{row['tokens']:.0f}"
     name = f"`{row['method']}` (floor)" if row["floor"] else f"`{row['method']}`"
     if pd.isna(row.get("texts")):
-        return [name, f"{row['ratio']:.3g}x", budget, *["-"] * 6]
+        return [name, f"{row['ratio']:.3g}x", budget, *["-"] * 7]
     first = "-" if pd.isna(row["first"]) else f"{row['first']:.0f}"
     return [
-        *(name, f"{row['ratio']:.3g}x", budget, f"{row['kl']:.3g}"),
+        *(name, f"{row['ratio']:.3g}x", budget, f"{row['texts']:.0f}", f"{row['kl']:.3g}"),
         f"{row['kl_typical']:.3g} [{row['kl_low']:.2g}, {row['kl_high']:.2g}]",
         *(f"{row['same']:.1%}", first, f"{row['nll']:+.3g}", f"{row['evictions']:.1f}"),
     ]

@@ -6,8 +6,9 @@ are Student's, of the logs. The arithmetic mean stands beside it.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from hashlib import sha256
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -20,15 +21,30 @@ from .load import Run
 from .rounds import evictions
 from .setting import SETTING
 from .stats import Estimate, Problem
+from .tables import own_flags
 
 FLOOR = 1e-9  # nats: below what float32 resolves, and a log needs something
 BINS = (0, 16, 64, 256, 1024, 4096)  # tokens since the cache was first compressed; the last is open
 SUMMARIES = ("kl", "kl_worst", "kl_end", "kl_answer", "nll", "mass", "same")
 COLUMNS = (
-    *(*SETTING, "method", "ratio", "tokens", "texts", "kl", "kl_typical", "kl_low", "kl_high"),
+    *(*SETTING, "method", "ratio", "tokens", "texts", "planned", "kl", "kl_typical", "kl_low", "kl_high"),
     *("kl_worst", "kl_end", "kl_answer", "nll", "mass", "same", "first", "evictions", "peak_slots", "tokens_read"),
-    *("resident_bytes", "bytes_share", "floor", "run", "device", "versions", "commit"),
+    *("resident_bytes", "bytes_share", "floor", "note", "run", "device", "versions", "commit"),
 )
+
+
+class ForcedText(NamedTuple):
+    """What was forced: of two texts of one problem no drift is compared."""
+
+    sample: str
+    target: str
+    draw: int
+    said: str  # a hash of its tokens and, where it is recorded, of its prompt
+
+    @classmethod
+    def of(cls, record: Record) -> "ForcedText":
+        tokens = f"{record.prompt_sha} {record.token_ids}".encode()
+        return cls(record.sample, record.target, record.draw, sha256(tokens).hexdigest())
 
 
 def forced_runs(runs: Iterable[Run]) -> list[Run]:
@@ -62,7 +78,7 @@ def mean_or_nan(values: np.ndarray) -> float:
 
 def drifts(runs: Iterable[Run]) -> pd.DataFrame:
     """A row a text of each forced run, the labels of its run in front."""
-    rows = [label(run) | text_drift(record) for run in forced_runs(runs) for record in run.records()]
+    rows = [label(run) | text_drift(record) for run in forced_runs(runs) for record in forced_records(run)]
     return pd.DataFrame(rows)
 
 
@@ -72,12 +88,28 @@ def label(run: Run) -> dict[str, Any]:
     return {name: getattr(run.labels, name) for name in names} | of_run
 
 
-def logs(records: Iterable[Record]) -> dict[Problem, float]:
+def logs(texts: Mapping[ForcedText, float]) -> dict[Problem, float]:
     """The log of each problem's KL, mean over its draws."""
     values: dict[Problem, list[float]] = defaultdict(list)
-    for record in records:
-        values[record.sample, record.target].append(float(np.mean(record.kl or [np.nan])))
+    for text, kl in texts.items():
+        values[text.sample, text.target].append(kl)
     return {problem: float(np.log(max(np.mean(kl), FLOOR))) for problem, kl in values.items()}
+
+
+def kl_of_texts(run: Run) -> dict[ForcedText, float]:
+    """The mean KL of each of its texts."""
+    return {ForcedText.of(record): float(np.mean(record.kl or np.nan)) for record in forced_records(run)}
+
+
+def forced_records(run: Run) -> Iterator[Record]:
+    """Its records; ValueError for one that does not say how each of its tokens drifts."""
+    for record in run.records():
+        if not record.kl or len(record.kl) != record.num_tokens:
+            raise ValueError(
+                f"{run.folder.records_file}: {record.sample} has the KL of {len(record.kl or ())} of its "
+                f"{record.num_tokens} tokens: run it again"
+            )
+        yield record
 
 
 def geometric_mean(values: Sequence[float]) -> Estimate:
@@ -95,14 +127,15 @@ def drift_table(runs: Iterable[Run]) -> pd.DataFrame:
 
 
 def row(run: Run) -> dict[str, Any]:
-    records = list(run.records())
+    records = list(forced_records(run))
     texts = pd.DataFrame([text_drift(record) for record in records])
+    of_run = label(run) | {"planned": run.num_planned, "note": "; ".join(own_flags(run)), "floor": run.labels.is_dense}
     if texts.empty:
-        return label(run)
-    value = geometric_mean(list(logs(records).values()))
+        return of_run
+    value = geometric_mean(list(logs(kl_of_texts(run)).values()))
     means = {name: texts[name].mean() for name in SUMMARIES}
     return {
-        **label(run),
+        **of_run,
         **means,
         **{name: run.header.get(name) for name in ("device", "commit")},
         "versions": " ".join(
@@ -112,38 +145,26 @@ def row(run: Run) -> dict[str, Any]:
         "kl_typical": value.value,
         "kl_low": value.low,
         "kl_high": value.high,
-        "first": texts["first"].median(),
-        "floor": run.labels.is_dense,
+        "first": middle(texts["first"]),
         **{name: np.mean([getattr(record, name) for record in records]) for name in COSTS},
         "evictions": np.mean([record.num_evictions for record in records]),
     }
 
 
+def middle(first: pd.Series) -> float:
+    """The median, where a text without any is later than all; NaN where half of the texts have none."""
+    median = float(np.median(first.fillna(np.inf)))
+    return median if np.isfinite(median) else np.nan
+
+
 COSTS = ("peak_slots", "tokens_read", "resident_bytes")
 
 
-def drift_pairs(runs: Iterable[Run]) -> pd.DataFrame:
-    """Any two methods of one setting at one ratio: KL of a over that of b on the same problem."""
-    groups: dict[tuple[Any, ...], list[tuple[Run, Mapping[Problem, float]]]] = defaultdict(list)
-    for run in forced_runs(runs):
-        if not run.labels.is_dense:
-            groups[*run.setting, run.labels.ratio].append((run, logs(run.records())))
-    rows = []
-    for (task, level, model, ratio), group in groups.items():
-        for index, (a, ours) in enumerate(group):
-            for b, theirs in group[index + 1 :]:
-                common = sorted(ours.keys() & theirs.keys())
-                times = geometric_mean([ours[problem] - theirs[problem] for problem in common])
-                named = {"a": a.labels.named, "b": b.labels.named, "common": len(common)}
-                setting = {"task": task, "difficulty": level or None, "model": model, "ratio": ratio}
-                rows.append(setting | named | {"times": times.value, "low": times.low, "high": times.high})
-    return pd.DataFrame(rows, columns=[*SETTING, "ratio", "a", "b", "common", "times", "low", "high"])
-
-
 def onset(record: Record, run: Run) -> int | None:
-    """Index of the first token that is written with a compressed cache; None: there is none."""
+    """Index of the first token before which a compressed cache was read; None: there is none."""
     if run.labels.selects:
-        first = max(0, (run.labels.tokens or 0) - record.prompt_tokens)
+        # before token i the cache holds the prompt and i tokens, and before the first the prompt was read whole
+        first = max(0, (run.labels.tokens or 0) - record.prompt_tokens) + 1
         return first if first < record.num_tokens else None
     steps = evictions(record, run.config.get("method", {}).get("budget", {}))
     return steps[0] if steps else None
@@ -154,7 +175,7 @@ def drift_by_position(runs: Iterable[Run]) -> pd.DataFrame:
     rows = []
     for run in forced_runs(runs):
         values: dict[int, list[float]] = defaultdict(list)
-        for record in run.records():
+        for record in forced_records(run):
             if (start := onset(record, run)) is not None:
                 kl = np.array(record.kl)[start:]
                 bins = np.digitize(np.arange(len(kl)), BINS) - 1

@@ -15,6 +15,7 @@ from . import drift_page, fidelity, html, wide
 from . import narrow as layout
 from .archive import pack
 from .compare import compare_runs
+from .drift_pairs import drift_pairs
 from .figures import STEP_TIMES, draw_all
 from .gathered import gathered
 from .leaderboard import leaderboard
@@ -121,7 +122,7 @@ def report_fidelity(runs: Sequence[Run], look: Look, output: Path) -> None:
     table, positions = fidelity.drift_table(runs), fidelity.drift_by_position(runs)
     texts = {
         "fidelity.csv": table.to_csv(index=False),
-        "fidelity_pairs.csv": fidelity.drift_pairs(runs).to_csv(index=False),
+        "fidelity_pairs.csv": drift_pairs(runs).to_csv(index=False),
         "fidelity_positions.csv": positions.to_csv(index=False),
         "fidelity.md": drift_page.markdown(table),
     }

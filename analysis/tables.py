@@ -158,7 +158,22 @@ def cut_prompts(run: Run) -> str:
 
 def flags(run: Run, dense: Run | None) -> list[str]:
     """What a reader must know before trusting the row, and why a number is missing."""
-    found, records, compressed = [], run.outcomes, not run.labels.is_dense
+    found, records, compressed = own_flags(run), run.outcomes, not run.labels.is_dense
+    if compressed and dense is None:
+        found.append("no dense run")
+    if compressed and dense is not None and (differs := unlike(run, dense).differs):
+        found.append(f"not paired with dense: another {', '.join(differs)}")
+    elif compressed and dense is not None and records and dense.outcomes:
+        ours, theirs = shared(run, dense, "loops")
+        common, problems = len(ours.keys() & theirs.keys()), len(ours)
+        if common < problems:
+            found.append(f"{common} of {problems} problems in common with dense")
+    return found
+
+
+def own_flags(run: Run) -> list[str]:
+    """Those that hang on no other run."""
+    found, records = [], run.outcomes
     if run.labels.evicts and records and not any(record.num_evictions for record in records):
         found.append("never evicted")
     if run.labels.protects_prompt:
@@ -174,13 +189,4 @@ def flags(run: Run, dense: Run | None) -> list[str]:
         found.append(f"{change['kind']} changed after {change['records']} records")
     if len(records) != run.num_planned:
         found.append(f"incomplete {len(records)}/{run.num_planned}")
-    if compressed and dense is None:
-        found.append("no dense run")
-    if compressed and dense is not None and (differs := unlike(run, dense).differs):
-        found.append(f"not paired with dense: another {', '.join(differs)}")
-    elif compressed and dense is not None and records and dense.outcomes:
-        ours, theirs = shared(run, dense, "loops")
-        common, problems = len(ours.keys() & theirs.keys()), len(ours)
-        if common < problems:
-            found.append(f"{common} of {problems} problems in common with dense")
     return found

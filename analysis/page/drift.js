@@ -14,6 +14,7 @@ const columns = [
   ["typical, 95 %", (row) => (known(row.kl_low) ? `${short(row.kl_typical)} [${short(row.kl_low)}, ${short(row.kl_high)}]` : short(row.kl_typical))],
   ["worst tenth", (row) => short(row.kl_worst)], ["answer", (row) => short(row.kl_answer)], ["NLL", (row) => short(row.nll)], ["mass", (row) => short(row.mass)],
   ["same", (row) => percent(row.same)], ["first", (row) => short(row.first)], ["evictions", (row) => short(row.evictions)], ["cache MB", (row) => megabytes(row.resident_bytes)],
+  data.rows.some((row) => row.note) && ["note", (row) => row.note, true],
 ].filter(Boolean);
 
 function address(row, index = 0) {

@@ -20,7 +20,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from ...runners.record import DENSE
-from ..fidelity import forced_runs, geometric_mean, logs
+from ..drift_pairs import ratio_of
+from ..fidelity import forced_runs, kl_of_texts
 from ..load import Run, load
 from ..pairs import duel, table_order
 from ..panels import house_style, legend, panels
@@ -29,7 +30,7 @@ from ..stats import pass_at_1
 from ..tables import results
 
 BUDGETS = [*SETTING, "bytes", "a", "b", "bytes_share_a", "bytes_share_b", "tokens_a", "tokens_b"]
-DRIFT_NAMES = [*BUDGETS, "common", "times", "low", "high", "run_a", "run_b"]
+DRIFT_NAMES = [*BUDGETS, "common", "unlike", "times", "low", "high", "run_a", "run_b"]
 NAMES = [*BUDGETS, "accuracy_a", "accuracy_b", "common", "gain", "gain_low", "gain_high"]
 NAMES += ["loop_gain", "loop_gain_low", "loop_gain_high", "run_a", "run_b"]
 
@@ -43,11 +44,9 @@ def fewer_bits_drift(runs: Iterable[Run]) -> pd.DataFrame:
     """The same of forced texts: KL of a over that of b on the same problem, with the interval of fidelity.py."""
     rows = []
     for a, b in couples(runs):
-        ours, theirs = (logs(run.records()) for run in (a, b))
-        common = sorted(ours.keys() & theirs.keys())
-        times = geometric_mean([ours[problem] - theirs[problem] for problem in common])
-        named = {"a": a.labels.named, "b": b.labels.named, "common": len(common), "run_a": a.name, "run_b": b.name}
-        rows.append(budgets(a, b) | named | dict(zip(("times", "low", "high"), times, strict=True)))
+        found = ratio_of(a, b, kl_of_texts(a), kl_of_texts(b)).columns()
+        named = {"a": a.labels.named, "b": b.labels.named, "run_a": a.name, "run_b": b.name}
+        rows.append(budgets(a, b) | named | found)
     return table_of(rows, DRIFT_NAMES)
 
 

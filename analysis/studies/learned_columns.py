@@ -17,7 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ...runners.record import DENSE
-from ..fidelity import geometric_mean, logs
+from ..fidelity import geometric_mean, kl_of_texts, logs
 from ..load import Run, load
 from ..panels import house_style, legend, panels
 from ..stats import pass_at_1
@@ -37,7 +37,7 @@ def learned_columns(runs: Sequence[Run]) -> pd.DataFrame:
 def row(run: Run) -> dict[str, Any]:
     labels, records = run.labels, list(run.records())
     cache = run.config.get("cache") or {}
-    found = geometric_mean(list(logs(records).values())) if run.forces else pass_at_1(records)
+    found = geometric_mean(list(logs(kl_of_texts(run)).values())) if run.forces else pass_at_1(records)
     return {
         **{name: getattr(labels, name) for name in ("task", "difficulty", "model", "cache")},
         "kind": kind_of(cache),

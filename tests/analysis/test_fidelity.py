@@ -1,6 +1,7 @@
 import json
 import math
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -82,12 +83,6 @@ def test_a_row_a_forced_run(runs):
     )
 
 
-def test_two_methods_on_the_same_problems(runs):
-    (pair,) = fidelity.drift_pairs(runs).to_dict("records")
-    assert (pair["a"], pair["b"], pair["common"]) == ("knorm", "snapkv", 2)
-    assert [pair[name] for name in ("times", "low", "high")] == pytest.approx([4, 4, 4])
-
-
 def test_drift_by_tokens_since_the_first_eviction(runs):
     table = fidelity.drift_by_position(runs)
     found = {name: rows["kl"].tolist() for name, rows in table.groupby("method")}
@@ -107,7 +102,7 @@ def test_a_selection_drifts_from_where_it_reads_less(write, record, tmp_path):
         selects=True,
     )
     (run,) = load(tmp_path)
-    assert fidelity.onset(next(run.records()), run) == 2  # 126 of the prompt and two more are 128
+    assert fidelity.onset(next(run.records()), run) == 3  # 126 of the prompt and two more are 128, all read
 
 
 def test_a_table_without_a_floor_says_so(runs):
@@ -121,7 +116,7 @@ def test_a_report_of_both_kinds(runs, tmp_path, capsys):
     write_questions(tmp_path / "snapkv", {"s0": "Which?"})
     assert main([str(tmp_path)]) == 0
     shown = capsys.readouterr().out
-    assert "| `full` (floor) | 1x |  | 0.0005 |" in shown
+    assert "| `full` (floor) | 1x |  | 2 | 0.0005 |" in shown
     assert "`knorm`" not in shown.split("## Fidelity")[0]  # the accuracy of a forced text is none
     report = tmp_path / "report"
     assert (report / "index.html").exists()
@@ -171,3 +166,37 @@ def test_a_text_without_an_answer_counts_in_no_mean_of_answers(write, record, tm
     write("snapkv", texts, samples=2, config=FORCED)
     (row,) = fidelity.drift_table(load(tmp_path)).to_dict("records")
     assert (row["kl_answer"], row["kl"]) == pytest.approx((0.3, 0.1))
+
+
+def test_first_is_a_median_in_which_a_text_without_any_is_the_latest(write, record, tmp_path):
+    def texts(*others):
+        return [text(record, [0.1] * 8, sample=f"s{i}", other=other) for i, other in enumerate(others)]
+
+    write("seldom", texts([1], [], []), samples=3, config=FORCED)
+    write("often", texts([3], [5, 6], []), samples=3, config=FORCED)
+    found = fidelity.drift_table(load(tmp_path)).set_index("run")["first"]
+    assert np.isnan(found["seldom"])
+    assert found["often"] == 5
+
+
+def test_a_run_that_is_not_finished_says_so_and_rows_that_look_alike_are_told_apart(write, record, tmp_path):
+    write("half", [text(record, [0.0, 0.4])], samples=2, config=FORCED)
+    write("begun", [], samples=2, config=FORCED, method="knorm", ratio=2.0)
+    table = fidelity.drift_table(load(tmp_path))
+    assert table.set_index("run")[["texts", "planned", "note"]].loc["half"].tolist() == [1, 2, "incomplete 1/2"]
+    shown = drift_page.markdown(table)
+    assert "| `snapkv` | 4x | 128 | 1 | 0.2 |" in shown
+    assert "| 1.0 | incomplete 1/2 |\n" in shown
+    assert "| - | incomplete 0/2 |\n" in shown
+    write("again", [text(record, [0.0, 0.2])], samples=1, config=FORCED)
+    shown = drift_page.markdown(fidelity.drift_table(load(tmp_path)))
+    assert "| 1.0 | incomplete 1/2 | half |\n" in shown
+    assert "| 1.0 |  | again |\n" in shown
+
+
+@pytest.mark.parametrize("changed", [{"kl": None}, {"num_tokens": 3}])
+def test_a_record_without_the_drift_of_each_token_is_refused(write, record, tmp_path, capsys, changed):
+    write("snapkv", [replace(text(record, [0.0, 0.1]), **changed)], samples=1, config=FORCED)
+    assert main([str(tmp_path)]) == 2
+    said = capsys.readouterr().err
+    assert re.search(r"snapkv/records.jsonl: s0 has the KL of \d of its \d tokens: run it again", said)

@@ -38,7 +38,7 @@ def test_a_line_a_cache_and_calibration(write, tmp_path, record, dense):
 
 
 def test_forced_runs_have_their_divergence(write, tmp_path, record, dense):
-    said = [record(kl=[0.01, 0.03], sample="a"), record(kl=[0.0002], sample="b")]
+    said = [record(kl=[0.01, 0.03], num_tokens=2, sample="a"), record(kl=[0.0002], num_tokens=1, sample="b")]
     config = cache_of("Plain", "Codebook", "x.safetensors") | {"texts": "x.jsonl"}
     write("runs/pq", said, samples=2, config=config, **dense, cache="plain-pq8").note(bytes_share=0.5)
     main([str(tmp_path / "runs"), str(tmp_path / "out")])
