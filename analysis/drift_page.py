@@ -156,6 +156,7 @@ def drift_cells(row: Mapping[Any, Any]) -> list[str]:
     first = "-" if pd.isna(row["first"]) else f"{row['first']:.0f}"
     return [
         *(name, f"{row['ratio']:.3g}x", budget, f"{row['texts']:.0f}", f"{row['kl']:.3g}"),
-        f"{row['kl_typical']:.3g} [{row['kl_low']:.2g}, {row['kl_high']:.2g}]",
+        f"{row['kl_typical']:.3g}"
+        + ("" if pd.isna(row["kl_low"]) else f" [{row['kl_low']:.2g}, {row['kl_high']:.2g}]"),
         *(f"{row['same']:.1%}", first, f"{row['nll']:+.3g}", f"{row['evictions']:.1f}"),
     ]

@@ -3,6 +3,7 @@
 B tokens at a time of the T of a text, V tokens of the vocabulary, E hidden size.
 """
 
+import math
 import statistics
 from typing import NamedTuple
 
@@ -28,6 +29,11 @@ class Drift(NamedTuple):
         kl, nll, mass, same = table.double().T.tolist()
         kl, nll, mass = ([round(value, DIGITS) for value in column] for column in (kl, nll, mass))
         return cls(kl, nll, mass, [index for index, value in enumerate(same) if not value])
+
+    @property
+    def broken(self) -> int | None:
+        """Index of the first token at which the two cannot be compared; None: nowhere."""
+        return next((index for index, kl in enumerate(self.kl) if not math.isfinite(kl)), None)
 
     def means(self) -> "Means":
         return Means(

@@ -4,6 +4,7 @@ B rows, T tokens of a text, E hidden size.
 """
 
 from collections.abc import Callable, Sequence
+from itertools import chain
 from typing import Any
 
 import torch
@@ -12,7 +13,16 @@ from torch import Tensor, nn
 from ...methods.full import Full
 from ...methods.policy import Policy
 from ..generate import Decoder, Generation, Request
-from ..model import Model, Tokenizer, eos_ids, output_projection, output_states, plain_tokens, transformers_logits
+from ..model import (
+    Model,
+    Tokenizer,
+    eos_ids,
+    output_projection,
+    output_states,
+    plain_tokens,
+    positions_of,
+    transformers_logits,
+)
 from ..sampler import Greedy
 from .drift import Drift
 from .teacher import Examiner, Key, Scribe
@@ -86,19 +96,25 @@ def check_head(model: Model) -> None:
     """Refuse a family whose logits are not what its output projection makes of the last hidden states."""
     tokens, head = plain_tokens(model, 4)[None], output_projection(model)
     logits = nn.functional.linear(output_states(model, tokens), head.weight, head.bias)
+    if not logits.isfinite().all():
+        raise ValueError(
+            "the model's logits are not finite: its weights are broken, or model.dtype is too small for them"
+        )
     if not torch.equal(logits, transformers_logits(model, tokens)):
         raise ValueError("the model does more to its logits than its output projection: no fidelity of this family")
 
 
 def check_texts(model: Model, requests: Sequence[Request]) -> None:
-    config, ends = model.config.get_text_config(), eos_ids(model)
+    most, size, ends = positions_of(model.config), model.config.get_text_config().vocab_size, eos_ids(model)
     for sample, _, prompt, completion in requests:
+        if not prompt:
+            raise ValueError(f"text {sample} has no prompt: give one token of it at least")
         if not completion:
             raise ValueError(f"text {sample} has no completion: there is nothing to compare")
         early = [index for index, token in enumerate(completion[:-1]) if token in ends]
         if early:
             raise ValueError(f"text {sample} goes on behind an end token, its token {early[0]}: cut it there")
-        if (length := len(prompt) + len(completion)) > (most := config.max_position_embeddings):
+        if most is not None and (length := len(prompt) + len(completion)) > most:
             raise ValueError(f"text {sample} has {length} tokens, the model {most} positions: cut it")
-        if max(*prompt, *completion) >= config.vocab_size:
-            raise ValueError(f"text {sample} holds a token that is not of the model's {config.vocab_size}")
+        if not all(0 <= token < size for token in chain(prompt, completion)):
+            raise ValueError(f"text {sample} holds a token that is not of the model's {size}")

@@ -62,6 +62,11 @@ class Examiner(Scribe):
         self._keys[to] = self._keys.pop(row)
 
     def released(self, row: int, length: int) -> Drift:
-        own, said = self._states[row, :length], self._tokens[row, :length]
-        dense = self.states[self._keys.pop(row)][:length].to(own.device)
-        return compare_states(self.head, dense, own, said)
+        own, said, key = self._states[row, :length], self._tokens[row, :length], self._keys.pop(row)
+        drift = compare_states(self.head, self.states[key][:length].to(own.device), own, said)
+        if (place := drift.broken) is not None:
+            raise ValueError(
+                f"text {key[0]}: KL before its token {place} is {drift.kl[place]}, the numbers of dense or of the "
+                "method overflow there: give another model.dtype or cache"
+            )
+        return drift

@@ -46,7 +46,7 @@ class TextFile(Texts):
 
     def read(self) -> Iterator[Sample]:
         try:
-            lines = Path(self.path).read_bytes().decode().splitlines()
+            lines = [line.decode() for line in Path(self.path).read_bytes().splitlines()]  # those of text are more
         except (OSError, UnicodeDecodeError) as error:
             raise ValueError(f"texts={self.path}: {error}") from error
         seen = set()

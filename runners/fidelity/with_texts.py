@@ -13,7 +13,7 @@ from .texts import Completions, TextFile, dense_run
 HERE = "kvarena.runners.fidelity.texts"
 # what texts that are there leave no choice of
 OF_THE_RUN = ("levels", "difficulty", "sampler", "num_draws", "max_tokens", "data_dir")
-OF_THE_FILE = ("levels", "difficulty", "num_draws", "max_tokens")
+OF_THE_FILE = ("task", "levels", "difficulty", "sampler", "num_draws", "max_tokens", "data_dir")
 
 
 def with_texts(config: DictConfig, overrides: Sequence[str] = ()) -> DictConfig:

@@ -60,9 +60,9 @@ class Record:
     score_unfinished: float | None = None
     prompt_sha: str | None = None  # of the prompt's tokens and the target, 12 hex digits; null in older records
     # of a text that was forced, by token (runners/fidelity/drift.py); null in a completion of the model's own
-    kl: list[float] | None = None  # KL(dense || method), nats
-    nll: list[float] | None = None  # -log probability of the token: the method's less dense's, nats
-    mass: list[float] | None = None  # probability that the method gives to dense's most probable token
+    kl: list[FiniteFloat] | None = None  # KL(dense || method), nats
+    nll: list[FiniteFloat] | None = None  # -log probability of the token: the method's less dense's, nats
+    mass: list[FiniteFloat] | None = None  # probability that the method gives to dense's most probable token
     other: list[int] | None = None  # indices at which the two have not the same most probable token
     pieces: list[str] | None = None  # the token itself
 

@@ -36,13 +36,14 @@ def test_a_run_and_its_completions_forced(call, tmp_path):
 
 
 def test_texts_of_a_file(call, tmp_path):
-    text = {"id": "a/b", "prompt_ids": list(range(3, 90)), "completion_ids": [5, 6, 7, 8] * 10}
-    (tmp_path / "mine.jsonl").write_text(json.dumps(text) + "\n")
+    # in JSON a line may hold what elsewhere begins another
+    text = {"id": "a/b\u2028c", "prompt_ids": list(range(3, 90)), "completion_ids": [5, 6, 7, 8] * 10}
+    (tmp_path / "mine.jsonl").write_text(json.dumps(text, ensure_ascii=False) + "\r\n")
     code, _ = call(
         evaluate.main_fidelity, "texts=mine.jsonl", "method=vase_dkv", "compression.ratio=1.5", "output_dir=run", *SMALL
     )
     (record,) = records(tmp_path / "run")
-    assert (code, record.sample, record.token_ids, record.num_evictions) == (0, "a/b", text["completion_ids"], 2)
+    assert (code, record.sample, record.token_ids, record.num_evictions) == (0, text["id"], text["completion_ids"], 2)
     assert json.loads((tmp_path / "run/run.json").read_text())["labels"]["tokens"] == 85  # of 127
 
 
@@ -88,7 +89,10 @@ def test_references_that_are_none(call, tmp_path):
             )
             for choice in ("difficulty=medium", "num_draws=2", "max_tokens=3", "sampler=sampling")
         ),
-        (["texts=mine.jsonl", "num_draws=2"], "num_draws=2 beside texts=mine.jsonl: its texts are forced as they are"),
+        *(
+            (["texts=mine.jsonl", choice], f"{choice} beside texts=mine.jsonl: its texts are forced as they are")
+            for choice in ("num_draws=2", "sampler=sampling", "sampler.temperature=1", "task=graph_search")
+        ),
     ):
         code, error = call(evaluate.main_fidelity, *overrides, *SMALL)
         assert (code, error.count("\n"), message in error) == (2, 1, True), error

@@ -1,5 +1,7 @@
 """Forced texts, beside transformers' own logits where an attention mask says what a method leaves."""
 
+import math
+
 import pytest
 import torch
 from kvarena.methods.budget import Budget
@@ -9,8 +11,8 @@ from kvarena.methods.quest import Quest
 from kvarena.methods.random import Random
 from kvarena.methods.snapkv import SnapKV
 from kvarena.methods.streaming import StreamingLLM
-from kvarena.runners.fidelity import fidelity
-from kvarena.runners.generate import Decoder
+from kvarena.runners.fidelity import Examiner, fidelity
+from kvarena.runners.generate import Decoder, Request
 from kvarena.runners.graphs.prompts import PackedPrompt
 from kvarena.runners.model import forward
 
@@ -123,6 +125,8 @@ def test_padded_prompts_leave_the_drift(model, method):
         (([1, 2], [3, 1000, 4]), "text 0 goes on behind an end token, its token 1: cut it there"),
         (([1] * 500, [2] * 13), "text 0 has 513 tokens, the model 512 positions: cut it"),
         (([1, 2], [64]), "text 0 holds a token that is not of the model's 64"),
+        (([1, 2], [-1]), "text 0 holds a token that is not of the model's 64"),
+        (([], [5]), "text 0 has no prompt: give one token of it at least"),
     ],
 )
 def test_texts_that_cannot_be_forced(model, text, message):
@@ -136,3 +140,23 @@ def test_a_family_that_does_more_to_its_logits_is_refused(model, monkeypatch):
     with pytest.raises(ValueError, match="the model does more to its logits than its output projection"):
         fidelity(model, None, TEXTS, Full())
     handle.remove()
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_drift_that_is_no_number_is_refused_at_its_token(model, value):
+    """As of a cache that overflows in the middle of a text."""
+    dense = torch.randn(3, 64)
+    examiner = Examiner(model, batch_size=2, longest=3, states={("a", 0): dense})
+    examiner.admitted(1, Request("a", 0, [1], [2, 3, 4]))
+    for step, states in enumerate(dense):
+        own = states if step < 2 else states * value
+        examiner(own[None], torch.tensor([1]), torch.tensor([step]))
+    with pytest.raises(ValueError, match="text a: KL before its token 2 is nan, the numbers of dense or of the method"):
+        examiner.released(1, 3)
+
+
+def test_a_model_of_broken_weights_is_refused_as_such(tiny_model):
+    model = tiny_model("qwen3")
+    model.get_decoder().layers[0].mlp.up_proj.weight.data[0, 0] = math.nan
+    with pytest.raises(ValueError, match="the model's logits are not finite"):
+        fidelity(model, None, TEXTS, Full())
