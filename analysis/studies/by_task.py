@@ -15,6 +15,7 @@ import pandas as pd
 from ..drift_pairs import ratio_of, times_over
 from ..fidelity import ForcedText, forced_runs, geometric_mean, kl_of_texts, logs
 from ..load import Run, load
+from .command import study_command
 
 
 def by_task(runs: Iterable[Run], base: str, parts: Mapping[str, Sequence[str]]) -> pd.DataFrame:
@@ -63,4 +64,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(study_command(main, __doc__))

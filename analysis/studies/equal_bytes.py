@@ -20,6 +20,7 @@ from ..load import load
 from ..panels import house_style, legend, panels
 from ..setting import SETTING
 from ..tables import results
+from .command import study_command
 
 NAMES = ["method", "cache", "bytes_share", "tokens", "samples", "accuracy", "accuracy_low", "accuracy_high"]
 NAMES += ["loop_rate", "truncation_rate", "mean_length", "peak_slots"]
@@ -62,4 +63,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(study_command(main, __doc__))

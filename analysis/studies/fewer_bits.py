@@ -28,6 +28,7 @@ from ..panels import house_style, legend, panels
 from ..setting import SETTING
 from ..stats import pass_at_1
 from ..tables import results
+from .command import study_command
 
 BUDGETS = [*SETTING, "bytes", "a", "b", "bytes_share_a", "bytes_share_b", "tokens_a", "tokens_b"]
 DRIFT_NAMES = [*BUDGETS, "common", "unlike", "times", "low", "high", "run_a", "run_b"]
@@ -134,4 +135,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(study_command(main, __doc__))

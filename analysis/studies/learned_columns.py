@@ -21,6 +21,7 @@ from ..fidelity import geometric_mean, kl_of_texts, logs
 from ..load import Run, load
 from ..panels import house_style, legend, panels
 from ..stats import pass_at_1
+from .command import study_command
 
 LEARNED = {"Coefficients": "low rank", "Codebook": "codebook"}
 
@@ -99,4 +100,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(study_command(main, __doc__))

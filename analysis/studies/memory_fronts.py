@@ -21,6 +21,7 @@ from matplotlib.figure import Figure
 
 from ..memory import forgotten, influence
 from ..panels import Look, house_style, legend, panels
+from .command import study_command
 
 PROBES = {
     "ridge": "linear, mean of heads",
@@ -96,7 +97,4 @@ def trained_on(file: Path) -> list[str]:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except ValueError as error:
-        sys.exit(f"memory_fronts: {error}")
+    sys.exit(study_command(main, __doc__))

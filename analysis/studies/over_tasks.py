@@ -19,12 +19,14 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from ..fidelity import free_runs
 from ..likeness import shared, unlike
 from ..load import Run, load
 from ..pairs import spread
 from ..panels import house_style, legend
 from ..stats import NOTHING, Estimate, difference, loop_rate, pass_at_1
 from ..tables import length_and_memory
+from .command import study_command
 
 LINE = 0.17  # inches of a row
 Cell = tuple[str, float]  # a method and a ratio
@@ -32,10 +34,7 @@ Cell = tuple[str, float]  # a method and a ratio
 
 def over_tasks(runs: Iterable[Run], control: str) -> pd.DataFrame:
     """Best first at each ratio, what lacks a task last and without a mean; ValueError where the control lacks one."""
-    cells: dict[Cell, dict[str, Run]] = defaultdict(dict)
-    for run in runs:
-        if len(run.outcomes) == run.num_planned:
-            cells[run.labels.named, run.labels.ratio][run.labels.task] = run
+    cells = finished_parts(runs)
     dense = {task: run for parts in cells.values() for task, run in parts.items() if run.labels.is_dense}
     cells = {cell: parts for cell, parts in cells.items() if not next(iter(parts.values())).labels.is_dense}
     rows = []
@@ -47,8 +46,23 @@ def over_tasks(runs: Iterable[Run], control: str) -> pd.DataFrame:
         whole = [parts[task] for task in tasks] if len(parts) == len(tasks) else []
         gaps = [gap(run, beside[run.labels.task]) for run in whole if method != control]
         rows.append({"method": method, "ratio": ratio, "tasks": len(parts)} | means(whole, gaps, dense))
+    if not rows:
+        raise ValueError("no method was finished here: nothing to compare")
     table = pd.DataFrame(rows).sort_values(["ratio", "accuracy", "method"], ascending=[True, False, True])
     return table.reset_index(drop=True)
+
+
+def finished_parts(runs: Iterable[Run]) -> dict[Cell, dict[str, Run]]:
+    """The finished run of each cell and task; ValueError for two of one, or of two models."""
+    cells: dict[Cell, dict[str, Run]] = defaultdict(dict)
+    finished = [run for run in free_runs(runs) if len(run.outcomes) == run.num_planned]
+    for run in finished:
+        parts, task = cells[run.labels.named, run.labels.ratio], run.labels.task
+        if (other := parts.setdefault(task, run)) is not run:
+            raise ValueError(f"{other.name} and {run.name} are of one method and ratio on {task}: give one")
+    if len(models := sorted({run.labels.model for run in finished})) > 1:
+        raise ValueError(f"runs of {' and '.join(models)}: give those of one model")
+    return cells
 
 
 def means(runs: Sequence[Run], gaps: Sequence[Estimate], dense: Mapping[str, Run]) -> dict[str, Any]:
@@ -115,4 +129,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(study_command(main, __doc__))

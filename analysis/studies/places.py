@@ -18,6 +18,7 @@ from ...runners.record import Record
 from ..intervals import of_share
 from ..load import Run, load
 from ..panels import Look, house_style, legend
+from .command import study_command
 
 BETWEEN = "|"  # answers, as the grader of chains writes them
 GROUP = 4  # neighbouring places in one point
@@ -92,4 +93,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(study_command(main, __doc__))

@@ -11,9 +11,8 @@ has more than that of mean KL.
 
 import sys
 from argparse import ArgumentParser
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple, cast
 
 import numpy as np
 import pandas as pd
@@ -24,53 +23,13 @@ from ...runners.record import DENSE
 from .. import fidelity
 from ..load import Run, load
 from ..panels import Look, house_style, legend, panels
+from .command import study_command
+from .sides import Side, accuracy, drift, refuse_mixed, runs_beside, shared
 
 RESAMPLES = 2000
 SEED = 0
-LOGS = (
-    "kl",
-    "kl_worst",
-    "kl_end",
-    "kl_answer",
-)  # over orders of magnitude: a cell is the mean of the logs of its problems
 LEAST = 4  # methods at a ratio whose order says something
-SIGNS = {"mass": 1, "same": 1}  # of the others more is worse
-
-
-class Side(NamedTuple):
-    """One measurement of all cells."""
-
-    cells: pd.MultiIndex  # method and ratio
-    values: np.ndarray  # [cells, problems], NaN where a problem is missing
-
-
-def drift(texts: pd.DataFrame, summary: str) -> Side:
-    table = texts.assign(value=texts[summary] * SIGNS.get(summary, -1))
-    if summary in LOGS:
-        table["value"] = -np.log(texts[summary].clip(lower=fidelity.FLOOR))
-    return side(table)
-
-
-def accuracy(runs: Iterable[Run], only: Collection[str] | None = None) -> Side:
-    """Of these problems; None: of all."""
-    rows = [
-        {"method": run.labels.method, "ratio": run.labels.ratio, "sample": problem[0], "value": value}
-        for run in runs
-        for problem, value in run.scores.items()
-        if only is None or problem[0] in only
-    ]
-    return side(pd.DataFrame(rows, columns=["method", "ratio", "sample", "value"]))
-
-
-def side(table: pd.DataFrame) -> Side:
-    wide = table.groupby(["method", "ratio", "sample"])["value"].mean().unstack("sample")
-    return Side(cast(pd.MultiIndex, wide.index), wide.to_numpy())
-
-
-def shared(a: Side, b: Side) -> tuple[Side, Side]:
-    """The cells that both have, in one order."""
-    common = a.cells.intersection(b.cells).sort_values()
-    return tuple(Side(common, one.values[one.cells.get_indexer(common)]) for one in (a, b))  # type: ignore[return-value]
+MEAN = "kl"  # the summary that all are held against
 
 
 def spearman(x: np.ndarray, y: np.ndarray) -> float:
@@ -112,28 +71,34 @@ def proxy(texts: pd.DataFrame, runs: Sequence[Run], same: bool = False) -> pd.Da
     """A row a task, summary and kind of correlation: how well the summary orders methods as accuracy does, that of all
     problems that were decoded or of the `same` ones as were forced."""
     rows = []
-    for task, some in texts[texts["method"] != DENSE].groupby("task", sort=False):
-        right, first = accuracy(free_of(runs, str(task)), set(some["sample"]) if same else None), None
-        for summary in (name for name in fidelity.SUMMARIES if name in some and some[name].notna().any()):
-            ours, theirs = shared(drift(some, summary), right)
-            rho = correlations(ours, theirs)
-            first = rho if first is None else first  # of mean KL
+    for name, some in texts[texts["method"] != DENSE].groupby("task", sort=False):
+        task = str(name)
+        refuse_mixed(some, task)
+        right = accuracy(runs_beside(some, runs, task), set(some["sample"]) if same else None)
+        closeness = {summary: drift(some, summary) for summary in summaries_of(some)}
+        sides = {summary: shared(own, right) for summary, own in closeness.items()}
+        if not len(sides[MEAN][0].cells):
+            raise ValueError(f"no method was both forced and decoded at one ratio on {task}: nothing to compare")
+        of_mean = correlations(*sides[MEAN])
+        for summary, (ours, theirs) in sides.items():
+            rho = of_mean if summary == MEAN else correlations(ours, theirs)
             of_ratio = ours.cells.get_level_values("ratio").value_counts()
             sizes = {"texts": ours.values.shape[1], "problems": theirs.values.shape[1]}
             for over in rho:
                 line = {"task": task, "summary": summary, "over": over, "cells": of_ratio.get(over, len(ours.cells))}
-                rows.append(line | sizes | named("rho", rho[over]) | named("over_kl", rho[over] - first[over]))
+                rows.append(line | sizes | named("rho", rho[over]) | named("over_kl", rho[over] - of_mean[over]))
     return pd.DataFrame(rows)
+
+
+def summaries_of(texts: pd.DataFrame) -> list[str]:
+    """Those that the texts have."""
+    return [name for name in fidelity.SUMMARIES if name in texts and texts[name].notna().any()]
 
 
 def named(name: str, values: pd.Series) -> dict[str, float]:
     """The first, and the 95 % interval of the others."""
     low, high = values[1:].quantile([0.025, 0.975])
     return {name: values[0], f"{name}_low": low, f"{name}_high": high}
-
-
-def free_of(runs: Iterable[Run], task: str) -> list[Run]:
-    return [run for run in runs if run.labels.task == task and not run.labels.is_dense]
 
 
 def scatter(texts: pd.DataFrame, runs: Sequence[Run]) -> Figure:
@@ -143,8 +108,8 @@ def scatter(texts: pd.DataFrame, runs: Sequence[Run]) -> Figure:
         look = Look(compressed["method"])
         figure, axes = panels(tasks)
         for axis, task in zip(axes, tasks, strict=True):
-            right = accuracy(free_of(runs, task))
-            ours, theirs = shared(drift(compressed[compressed["task"] == task], "kl"), right)
+            forced = compressed[compressed["task"] == task]
+            ours, theirs = shared(drift(forced, MEAN), accuracy(runs_beside(forced, runs, task)))
             points = pd.DataFrame({"kl": np.exp(-np.nanmean(ours.values, 1)), "right": np.nanmean(theirs.values, 1)})
             points["method"] = ours.cells.get_level_values("method")
             for method, some in points.groupby("method"):
@@ -174,4 +139,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(study_command(main, __doc__))

@@ -21,6 +21,7 @@ from ..load import load
 from ..panels import DENSE_COLOUR, house_style, legend
 from ..setting import settings
 from ..tables import results
+from .command import study_command
 
 LINE = 0.2  # inches of a row
 SHOWN = {"accuracy": ("C0", "o", 0.0, "right"), "loop_rate": ("C1", "D", 0.28, "ends in a loop")}  # lower by so much
@@ -69,4 +70,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(study_command(main, __doc__))

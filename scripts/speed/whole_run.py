@@ -10,7 +10,6 @@ asks for them), and the grading of as many boxed answers, stand beside it: a swe
 `places` are the rows of all steps together.
 """
 
-import math
 import os
 import time
 from collections.abc import Mapping
@@ -20,18 +19,16 @@ from typing import NamedTuple
 import hydra
 import torch
 from hydra.core.hydra_config import HydraConfig
-from kvarena.kernels.noise import Noise
 from kvarena.runners.generate import Decoder, Generation, Request, sizes
 from kvarena.runners.job import provenance
 from kvarena.runners.job.errors import one_line_errors, run_command
-from kvarena.runners.job.order import longest_first
 from kvarena.runners.model import own_attention
 from kvarena.runners.speed import measure_steps, place_rows
 from kvarena.tasks.graders.math import MathGrader
+from mixed import Mixed, draw_mix, in_order
 from omegaconf import DictConfig
-from refill import END, LogNormal, append_lines, build_decoder, warm_up
+from refill import END, append_lines, build_decoder, warm_up
 
-ORDERS = ("given", "predicted", "known")
 BUCKET = 64  # tokens: passes of so many, twice as many and so on are captured before the clock starts
 
 
@@ -46,45 +43,6 @@ class Laps:
             torch.cuda.synchronize(self.device)
         before, self.last = self.last, time.perf_counter()
         return self.last - before
-
-
-class Mixed(NamedTuple):
-    requests: list[Request]
-    lengths: dict[tuple[str, int], int]  # of each completion
-
-    @property
-    def mean_position(self) -> int:
-        """Of a token of a completion."""
-        spans = [(len(request.prompt), self.lengths[request.key]) for request in self.requests]
-        return round(sum(length * (prompt + length / 2) for prompt, length in spans) / sum(n for _, n in spans))
-
-
-def draw_mix(mix: DictConfig, sampler: LogNormal, vocabulary: int, seed: int) -> Mixed:
-    random = torch.Generator().manual_seed(seed)
-    normal = torch.randn(mix.samples, generator=random)
-    sizes = (mix.prompt.median * (mix.prompt.sigma * normal).exp()).round().clamp(mix.prompt.least, mix.prompt.most)
-    prompts = [torch.randint(END + 1, vocabulary, (int(n),), generator=random).tolist() for n in sizes]
-    requests = [Request(str(i), draw, prompt) for i, prompt in enumerate(prompts) for draw in range(mix.draws)]
-    keys = torch.tensor([Noise.key(seed, *request.key) for request in requests])
-    lengths = sampler.lengths(Noise(keys=keys)).tolist()
-    return Mixed(requests, {request.key: length for request, length in zip(requests, lengths, strict=True)})
-
-
-def in_order(mixed: Mixed, order: str, error: float, seed: int) -> list[Request]:
-    """As a run would begin them, that knows of a sample what an earlier run knew."""
-    if order not in ORDERS:
-        raise ValueError(f"order={order}: use one of {', '.join(ORDERS)}")
-    if order == "given":
-        return mixed.requests
-    random, by_sample = torch.Generator().manual_seed(seed + 1), dict[str, list[int]]()
-    for request in mixed.requests:
-        by_sample.setdefault(request.sample, []).append(mixed.lengths[request.key])
-    off = error if order == "predicted" else 0.0
-    expected = {
-        sample: sum(lengths) / len(lengths) * math.exp(off * torch.randn((), generator=random).item())
-        for sample, lengths in by_sample.items()
-    }
-    return longest_first(mixed.requests, expected)
 
 
 def capture_prompts(decoder: Decoder, longest: int) -> None:
@@ -134,10 +92,49 @@ def grading_seconds(count: int) -> float:
     return time.perf_counter() - started
 
 
+class Ran(NamedTuple):
+    """Of all requests."""
+
+    wall: float  # seconds
+    prompts: float  # of these
+    tokens: int
+    steps: int
+    places: int
+
+    def parts(self, requests: int, batch_size: int, step: float) -> dict[str, float]:
+        """Where its time went; `step` in seconds."""
+        busy = (self.tokens - requests) / self.places  # the first token of a row is its prompt's
+        return {
+            "efficiency": round(self.tokens / batch_size * step / self.wall, 4),
+            "wall_s": round(self.wall, 3),
+            "prefill_s": round(self.prompts, 3),
+            "decode_s": round((self.wall - self.prompts) * busy, 3),
+            "idle_s": round((self.wall - self.prompts) * (1 - busy), 3),  # of places that no request had
+        }
+
+
+def run_all(decoder: Decoder, mixed: Mixed, requests: list[Request], lap: Laps) -> Ran:
+    lap()
+    steps, places = decoder.steps, decoder.places
+    done: list[Generation] = list(decoder.run(requests))
+    wall, steps, places = lap(), decoder.steps - steps, decoder.places - places
+    assert {(each.sample, each.draw): len(each.token_ids) for each in done} == mixed.lengths
+    return Ran(wall, sum(each.prefill_s for each in done), sum(mixed.lengths.values()), steps, places)
+
+
+def step_columns(before: OwnStep, after: OwnStep) -> dict[str, float]:
+    return {
+        "step_ms": round(1e3 * min(before.seconds, after.seconds), 4),
+        "step_before_ms": round(1e3 * before.seconds, 4),
+        "step_after_ms": round(1e3 * after.seconds, 4),
+        "load_before": round(before.load, 2),
+        "load_after": round(after.load, 2),
+    }
+
+
 def measure_run(config: DictConfig, names: Mapping[str, str]) -> dict[str, object]:
     """A line of the CSV."""
-    device = torch.device(config.device)
-    lap = Laps(device)
+    lap = Laps(torch.device(config.device))
     decoder = build_decoder(config, config.mix.completion, config.mix.prompt.most)
     set_up = lap()
     vocabulary = decoder.model.config.get_text_config().vocab_size
@@ -148,15 +145,8 @@ def measure_run(config: DictConfig, names: Mapping[str, str]) -> dict[str, objec
     capture_narrow(decoder)
     capture = lap()
     before = own_step(decoder, mixed.mean_position, config.steps)
-    lap()
-    steps, places = decoder.steps, decoder.places
-    done: list[Generation] = list(decoder.run(requests))
-    wall, steps, places = lap(), decoder.steps - steps, decoder.places - places
-    assert {(each.sample, each.draw): len(each.token_ids) for each in done} == mixed.lengths
-    prompts, tokens = sum(each.prefill_s for each in done), sum(mixed.lengths.values())
+    ran = run_all(decoder, mixed, requests, lap)
     after = own_step(decoder, mixed.mean_position, config.steps)
-    step = min(before.seconds, after.seconds)
-    busy = (tokens - len(requests)) / places  # the first token of a row is its prompt's
     budget = decoder.policy.budget
     return {
         **names,
@@ -165,23 +155,15 @@ def measure_run(config: DictConfig, names: Mapping[str, str]) -> dict[str, objec
         "narrow": decoder.narrow,
         "prompts_at_once": decoder.prompt.most,
         "tokens": budget.tokens if budget else None,
-        "efficiency": round(tokens / config.batch_size * step / wall, 4),
-        "wall_s": round(wall, 3),
-        "prefill_s": round(prompts, 3),
-        "decode_s": round((wall - prompts) * busy, 3),
-        "idle_s": round((wall - prompts) * (1 - busy), 3),  # of places that no request had
+        **ran.parts(len(requests), config.batch_size, min(before.seconds, after.seconds)),
         "set_up_s": round(set_up, 3),
         "capture_s": round(capture, 3),
         "grading_s": round(grading_seconds(len(requests)), 3),
-        "step_ms": round(1e3 * step, 4),
-        "step_before_ms": round(1e3 * before.seconds, 4),
-        "step_after_ms": round(1e3 * after.seconds, 4),
-        "load_before": round(before.load, 2),
-        "load_after": round(after.load, 2),
+        **step_columns(before, after),
         "mean_position": mixed.mean_position,
-        "steps": steps,
-        "places": places,
-        "generated": tokens,
+        "steps": ran.steps,
+        "places": ran.places,
+        "generated": ran.tokens,
         "requests": len(requests),
         "device": provenance.device_name(decoder.device),
         "versions": " ".join(f"{name} {version}" for name, version in provenance.versions().items()),

@@ -49,3 +49,22 @@ def test_the_command_writes_a_table_and_a_picture(runs, tmp_path):
     main([str(runs), "random", str(tmp_path / "order")])
     assert len(pd.read_csv(tmp_path / "order.csv")) == 3
     assert (tmp_path / "order.png").stat().st_size > 1000
+
+
+def test_a_cell_is_one_run_a_task_all_of_one_model(runs, write, record):
+    more = [record(sample=f"s{i}") for i in range(10)]
+    write("runs/easy", more, samples=10, task="sorting", method="h2o", difficulty="easy")
+    with pytest.raises(ValueError, match="easy and sorting-h2o are of one method and ratio on sorting: give one"):
+        over_tasks(load(runs), "random")
+
+
+def test_a_mean_over_the_tasks_of_two_models_is_refused(runs, write, record):
+    write("runs/other", [record()], samples=1, task="sorting", method="tova", model="other", ratio=2.0)
+    with pytest.raises(ValueError, match="runs of other and reasoner: give those of one model"):
+        over_tasks(load(runs), "random")
+
+
+def test_a_folder_of_dense_alone_is_refused(write, record, tmp_path, dense):
+    write("full", [record()], samples=1, **dense)
+    with pytest.raises(ValueError, match="no method was finished here: nothing to compare"):
+        over_tasks(load(tmp_path), "random")

@@ -3,7 +3,8 @@ import pandas as pd
 import pytest
 from kvarena.analysis.load import load
 from kvarena.analysis.studies import proxy as study
-from kvarena.analysis.studies.proxy import accuracy, correlations, proxy, shared, side, spearman
+from kvarena.analysis.studies.proxy import correlations, proxy, spearman
+from kvarena.analysis.studies.sides import accuracy, drift, shared, side
 
 
 @pytest.fixture(autouse=True)
@@ -72,3 +73,44 @@ def test_problems_that_were_decoded_and_not_forced(write, record, tmp_path):
     assert accuracy(load(tmp_path), {"s2", "s3"}).values.tolist() == [[1, 1], [1, 1], [1, 1], [0, 1]]
     assert set(proxy(few, load(tmp_path))["problems"]) == {4}
     assert set(proxy(few, load(tmp_path), same=True)["problems"]) == {2}
+
+
+def test_every_summary_is_held_against_mean_kl_wherever_it_stands(write, record, tmp_path, monkeypatch):
+    texts = texts_and_runs(write, record)
+    monkeypatch.setattr(study.fidelity, "SUMMARIES", ("nll", "kl", "mass"))
+    found = proxy(texts, load(tmp_path))
+    found = found[found["over"] == "cells"].set_index("summary")["over_kl"]
+    assert found.to_dict() == pytest.approx({"nll": -2, "kl": 0, "mass": 0})
+    with pytest.raises(ValueError, match="the texts of graph_search lack kl"):
+        proxy(texts.drop(columns="kl"), load(tmp_path))
+
+
+def test_the_drift_of_a_problem_is_the_log_of_the_mean_of_its_draws():
+    texts = pd.DataFrame({"method": "a", "ratio": 2.0, "sample": "s", "draw": [0, 1], "kl": [0.01, 0.03]})
+    assert drift(texts, "kl").values.tolist() == [[pytest.approx(-np.log(0.02))]]
+
+
+def test_a_cell_is_one_finished_run_of_one_setting(write, record, tmp_path):
+    texts = texts_and_runs(write, record)
+    table = proxy(texts, load(tmp_path))
+    right = [record(sample=f"s{i}", score=1.0) for i in range(4)]
+    write("cut short", right[:1], samples=4, method="worst", ratio=2.0)
+    write("packed", right, samples=4, method="worst", ratio=2.0, cache="int4")  # another cell
+    assert proxy(texts, load(tmp_path)).equals(table)
+    write("easy", right, samples=4, method="other", ratio=2.0, difficulty="easy")
+    with pytest.raises(ValueError, match=r"RUNS_DIR has graph_search as .*'easy'.*'hard'"):
+        proxy(texts, load(tmp_path))
+    assert proxy(texts.assign(difficulty="hard"), load(tmp_path)).equals(table)
+    write("worst again", right, samples=4, method="worst", ratio=2.0)
+    with pytest.raises(ValueError, match="worst and worst again are of one method and ratio on graph_search: give one"):
+        proxy(texts.assign(difficulty="hard"), load(tmp_path))
+
+
+def test_texts_of_two_runs_of_a_cell_and_of_two_models_are_refused(write, record, tmp_path):
+    texts = texts_and_runs(write, record)
+    with pytest.raises(ValueError, match="the texts of graph_search have s0 of best at 2 twice"):
+        proxy(pd.concat([texts, texts[:1]]), load(tmp_path))
+    with pytest.raises(ValueError, match="the texts of graph_search are of model a and b: give one of them"):
+        proxy(texts.assign(model=["a", *["b"] * 15]), load(tmp_path))
+    with pytest.raises(ValueError, match="no method was both forced and decoded at one ratio on graph_search"):
+        proxy(texts.assign(ratio=3.0), load(tmp_path))

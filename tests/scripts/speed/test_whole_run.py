@@ -77,10 +77,12 @@ def test_steps_of_fewer_rows_count_as_such(script, monkeypatch, tmp_path):
 
 
 def test_a_mix_is_what_its_config_says(script):
+    from refill import LogNormal
+
     mix = OmegaConf.create(
         {"samples": 3000, "draws": 2, "prompt": {"median": 180, "sigma": 0.4, "least": 80, "most": 400}}
     )
-    mixed = script.draw_mix(mix, script.LogNormal(median=300, sigma=0.6, cap=2048), 100, seed=0)
+    mixed = script.draw_mix(mix, LogNormal(median=300, sigma=0.6, cap=2048), 100, seed=0)
     sizes = pd.Series([len(request.prompt) for request in mixed.requests[::2]])
     assert (sizes.min(), sizes.max()) == (80, 400)
     assert sizes.median() == pytest.approx(180, rel=0.05)
