@@ -8,8 +8,10 @@ variance is taken down at each step: no function of what a deterministic method 
 Deviations: the paper draws each slot by itself, so that their number varies; here the budget is exact, and pi is that
 of a slot given what was drawn for the others (the highest victim is what it had to exceed). Sums stay right on average,
 and errors of two slots unrelated, where two or more are drawn (Cohen and Kaplan, 2007; Kool et al., 2019, for Gumbel
-noise). Which slots are sure, and the weights of a draw, are the method's own, whose score does not see the bias. The
-variance is a jackknife: the linear form says too little where few tokens have most (analysis/results/certificate).
+noise). Where none is, nothing stands for what went, and the error is stated as 0: refused where the budget says so, but
+a protected prompt, or a share of few tokens, may leave VaSE's large values no room for a draw. Which slots are sure,
+and the weights of a draw, are the method's own, whose score does not see the bias. The variance is a jackknife: the
+linear form says too little where few tokens have most (analysis/results/certificate).
 Recorded is one number a step: the root of the variance over the squared norm of the output, both summed over heads;
 mean over layers.
 

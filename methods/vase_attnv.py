@@ -60,9 +60,7 @@ class VaSEAttnV(SnapKV):
 
     @property
     def draws_slots(self) -> bool:
-        """Where large ones leave room: beside a protected prompt, or of a share of few tokens, one slot may stay."""
-        unsure = self.budget.protect_prompt or self.budget.share is not None
-        return self.sample and self.num_large < (1 if unsure else self.budget.least - self.budget.recent)
+        return self.sample and self.num_large < self.budget.least - self.budget.recent
 
     def chance(self, view: LayerView, keep: Tensor) -> Tensor:
         """Of the large ones 1; of the rest that of a Gumbel above what the others leave, log p added."""

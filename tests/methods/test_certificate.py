@@ -191,11 +191,9 @@ def test_without_its_sample_vase_draws_none():
     [
         (lambda budget: VaSEAttnV(budget=budget), dict(tokens=80, recent=60)),  # a quarter of 80 are large
         (lambda budget: VaSEAttnV(budget=budget, n_large=12), dict(tokens=[20, 80], recent=8)),
-        (lambda budget: VaSEAttnV(budget=budget), dict(tokens=80, recent=8, protect_prompt=True)),
-        (lambda budget: VaSEAttnV(budget=budget), dict(tokens=80, recent=8, share=0.5)),
         (lambda budget: AttnRandom(budget=budget, n_random=0), dict(tokens=24, recent=8)),
     ],
-    ids=["large", "a_layer", "a_prompt", "a_share", "none"],
+    ids=["large", "a_layer", "none"],
 )
 def test_sure_slots_that_leave_no_room_for_a_draw_are_refused(of, room):
     """Nothing would stand for what goes, and the error would be stated as 0."""
