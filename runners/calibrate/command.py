@@ -9,7 +9,7 @@ from typing import Any
 from ..job.errors import printed
 from ..job.job import find_device
 from ..job.provenance import commit
-from ..profile import DenseTexts, dense_texts
+from ..profile import DenseTexts, dense_texts, refuse_twice
 from ..record import LineParser, positive, replace_file
 from .codebooks import CENTROIDS
 from .columns import DenseColumns, dense_columns
@@ -43,12 +43,13 @@ def calibrate(arguments: argparse.Namespace) -> str:
     """Write it; says where, and how it is used."""
     device = find_device(arguments.device)
     read = [dense_texts(arguments.model, run, arguments.texts) for run in arguments.run]
+    refuse_twice(read, arguments.run)
     checkpoint, texts = read[0].checkpoint, [text for each in read for text in each.requests]
-    columns = dense_columns(checkpoint.load(device), texts, arguments.tokens)
-    refuse_few(columns, arguments)
     output: Path = arguments.output or Path("calibrations", f"{Path(checkpoint.name).name}.safetensors")
     if output.suffix != ".safetensors":
         raise ValueError(f"--output={output}: give it the ending .safetensors")
+    columns = dense_columns(checkpoint.load(device), texts, arguments.tokens)
+    refuse_few(columns, arguments)
     output.parent.mkdir(parents=True, exist_ok=True)
     spectrum = spectrum_of(columns)
     write_spectrum(output.with_suffix(".csv"), spectrum)

@@ -16,7 +16,7 @@ from ..job.errors import printed
 from ..job.job import find_device
 from ..job.provenance import commit
 from ..model import Model
-from ..profile import DenseTexts, dense_texts
+from ..profile import DenseTexts, dense_texts, refuse_twice
 from ..record import LineParser, positive, replace_file
 from .rounds import Example, examples
 from .seen import seen_of
@@ -53,12 +53,16 @@ def foresight(arguments: argparse.Namespace) -> str:
     """Train, write and try it; says where it is, how well it orders, and how it is used."""
     device, runs = find_device(arguments.device), [*arguments.runs, *arguments.held_out]
     said = [dense_texts(arguments.model, run, arguments.texts, arguments.skip) for run in runs]
-    name, model = said[0].checkpoint.name, said[0].checkpoint.load(device)
+    refuse_twice(said, runs)
+    name = said[0].checkpoint.name
+    output: Path = arguments.output or Path("scorers", f"{Path(name).name}.safetensors")
+    if output.is_dir():
+        raise ValueError(f"--output={output} is a folder: name the file to write")
+    model = said[0].checkpoint.load(device)
     made = [stacked(rounds_of(model, one, arguments)) for one in said]
     seen = [torch.cat(parts) for parts in zip(*made[: len(arguments.runs)], strict=True)]
     scorer = train_scorer(*seen, steps=arguments.steps, batch=arguments.batch, seed=arguments.seed)
     ordered = [order(scorer, one) for one in made]
-    output: Path = arguments.output or Path("scorers", f"{Path(name).name}.safetensors")
     output.parent.mkdir(parents=True, exist_ok=True)
     replace_file(output, replace(scorer, made=made_how(arguments, said, ordered)).to_bytes())
     tasks = ", ".join(f"{one.origin['task']} {share:.3f}" for one, share in zip(said, ordered, strict=True))

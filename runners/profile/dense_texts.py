@@ -1,6 +1,6 @@
 """What a recorded run of dense has said, as texts to be forced through the very model that said them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -41,6 +41,15 @@ def dense_texts(model: str, run: str, count: int, skip: int = 0) -> DenseTexts:
     source = {"task": header["labels"]["task"], "difficulty": header["labels"]["difficulty"]}
     origin = source | {"run": header["identity"], "fingerprints": prints}
     return DenseTexts(checkpoint, requests[:count], origin, header["config"]["task"]["dense_length"])
+
+
+def refuse_twice(said: Sequence[DenseTexts], runs: Sequence[str]) -> None:
+    """ValueError for a run that is given twice, or two of the same command: their texts are the same."""
+    seen: dict[str, str] = {}
+    for one, run in zip(said, runs, strict=True):
+        if (other := seen.get(one.origin["run"])) is not None:
+            raise ValueError(f"{other} and {run} are the same run: give each once, and hold out others")
+        seen[one.origin["run"]] = run
 
 
 def checkpoint_of(header: Mapping[str, Any], model: str, run: str) -> Checkpoint:

@@ -84,8 +84,10 @@ class GgufFile:
         for key in REQUIRED:
             if self.own(key) is None:
                 raise ValueError(f"{self.label} names no {self.architecture}.{key}")
-        if not self.value("tokenizer.ggml.tokens"):
+        if not (tokens := self.value("tokenizer.ggml.tokens")):
             raise ValueError(f"{self.label} has no tokenizer (tokenizer.ggml.tokens)")
+        if len(kinds := self.value("tokenizer.ggml.token_type") or tokens) != len(tokens):
+            raise ValueError(f"{self.label} has {len(tokens)} tokens and the types of {len(kinds)} (tokenizer.ggml)")
         if (scaling := self.own("rope.scaling.type", "none")) != "none":
             raise ValueError(f"{self.label} scales its rotation ({scaling}), which an import would lose")
         if (pieces := self.value("split.count", 1)) > 1:

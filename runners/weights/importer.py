@@ -1,6 +1,7 @@
 """A GGUF becomes a folder in Hugging Face format: whole, or not at all."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -29,18 +30,31 @@ def import_gguf(parts: Sequence[Path], output: Path, *, dtype: torch.dtype, sha2
         origin = origin_of(parts, whole, file, dtype)
         if is_there(output, origin):
             return origin
-        model = empty_model(file, dtype)
+        with metadata_of(label):
+            model = empty_model(file, dtype)
         parameters = dict(model.named_parameters())  # tied ones once
         require_space(place, sum(p.numel() for p in parameters.values()) * dtype.itemsize + BESIDE)
         folder = Path(temporary) / output.name
         folder.mkdir()
         write_config(folder, model)
-        write_tokenizer(folder, file)
+        with metadata_of(label):
+            write_tokenizer(folder, file)
         write_shards(folder, file, parameters, dtype)
         origin.write(folder)
         output.parent.mkdir(parents=True, exist_ok=True)
         folder.rename(output)
     return origin
+
+
+@contextmanager
+def metadata_of(label: str) -> Iterator[None]:
+    """Of values that contradict one another transformers and tokenizers raise anything, a bare Exception too."""
+    try:
+        yield
+    except (ValueError, OSError):
+        raise
+    except Exception as error:
+        raise ValueError(f"{label}: no model can be made of its metadata ({type(error).__name__}: {error})") from error
 
 
 def is_there(output: Path, origin: Origin) -> bool:

@@ -90,12 +90,13 @@ def test_a_run_by_the_calibration_and_what_its_header_says(dense, monkeypatch, c
     [
         (["another", "dense"], "the run dense is of model reasoner, give reasoner, or the folder of its weights"),
         (["reasoner", "nowhere"], "no run.json there"),
+        (["reasoner", "dense", "other", "dense"], "dense and dense are the same run: give each once"),
         (["reasoner", "dense", "--tokens=40"], "dense: 38 tokens, fewer than the 64 dimensions of a head"),
         (["reasoner", "dense", "--tokens=100"], "fewer than 255 centroids; give more, or --parts without any"),
         (["reasoner", "dense", "--parts", "24"], "--parts=24: a head of 64 cannot be parted so; use divisors"),
         (["reasoner", "dense", "--output=x.bin"], "--output=x.bin: give it the ending .safetensors"),
     ],
-    ids=["model", "run", "dimensions", "centroids", "parts", "output"],
+    ids=["model", "run", "twice", "dimensions", "centroids", "parts", "output"],
 )
 def test_what_is_wrong_is_one_line(dense, capsys, words, said):
     assert main([*words, "--device=cpu"]) == 2

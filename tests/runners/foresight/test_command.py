@@ -22,7 +22,9 @@ def run(monkeypatch, *words):
 
 @pytest.fixture(scope="module")
 def recorded(runs_in):
-    return runs_in("foresight", [*DENSE, "method=full", "output_dir=dense"])
+    """A run of dense, and another that said the same."""
+    dense = [*DENSE, "method=full"]
+    return runs_in("foresight", [*dense, "output_dir=dense"], [*dense, "seed=1", "output_dir=again"])
 
 
 @pytest.fixture
@@ -32,7 +34,7 @@ def dense(recorded, monkeypatch):
 
 
 def test_a_scorer_of_a_run_and_a_run_by_the_scorer(dense, monkeypatch, capsys):
-    assert main(["reasoner", "dense", "--held-out", "dense", *SMALL]) == 0
+    assert main(["reasoner", "dense", "--held-out", "again", *SMALL]) == 0
     said = capsys.readouterr().out.splitlines()[-1]
     made = load_scorer("scorers/reasoner.safetensors").made
     assert made["model"] == "reasoner"
@@ -51,9 +53,11 @@ def test_a_scorer_of_a_run_and_a_run_by_the_scorer(dense, monkeypatch, capsys):
         (["reasoner", "nowhere"], "no run.json there"),
         (["reasoner", "dense", "--skip=3"], "dense has 3 problems, none behind the first 3"),
         (["reasoner", "dense", "--recent=200"], "budget of 116 tokens is not above recent + sinks"),
+        (["reasoner", "dense", "--held-out", "dense"], "dense and dense are the same run: give each once"),
+        (["reasoner", "dense", "--output=again"], "--output=again is a folder: name the file to write"),
         (["reasoner", "dense", "--interval=100", "--recent=8"], "no text is long enough for a round"),
     ],
-    ids=["model", "run", "skip", "recent", "short"],
+    ids=["model", "run", "skip", "recent", "twice", "output", "short"],
 )
 def test_what_is_wrong_is_one_line(dense, capsys, words, said):
     assert main([*words, "--device=cpu", "--texts=1"]) == 2

@@ -14,6 +14,8 @@ from kvarena.runners.weights import hugging_face, shards
 from kvarena.runners.weights.command import main
 from kvarena.runners.weights.gguf_file import REQUIRED
 
+from .conftest import TOKENS
+
 Usage = namedtuple("Usage", "total used free")
 
 
@@ -205,6 +207,42 @@ def test_without_the_extra(write_gguf, refusal, output, monkeypatch):
 )
 def test_a_gguf_that_would_become_another_model(write_gguf, refusal, output, changes, says):
     assert says in refusal(write_gguf(**changes).path, output)
+
+
+UINT32, THREE = struct.pack("<I", 4), struct.pack("<Q", 3)  # a type, and a length
+END = struct.pack("<I", TOKENS.index("<|im_end|>"))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        (
+            b"head_count" + UINT32 + struct.pack("<I", 4),
+            b"head_count" + UINT32 + bytes(4),
+            "ZeroDivisionError",
+        ),
+        (THREE + b"h e", THREE + b"h 7", "Token `h7` out of vocabulary"),
+        (b"eos_token_id" + UINT32 + END, b"eos_token_id" + UINT32 + struct.pack("<I", 9999), "index out of range"),
+    ],
+    ids=["heads", "merge", "end"],
+)
+def test_metadata_that_contradict_one_another(write_gguf, refusal, output, old, new, says):
+    said = refusal(edited(write_gguf().path, old, new), output)
+    assert "tiny.gguf: no model can be made of its metadata (" in said
+    assert says in said
+
+
+def test_types_of_other_tokens(refusal, output, tmp_path):
+    writer = GGUFWriter(tmp_path / "types.gguf", "llama")
+    for key in REQUIRED:
+        writer.add_uint32(f"llama.{key}", 2)
+    writer.add_token_list(["a", "b"])
+    writer.add_token_types([1])
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    assert "has 2 tokens and the types of 1 (tokenizer.ggml)" in refusal(tmp_path / "types.gguf", output)
 
 
 def test_a_gguf_of_nothing_but_a_header(refusal, output, tmp_path):
