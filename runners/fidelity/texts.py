@@ -98,7 +98,7 @@ def dense_run(path: str) -> tuple[Mapping[str, Any], Mapping[tuple[str, int], li
         raise ValueError(f"reference={path}: no run.json there, give the folder of a run of method={DENSE}")
     header = folder.run()
     if not (labels := Labels.read(header, folder.run_file)).is_dense:
-        raise ValueError(f"reference={path} is a run of method={labels.method}: fidelity is measured against {DENSE}")
+        raise ValueError(f"reference={path} is a run of method={labels.named}: fidelity is measured against {DENSE}")
     samples, draws = header.get("num_samples"), header.get("num_draws")
     if not (isinstance(header.get("config"), dict) and type(samples) is int and type(draws) is int):
         raise ValueError(f"{folder.run_file} lacks config, num_samples or num_draws: run dense anew")

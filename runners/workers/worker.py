@@ -55,8 +55,8 @@ class Worker:
         self.batch_size = job.config["engine"]["batch_size"]
         key = job.checkpoint, self.device, stamp(job.checkpoint), self.ranks
         self.model = MODEL.get(key, self._load)
-        if job.forces and not (job.policy.evicts or job.policy.selects):
-            self.batch_size = max(1, self.batch_size // 2)  # dense beside itself: what another shape rounds otherwise
+        if job.forces and job.labels.is_dense:
+            self.batch_size = self.batch_size // 2 or 2  # dense beside itself: what another shape rounds otherwise
         if (reason := self._set_up()) is not None:
             self.drop()
             raise MemoryError(f"out of memory at engine.batch_size={self.batch_size}: {self._advice()} ({reason})")

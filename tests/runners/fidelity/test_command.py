@@ -99,3 +99,17 @@ def test_references_that_are_none(call, tmp_path):
     lines = (tmp_path / "dense/records.jsonl").read_text().splitlines(keepends=True)
     (tmp_path / "dense/records.jsonl").write_text(lines[0])
     assert "reference=dense is not finished (1 of 3)" in call(evaluate.main_fidelity, "reference=dense", *SMALL)[1]
+
+
+@pytest.mark.parametrize(
+    ("asked", "given", "found"),
+    [("method=full", 4, 2), ("method=full", 1, 2), ("cache=int8", 4, 4)],
+    ids=["floor", "one row", "packed"],
+)
+def test_dense_alone_is_run_at_another_batch_size_than_what_it_is_held_against(call, tmp_path, asked, given, found):
+    text = {"id": "a", "prompt_ids": list(range(3, 40)), "completion_ids": [5, 6, 7, 8]}
+    (tmp_path / "mine.jsonl").write_text(json.dumps(text) + "\n")
+    words = ["texts=mine.jsonl", "method=full", asked, f"engine.batch_size={given}", "device=cpu", "output_dir=run"]
+    assert call(evaluate.main_fidelity, *words)[0] == 0
+    (session,) = RunFolder(path=tmp_path / "run").sessions()
+    assert session["batch_sizes"] == [found]

@@ -130,6 +130,12 @@ def test_a_run_json_that_is_none(here, call, run, says):
     assert says in refusal(call)
 
 
+def test_dense_in_a_packed_cache(here, call):
+    path = here / "dense/run.json"
+    edit(path, labels=json.loads(path.read_text())["labels"] | {"cache": "int8"})
+    assert refusal(call) == "reference=dense is a run of method=full + int8: fidelity is measured against full"
+
+
 def test_a_run_json_without_its_extent(here, call):
     edit(here / "dense/run.json", num_samples=None)
     assert "dense/run.json lacks config, num_samples or num_draws: run dense anew" in refusal(call)
