@@ -16,6 +16,7 @@ from omegaconf import DictConfig
 from .fidelity import with_texts
 from .generate import Request
 from .job import Job, build, provenance, resume
+from .job.budget import refuse_ratio_and_bytes
 from .job.calibrated import refuse_foreign_calibration
 from .job.errors import USER_ERRORS, one_line, one_line_errors, run_command
 from .job.halvings import Batches
@@ -143,14 +144,19 @@ def run(config: DictConfig, prepare: Callable[[DictConfig, Sequence[str]], DictC
     context = HydraConfig.get()
     overrides = list(context.overrides.task)
     method = context.runtime.choices["method"]
+
+    def outcome() -> Outcome:
+        refuse_ratio_and_bytes(overrides)
+        return evaluate(build(prepare(config, overrides), method))
+
     if context.mode != RunMode.MULTIRUN:
         with one_line_errors():
-            return evaluate(build(prepare(config, overrides), method))
+            return outcome()
     if not in_share(context.job.num, **config.share):
         return None
     name = " ".join(overrides)
     try:
-        return evaluate(build(prepare(config, overrides), method))
+        return outcome()
     except Locked as error:
         return Outcome(status="skipped", name=name, reason=str(error))
     except BrokenPipeError:

@@ -165,6 +165,8 @@ def test_a_budget_that_grows_is_a_share(kvarena, tmp_path):
 def test_a_budget_is_asked_for_in_one_way(refused):
     both = refused("method=snapkv", "compression.share=0.25", "compression.tokens=40")
     assert "compression.tokens=40 and compression.share=0.25: use one of them" in both
+    both = refused("method=snapkv", "compression.ratio=2", "compression.bytes=0.25")
+    assert both == "kvarena: compression.ratio=2 and compression.bytes=0.25: use one of them, the other is null\n"
     quest = refused("method=quest", "compression.share=0.25")
     assert "budget.share=0.25: a selection reads a number of tokens; use null" in quest
 
