@@ -161,7 +161,7 @@ class Worker:
         job, batch_size = self.job, self.job.config["engine"]["batch_size"]
         requests, engine = job.requests(self.tokenizer), partial(job.engine, attention=job.attention, trace=0)
         settings = tuple(sorted((job.engine.keywords | {"trace": 0}).items()))
-        key = (job.checkpoint, self.device, job.engine.func, settings, prompts_digest(requests))
+        key = (job.checkpoint, self.device, stamp(job.checkpoint), job.engine.func, settings, prompts_digest(requests))
         states = STATES.get(key, lambda: dense_states(self.model, requests, engine, batch_size))
         return Examiner(self.model, batch_size=self.batch_size, longest=longest(requests), states=states)
 

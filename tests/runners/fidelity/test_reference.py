@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from kvarena.runners import evaluate
 from kvarena.runners.record import RunFolder
+from safetensors.torch import load_file, save_file
 
 REASONER = Path(str(files("kvarena.models") / "reasoner"))
 SMALL = ["device=cpu", "engine.batch_size=2", "compression.recent=16", "compression.interval=16", "model.path=mine"]
@@ -128,6 +129,21 @@ def test_a_run_that_was_forced_itself(here, call):
 def test_a_run_json_that_is_none(here, call, run, says):
     (here / "dense/run.json").write_text(run)
     assert says in refusal(call)
+
+
+def test_dense_is_made_anew_when_the_weights_have_changed(here, call):
+    """In one process, as the combinations of a sweep: of texts of a file nothing says who said them."""
+    text = {"id": "a", "prompt_ids": list(range(3, 40)), "completion_ids": [5, 6, 7, 8]}
+    (here / "mine.jsonl").write_text(json.dumps(text) + "\n")
+    words = [*SMALL, "texts=mine.jsonl", "method=knorm", "compression.tokens=2000"]
+    assert call(evaluate.main_fidelity, *words, "output_dir=before")[0] == 0
+    path = here / "mine/model-00002-of-00002.safetensors"
+    tensors = {name: tensor * 1.5 for name, tensor in load_file(path).items()}
+    path.unlink()  # a link
+    save_file(tensors, path, metadata={"format": "pt"})
+    assert call(evaluate.main_fidelity, *words, "output_dir=after")[0] == 0
+    (record,) = RunFolder(path=here / "after").records()
+    assert set(record.kl) == {0.0}
 
 
 def test_dense_in_a_packed_cache(here, call):
