@@ -30,11 +30,18 @@ def write_all(descriptor: int, data: bytes) -> None:
 
 
 def replace_file(path: Path, content: str | bytes) -> None:
-    """Write a file by way of a temporary one beside it, so that it is never half there."""
+    """Write a file by way of a temporary one beside it, so that it is never half there.
+
+    A device or a pipe, such as /dev/null, stays what it is and is written to.
+    """
+    content = content.encode() if isinstance(content, str) else content
+    if path.is_char_device() or path.is_fifo():
+        path.write_bytes(content)
+        return
     temporary = path.with_suffix(path.suffix + ".tmp")
     try:
         with temporary.open("wb", buffering=0) as file:
-            write_all(file.fileno(), content.encode() if isinstance(content, str) else content)
+            write_all(file.fileno(), content)
     except OSError as error:
         temporary.unlink(missing_ok=True)
         raise no_room(error, path) from error
