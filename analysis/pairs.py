@@ -33,6 +33,13 @@ def nearest(run: Run, dense: Sequence[Run]) -> Run | None:
     return next((each for each in dense if not unlike(run, each).differs), dense[0] if dense else None)
 
 
+def paired_with(run: Run, dense: Run | None) -> str | None:
+    """The name of the dense run that it is paired with: dense's own, or none where there is none like it."""
+    if run.labels.is_dense:
+        return run.name
+    return dense.name if dense and not unlike(run, dense).differs else None
+
+
 def compared(run: Run, dense: Run) -> dict[str, Any]:
     """Whether two runs are alike, and if so how far they are apart."""
     likeness = unlike(run, dense)

@@ -9,7 +9,7 @@ import pandas as pd
 from ..runners.record import DENSE, Record, Session
 from .likeness import shared, unlike
 from .load import Run
-from .pairs import GAINS, compared, dense_runs, nearest, spread, table_order
+from .pairs import GAINS, compared, dense_runs, nearest, paired_with, spread, table_order
 from .setting import SETTING
 from .stats import estimate, holm, loop_rate, pass_at_1, problem_means, score, score_unfinished
 
@@ -25,7 +25,7 @@ COLUMNS = (
     *("mean_length", "peak_slots", "mean_slots", "tokens_read", "evictions", "resident_bytes"),
     *("cache", "bytes", "bytes_share"),
     *("batch_size", "tokens_per_s", "tokens_per_s_equal_memory", "ms_per_step"),
-    *("fixed_tokens", "complete", "note", "run"),
+    *("fixed_tokens", "complete", "note", "run", "dense"),
 )
 INTEGERS = ("tokens", "samples", "draws", "common", "ungraded", "resident_bytes", "batch_size")  # whole, or missing
 REPETITION = ("seq_rep_4", "distinct_4", "zlib_ratio", "repeated_lines")
@@ -65,6 +65,7 @@ def result_row(run: Run, dense: Run | None) -> dict[str, Any]:
         "complete": len(run.outcomes) == run.num_planned,
         "note": "; ".join(flags(run, dense)),
         "run": run.name,
+        "dense": paired_with(run, dense),
     }
 
 

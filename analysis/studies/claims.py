@@ -4,7 +4,7 @@ Each claim is a pair of methods. A cell is one task at one ratio; in it the two 
 where its 95 % interval excludes zero.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -37,10 +37,15 @@ CLAIMS = (
 )
 COLUMNS = ("claim", "better", "than", "published", "cells", "above", "below", "gain", "loop_gain")
 
+Cell = tuple[tuple[str, str, str], float, str]  # setting, ratio, method
+
 
 def claims(runs: Sequence[Run]) -> pd.DataFrame:
-    """A row a claim: the published gain on GSM8K (nan: none), cells above and below zero, the mean gain of all."""
-    cells = {(run.setting, run.labels.ratio, run.labels.method): run for run in runs if run.outcomes}
+    """A row a claim: the published gain on GSM8K (nan: none), cells above and below zero, the mean gain of all.
+
+    Of finished runs; ValueError for two of one cell.
+    """
+    cells = one_run_a_cell(runs)
     theirs = published().query("task == 'gsm8k' and metric == 'accuracy'").set_index("method")["value"] / 100
     rows = []
     for claim in CLAIMS:
@@ -55,6 +60,17 @@ def claims(runs: Sequence[Run]) -> pd.DataFrame:
             gain = theirs.get(claim.better, np.nan) - theirs.get(claim.than, np.nan)
             rows.append(claim_row(claim, float(gain), found))
     return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def one_run_a_cell(runs: Iterable[Run]) -> dict[Cell, Run]:
+    """The finished run of each setting, ratio and method; ValueError for two of one."""
+    found: dict[Cell, Run] = {}
+    for run in runs:
+        if len(run.outcomes) == run.num_planned:
+            cell = run.setting, run.labels.ratio, run.labels.named
+            if (other := found.setdefault(cell, run)) is not run:
+                raise ValueError(f"{other.name} and {run.name} are of one method, ratio and task: give one")
+    return found
 
 
 def claim_row(claim: Claim, gain: float, found: Sequence[dict[str, Any]]) -> dict[str, Any]:

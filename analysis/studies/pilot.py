@@ -9,7 +9,7 @@ interval of a mean is made of those of its tasks, added in quadrature: their pro
 
 import sys
 from argparse import ArgumentParser
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +18,13 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from ...runners.record import DENSE, replace_file
+from ..fidelity import free_runs
 from ..figures import ratio_figure
-from ..load import Runs, load
+from ..load import Run, Runs, load
 from ..narrow import piped
 from ..panels import Look, house_style
 from ..published import published
-from ..setting import SETTING
+from ..setting import SETTING, title
 from ..tables import results
 from . import claims
 
@@ -100,9 +101,18 @@ def pilot_markdown(table: pd.DataFrame) -> str:
     return "\n\n".join([*parts, "Accuracy / share of completions that end in a loop."]) + "\n"
 
 
+def refuse_two_settings(runs: Iterable[Run]) -> None:
+    found: dict[str, tuple[str, str, str]] = {}
+    for run in runs:
+        if (other := found.setdefault(run.labels.task, run.setting)) != run.setting:
+            raise ValueError(f"runs of {title(*other)} and of {title(*run.setting)}: give those of one")
+
+
 def write_pilot(runs: Runs, output: Path) -> list[str]:
-    """The names of the files."""
-    table, counted = results(runs), claims.claims(runs)
+    """Of the finished runs, the names of the files; ValueError for two of one cell, or a task of two settings."""
+    finished = list(claims.one_run_a_cell(free_runs(runs)).values())
+    refuse_two_settings(finished)
+    table, counted = results(finished), claims.claims(finished)
     output.mkdir(parents=True, exist_ok=True)
     rounded = table[list(COLUMNS)].round(4)
     replace_file(output / "pilot_embedded.csv", rounded.to_csv(index=False))

@@ -67,11 +67,11 @@ def test_the_csv(runs_dir):
     main([str(runs_dir)])
     header, full, snapkv = (runs_dir / "report/results.csv").read_text().splitlines()
     assert header.startswith("task,difficulty,model,method,ratio,tokens,samples,draws,accuracy,accuracy_low,")
-    assert header.endswith(",fixed_tokens,complete,note,run")
+    assert header.endswith(",fixed_tokens,complete,note,run,dense")
     assert full.startswith("graph_search,hard,reasoner,full,1.0,,2,1,0.5,0.094299324050246")
-    assert full.endswith(",False,True,,full")
+    assert full.endswith(",False,True,,full,full")
     assert snapkv.startswith("graph_search,hard,reasoner,snapkv,4.0,128,2,1,1.0,0.158")
-    assert snapkv.endswith(",50.0,,2000.0,False,False,never evicted; incomplete 1/2,snapkv")
+    assert snapkv.endswith(",50.0,,2000.0,False,False,never evicted; incomplete 1/2,snapkv,full")
 
 
 def test_twice_is_the_same(runs_dir):

@@ -13,6 +13,7 @@ COLUMNS = [
     *["zlib_ratio", "repeated_lines", "vase_loop_rate", "vase_garbage_rate", "mean_length", "peak_slots"],
     *["mean_slots", "tokens_read", "evictions", "resident_bytes", "cache", "bytes", "bytes_share", "batch_size"],
     *["tokens_per_s", "tokens_per_s_equal_memory", "ms_per_step", "fixed_tokens", "complete", "note", "run"],
+    "dense",
 ]
 
 

@@ -105,3 +105,37 @@ def test_dense_alone_and_nothing_graded(write, tmp_path, record, dense):
     write("full", [record(score=None)], samples=1, **dense)
     assert "| full | - | - |" in wide_markdown(results(load(tmp_path)))
     assert "\\midrule\nfull & -" in wide_latex(results(load(tmp_path)))
+
+
+def test_what_is_unfinished_or_of_other_problems_is_marked_and_not_ranked(write, tmp_path, record, dense):
+    records = [record(sample=f"p{i}", score=float(i < 3)) for i in range(4)]
+    write("full", records, samples=4, **dense)
+    write("a", records[:1], samples=1, method="a")
+    write("b", records[:1], samples=4, method="b")
+    write("c", records, samples=4, method="c")
+    text = wide_markdown(results(load(tmp_path)))
+    for row in "| full | 75.0 | 75.0 |", "| a | 100.0§ | - |", "| b | 100.0§ | - |", "| c | **75.0** | **75.0** |":
+        assert row in text
+    assert r"100.0$^\S$" in wide_latex(results(load(tmp_path)))
+
+
+def test_a_whole_run_counts_before_one_of_fewer_problems(write, tmp_path, record, dense):
+    records = [record(sample=f"p{i}", score=float(i < 3)) for i in range(4)]
+    write("full", records, samples=4, **dense)
+    write("a", records[:1], samples=1, method="a")
+    write("z", records, samples=4, method="a")
+    assert "| a | **75.0** | **75.0** |" in wide_markdown(results(load(tmp_path)))
+
+
+def test_a_column_has_one_protocol(write, tmp_path, record, dense):
+    """Each is like a dense run of its own: of 60 tokens, or of 512."""
+    runs = {"60/full": 0.0, "60/c": 0.0, "60/d": 1.0, "512/full": 1.0, "512/a": 1.0, "512/b": 1.0, "512/e": 1.0}
+    for name, score in runs.items():
+        limit, method = name.split("/")
+        labels = dense if method == "full" else {"method": method}
+        write(name, [record(score=score)], samples=1, config={"max_tokens": int(limit)}, **labels)
+    table = results(load(tmp_path))
+    assert dict(zip(table.run, table.dense, strict=True))["60/d"] == "60/full"
+    text = wide_markdown(table)
+    for row in "| full | 100.0 | 100.0 |", "| a | **100.0** |", "| c | 0.0‡ | - |", "| d | 100.0‡ | - |":
+        assert row in text

@@ -45,3 +45,15 @@ def test_cells_are_counted_by_the_interval_of_their_paired_gain(run, tmp_path):
 def test_a_study_without_the_pairs_has_no_rows(run, tmp_path):
     run("a", "h2o", 3)
     assert claims(load(tmp_path)).empty
+
+
+def test_two_runs_of_one_cell_are_refused_and_unfinished_or_packed_ones_are_none_of_it(run, write, record, tmp_path):
+    run("a", "vase_dkv", 30)
+    run("a", "curdkv_vase", 10)
+    labels = {"task": "a", "method": "vase_dkv", "ratio": 2.0, "model": "reasoner"}
+    write("z", [record(score=0.0)], samples=40, **labels)
+    write("zz", [record(sample=f"s{i}", score=0.0) for i in range(40)], samples=40, cache="int4", **labels)
+    assert claims(load(tmp_path)).gain.tolist() == [pytest.approx(0.5)]
+    write("zzz", [record(sample=f"s{i}", score=0.0) for i in range(40)], samples=40, **labels)
+    with pytest.raises(ValueError, match=r"a-vase_dkv-2.0 and zzz are of one method, ratio and task: give one"):
+        claims(load(tmp_path))

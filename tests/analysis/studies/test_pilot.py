@@ -87,3 +87,16 @@ def test_the_command_writes_everything(study, tmp_path, capsys):
     assert len(pd.read_csv(tmp_path / "out/pilot_embedded.csv")) == 6
     assert main([str(tmp_path / "nowhere")]) == 2
     assert "nowhere is not a folder" in capsys.readouterr().err
+
+
+def test_a_task_of_two_models_is_refused(study, write, tmp_path, record, capsys):
+    write("other", [record()], samples=1, task="a", model="other", method="h2o", ratio=2.0)
+    assert main([str(tmp_path), "--output", str(tmp_path / "out")]) == 2
+    assert "of a (hard), reasoner and of a (hard), other: give those of one" in capsys.readouterr().err
+
+
+def test_unfinished_runs_and_forced_ones_are_left_out(study, write, tmp_path, record):
+    write("half", [record()], samples=9, task="b", method="h2o", ratio=2.0)
+    write("forced", [record()], samples=1, task="b", method="h2o", ratio=2.0, config={"texts": "x"})
+    main([str(tmp_path), "--output", str(tmp_path / "out")])
+    assert len(pd.read_csv(tmp_path / "out/pilot_embedded.csv")) == 6
