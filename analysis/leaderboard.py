@@ -20,7 +20,7 @@ from .intervals import Interval, of_difference
 from .likeness import shared, unlike
 from .load import Run
 from .pairs import spread
-from .stats import loop_rate, pass_at_1
+from .stats import loop_rate, pass_at_1, score
 from .tables import length_and_memory
 
 WITHIN = 1.2
@@ -115,7 +115,7 @@ def told_apart(settings: Sequence[Mapping[str, str]]) -> list[str]:
 def why_not(run: Run) -> str:
     if run.header.get("random_weights"):
         return "not ranked: random weights"
-    if len(run.outcomes) != run.num_planned:
+    if not run.is_whole:
         return f"not ranked: incomplete {len(run.outcomes)}/{run.num_planned}"
     return "" if run.scores else "not ranked: nothing is graded"
 
@@ -145,9 +145,18 @@ def board_row(entry: Entry, standing: Standing | None) -> dict[str, Any]:
         "problems": run.header["num_samples"],
         "draws": run.header["num_draws"],
         "repeats": entry.repeats,
-        "note": "; ".join(filter(None, [entry.note, "never evicted" if never else ""])),
+        "note": "; ".join(filter(None, [entry.note, "never evicted" if never else "", *unsure(run)])),
         "run": run.name,
     }
+
+
+def unsure(run: Run) -> list[str]:
+    """What makes its accuracy stand for less than it says."""
+    errors, ungraded = (
+        (record.stop == "error" for record in run.outcomes),
+        (score(each) is None for each in run.outcomes),
+    )
+    return [f"{name} {n}" for name, n in (("errors", sum(errors)), ("ungraded", sum(ungraded))) if n]
 
 
 def among(entry: Entry, board: Sequence[Entry], gaps: dict[tuple[str, str], Interval]) -> Standing:

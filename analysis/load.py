@@ -29,6 +29,11 @@ class Run:
         return self.header["num_samples"] * self.header["num_draws"]
 
     @property
+    def is_whole(self) -> bool:
+        """Whether all that was planned is recorded."""
+        return len(self.outcomes) == self.num_planned
+
+    @property
     def setting(self) -> tuple[str, str, str]:
         """What must be the same for two runs to be compared."""
         return self.labels.task, self.labels.difficulty or "", self.labels.model

@@ -87,6 +87,7 @@ def pairs(runs: Iterable[Run]) -> pd.DataFrame:
         "common",
         "unlike",
         "not_recorded",
+        "unfinished",
         *names,
         "run_a",
         "run_b",
@@ -96,4 +97,5 @@ def pairs(runs: Iterable[Run]) -> pd.DataFrame:
 
 def duel(a: Run, b: Run) -> dict[str, Any]:
     named = {"a": a.labels.named, "b": b.labels.named, "run_a": a.name, "run_b": b.name}
-    return named | compared(a, b)
+    unfinished = [f"{run.name} {len(run.outcomes)}/{run.num_planned}" for run in (a, b) if not run.is_whole]
+    return named | compared(a, b) | {"unfinished": ", ".join(unfinished)}

@@ -17,7 +17,7 @@ def departures(run: Run, problems: int) -> str:
 def found(run: Run, problems: int) -> Iterator[str]:
     if (num := run.header["num_samples"]) != problems:
         yield f"{num} of {problems} problems"
-    if len(run.outcomes) != run.num_planned:
+    if not run.is_whole:
         yield f"incomplete {len(run.outcomes)}/{run.num_planned}"
     asked, own = run.config.get("max_tokens"), shipped("task", run.labels.task).get("task", {}).get("max_tokens")
     if asked is not None and own is not None and asked != own:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..runners.record import DENSE, Record, Session
+from ..runners.record import Record, Session
 from .likeness import shared, unlike
 from .load import Run
 from .pairs import GAINS, compared, dense_runs, nearest, paired_with, spread, table_order
@@ -62,7 +62,7 @@ def result_row(run: Run, dense: Run | None) -> dict[str, Any]:
         "batch_size": batch_size(run),
         **measured_speed(run.sessions()),
         "fixed_tokens": compressed and by_tokens(compression),
-        "complete": len(run.outcomes) == run.num_planned,
+        "complete": run.is_whole,
         "note": "; ".join(flags(run, dense)),
         "run": run.name,
         "dense": paired_with(run, dense),
@@ -133,18 +133,18 @@ def measured_speed(sessions: Sequence[Session]) -> dict[str, float]:
 def equal_memory(table: pd.DataFrame) -> pd.Series:
     """Tokens per second with the cache bytes of the dense run at most.
 
-    Measured, never scaled: the fastest run of the same method and budget with a larger batch than dense that fits.
+    Measured, never scaled: the fastest run of the same method and budget with a larger batch than dense that fits, of
+    those that are paired with the same dense run.
     """
     found = pd.Series(np.nan, index=table.index)
     total = table["batch_size"].astype(float) * table["resident_bytes"].astype(float)
-    for _, block in table.groupby(SETTING, dropna=False):
-        dense = block[block["method"] == DENSE]
-        for base in dense.index[:1]:
-            fits = block[(total[block.index] <= total[base]) & (block["batch_size"] > dense.at[base, "batch_size"])]
-            best = fits.groupby(["method", "ratio"])["tokens_per_s"].max()
-            keys = pd.MultiIndex.from_frame(block[["method", "ratio"]])
-            found[block.index] = best.reindex(keys).to_numpy()
-            found[base] = dense["tokens_per_s"].loc[base]
+    for base, block in table.groupby("dense"):
+        (dense,) = block.index[block["run"] == base]
+        fits = block[(total[block.index] <= total[dense]) & (block["batch_size"] > block.at[dense, "batch_size"])]
+        best = fits.groupby(["method", "ratio"])["tokens_per_s"].max()
+        keys = pd.MultiIndex.from_frame(block[["method", "ratio"]])
+        found[block.index] = best.reindex(keys).to_numpy()
+        found[dense] = table["tokens_per_s"].loc[dense]
     return found
 
 

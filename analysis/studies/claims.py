@@ -66,7 +66,7 @@ def one_run_a_cell(runs: Iterable[Run]) -> dict[Cell, Run]:
     """The finished run of each setting, ratio and method; ValueError for two of one."""
     found: dict[Cell, Run] = {}
     for run in runs:
-        if len(run.outcomes) == run.num_planned:
+        if run.is_whole:
             cell = run.setting, run.labels.ratio, run.labels.named
             if (other := found.setdefault(cell, run)) is not run:
                 raise ValueError(f"{other.name} and {run.name} are of one method, ratio and task: give one")

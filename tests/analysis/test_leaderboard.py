@@ -147,3 +147,9 @@ def test_it_is_asked_for_alone(capsys):
     with pytest.raises(SystemExit):
         main(["runs", "--leaderboard", "more"])
     assert "give RUNS_DIR, --compare A B, or --leaderboard RUNS..." in capsys.readouterr().err
+
+
+def test_what_is_ungraded_or_ended_in_an_error_is_counted(write, tmp_path, record):
+    records = [record(sample="a"), record(sample="b", score=None), record(sample="c", score=None, stop="error")]
+    write("a", records, samples=3)
+    assert board(tmp_path).note.tolist() == ["errors 1; ungraded 2"]

@@ -24,3 +24,15 @@ def test_methods_without_a_common_problem_make_no_pair(write, tmp_path, record):
     write("b", [record(sample="y")], samples=1, method="b")
     write("c", [], samples=1, method="c")
     assert pairs(load(tmp_path)).empty
+
+
+def test_a_pair_says_which_of_its_runs_is_unfinished(write, tmp_path, record):
+    write("a", [record(sample=f"p{i}") for i in range(3)], samples=4, method="a")
+    write("b", [record(sample=f"p{i}") for i in range(4)], samples=4, method="b")
+    write("c", [record(sample=f"p{i}") for i in range(4)], samples=4, method="c")
+    table = pairs(load(tmp_path))
+    assert table[["a", "b", "common", "unfinished"]].values.tolist() == [
+        ["a", "b", 3, "a 3/4"],
+        ["a", "c", 3, "a 3/4"],
+        ["b", "c", 4, ""],
+    ]

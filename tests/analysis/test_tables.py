@@ -173,6 +173,26 @@ def test_equal_memory_is_the_fastest_larger_batch_that_fits(write, tmp_path, rec
     assert pd.isna(table["other"])
 
 
+def test_equal_memory_is_of_one_protocol(write, tmp_path, record, dense, config):
+    """Runs of 60 tokens are smaller and faster, beside their own dense run and alone."""
+
+    def run(name, batch_size, speed, max_tokens, **labels):
+        own = config(batch_size=batch_size) | {"max_tokens": max_tokens}
+        write(name, [record(resident_bytes=100 * max_tokens)], samples=1, sessions=[(1.0, speed)], config=own, **labels)
+
+    run("full", 32, 100, 512, **dense)
+    run("same", 32, 150, 512)
+    run("short", 16, 900, 60)
+    run("short_wide", 64, 900, 60)
+    run("full_60", 16, 800, 60, **dense)
+    table = results(load(tmp_path)).set_index("run")["tokens_per_s_equal_memory"]
+    assert pd.isna(table["same"])
+    assert table[["full", "full_60"]].tolist() == [100, 800]
+    (tmp_path / "full_60").rename(tmp_path.parent / f"{tmp_path.name}-away")
+    table = results(load(tmp_path)).set_index("run")["tokens_per_s_equal_memory"]
+    assert table[["same", "short", "short_wide"]].isna().all()
+
+
 def test_a_budget_given_in_tokens_is_known(write, tmp_path, record, config):
     write("a", [record()], samples=1, config=config(128, ratio=None))
     write("b", [record()], samples=1, config=config(128))
