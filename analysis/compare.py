@@ -42,7 +42,7 @@ def only_run(path: Path) -> Run:
 def run_title(run: Run) -> str:
     labels = run.labels
     budget = f", {labels.ratio:.3g}x, {labels.tokens} tokens" if labels.tokens else ""
-    state = "" if len(run.outcomes) == run.num_planned else f", incomplete {len(run.outcomes)}/{run.num_planned}"
+    state = "" if run.is_whole else f", incomplete {len(run.outcomes)}/{run.num_planned}"
     return f"{labels.named} on {title(*run.setting)}{budget}{state}"
 
 

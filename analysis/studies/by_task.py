@@ -45,7 +45,7 @@ def finished_cells(runs: Iterable[Run]) -> dict[tuple[str, int | None], Run]:
     found: dict[tuple[str, int | None], Run] = {}
     for run in forced_runs(runs):
         cell = run.labels.named, run.labels.tokens
-        counts = len(run.outcomes) == run.num_planned and not run.labels.is_dense
+        counts = run.is_whole and not run.labels.is_dense
         if counts and found.setdefault(cell, run) is not run:
             raise ValueError(f"{found[cell].name} and {run.name} are both of {cell[0]} at {cell[1]} tokens: give one")
     if not found:

@@ -61,7 +61,7 @@ def table_of(rows: Sequence[dict[str, Any]], names: Sequence[str]) -> pd.DataFra
 def couples(runs: Iterable[Run]) -> Iterator[tuple[Run, Run]]:
     settings: dict[tuple[str, str, str], list[Run]] = defaultdict(list)
     for run in sorted(runs, key=table_order):
-        if len(run.outcomes) == run.num_planned:
+        if run.is_whole:
             settings[run.setting].append(run)
     for group in settings.values():
         yield from comparable(group)

@@ -55,7 +55,7 @@ def over_tasks(runs: Iterable[Run], control: str) -> pd.DataFrame:
 def finished_parts(runs: Iterable[Run]) -> dict[Cell, dict[str, Run]]:
     """The finished run of each cell and task; ValueError for two of one, or of two models."""
     cells: dict[Cell, dict[str, Run]] = defaultdict(dict)
-    finished = [run for run in free_runs(runs) if len(run.outcomes) == run.num_planned]
+    finished = [run for run in free_runs(runs) if run.is_whole]
     for run in finished:
         parts, task = cells[run.labels.named, run.labels.ratio], run.labels.task
         if (other := parts.setdefault(task, run)) is not run:

@@ -26,7 +26,7 @@ GROUP = 4  # neighbouring places in one point
 
 def places(runs: Sequence[Run]) -> pd.DataFrame:
     """A row a method and group of places; ValueError where the runs are of several settings or ratios."""
-    whole = [run for run in runs if len(run.outcomes) == run.num_planned]
+    whole = [run for run in runs if run.is_whole]
     settings = {(run.setting, run.labels.ratio) for run in whole if run.labels.evicts or run.labels.selects}
     if len(settings) > 1:
         raise ValueError("the runs are of several tasks, models or ratios: give a folder of one")

@@ -74,7 +74,7 @@ def runs_beside(texts: pd.DataFrame, runs: Iterable[Run], task: str) -> Sequence
     known = {name: texts[name].dropna().unique() for name in names}
     found: dict[tuple[str, float], Run] = {}
     for run in runs:
-        if run.labels.task != task or run.labels.is_dense or len(run.outcomes) != run.num_planned:
+        if run.labels.task != task or run.labels.is_dense or not run.is_whole:
             continue
         if any(getattr(run.labels, name) not in values for name, values in known.items()):
             continue

@@ -17,7 +17,7 @@ from functools import lru_cache
 import torch
 from torch.distributed import Store, TCPStore, rendezvous
 
-from ..parallel import PATIENCE, TOGETHER, Ranks, meet
+from ..parallel import TOGETHER, Ranks, meet
 from .orders import Orders
 from .watch import watch
 
@@ -83,25 +83,35 @@ def leading() -> Store:
 
 @lru_cache(maxsize=1)
 def team_of(size: int) -> Team:
-    """The followers are there when it returns, and end when this process does."""
+    """The followers are there when it returns, and end when this process does; ValueError where one ends before."""
+    hired: list[subprocess.Popen[bytes]] = []
     if by_torchrun():
         store = leading()
     else:
         store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
         store.set("pid/0", str(os.getpid()))
-        for rank in range(1, size):
-            hire(rank, size, store.port)
+        hired = [hire(rank, size, store.port) for rank in range(1, size)]
     keys = [f"pid/{rank}" for rank in range(1, size)]
-    store.wait(keys, PATIENCE)
+    await_all(store, keys, hired)
     team = Team(size=size, store=store, orders=Orders(store=store))
     whys = [f"why/{rank}" for rank in range(1, size)]
     watch([int(store.get(key)) for key in keys], team.gone, lambda: any(store.check([why]) for why in whys))
     return team
 
 
-def hire(rank: int, size: int, port: int) -> None:
+def await_all(store: Store, keys: list[str], hired: list[subprocess.Popen[bytes]]) -> None:
+    """Of those that torchrun has started it watches over the lives itself; a wait in the store would hear no signal."""
+    while not store.check(keys):
+        if any(process.poll() is not None for process in hired):
+            for process in hired:
+                process.terminate()
+            raise ValueError(f"tensor_parallel={len(keys) + 1}: a rank ended before it had begun; {TOGETHER}")
+        time.sleep(0.05)
+
+
+def hire(rank: int, size: int, port: int) -> subprocess.Popen[bytes]:
     own = dict(RANK=rank, WORLD_SIZE=size, MASTER_ADDR="127.0.0.1", MASTER_PORT=port, TORCHELASTIC_USE_AGENT_STORE=True)
-    subprocess.Popen(
+    return subprocess.Popen(
         [sys.executable, "-c", FOLLOWER],
         env=os.environ | {name: str(value) for name, value in own.items()},
         stdin=subprocess.DEVNULL,
