@@ -15,10 +15,10 @@ OVERLAP = {"launch_pdl": True} if ABLE else {}
 
 @triton.jit
 def begin() -> None:
-    """Wait for the kernel before this one, then let the next one be set up."""
+    """Let the next kernel be set up, then wait for the one before this, as the next waits for this one."""
     if ON:
-        tl.extra.cuda.gdc_wait()
         tl.extra.cuda.gdc_launch_dependents()
+        tl.extra.cuda.gdc_wait()
 
 
 @triton.jit
