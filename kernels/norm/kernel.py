@@ -36,11 +36,11 @@ def normed(x: Tensor, norm: "Norm") -> Tensor:
 
 @triton.jit
 def norm_row(x, weight, out, epsilon, CHANNELS: tl.constexpr, BLOCK: tl.constexpr):
-    begin()
     channel = tl.arange(0, BLOCK)
     inside, at = channel < CHANNELS, tl.program_id(0).to(tl.int64) * CHANNELS + channel
+    scale = tl.load(weight + channel, mask=inside, other=0.0).to(tl.float32)  # no kernel's output
+    begin()
     own = tl.load(x + at, mask=inside, other=0.0)
     wide = own.to(tl.float32)
     unit = (wide * tl.rsqrt(tl.sum(wide * wide, 0) / CHANNELS + epsilon)).to(own.dtype).to(tl.float32)
-    done = unit * tl.load(weight + channel, mask=inside, other=0.0).to(tl.float32)
-    tl.store(out + at, done.to(own.dtype), mask=inside)
+    tl.store(out + at, (unit * scale).to(own.dtype), mask=inside)
