@@ -121,8 +121,8 @@ def mean_over(records: Sequence[Record], measure: Callable[[Record], Any]) -> fl
 
 
 def measured_speed(sessions: Sequence[Session]) -> dict[str, float]:
-    """Of all sessions together, prompts included; NaN where none was timed."""
-    seconds = sum(session["wall_s"] for session in sessions)
+    """Of one worker, over all sessions, prompts included; NaN where none was timed."""
+    seconds = sum(session["wall_s"] * session.get("num_workers", 1) for session in sessions)
     steps = sum(session["steps"] for session in sessions)
     return {
         "tokens_per_s": sum(session["tokens"] for session in sessions) / seconds if seconds else np.nan,

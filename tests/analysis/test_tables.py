@@ -44,6 +44,15 @@ def test_every_number_of_a_row(write, tmp_path, record):
     assert row.run == "a"
 
 
+def test_the_speed_of_several_workers_is_that_of_one(write, tmp_path, record):
+    """40 s of one worker and 10 s of four: 80 s for 800 tokens in 8 steps."""
+    folder = write("a", [record()], samples=1, sessions=[(40.0, 300)])
+    four = {"started": "2026-01-02", "wall_s": 10.0, "tokens": 500, "records": 1, "steps": 7, "num_workers": 4}
+    append_line(folder.sessions_file, four)
+    row = only(tmp_path)
+    assert (row.tokens_per_s, row.ms_per_step) == (10.0, 10_000)
+
+
 def test_several_draws(write, tmp_path, record):
     scores = {("a", 0): 1.0, ("a", 1): 0.0, ("b", 0): 1.0, ("b", 1): 1.0}
     write("a", [record(sample=s, draw=d, score=x) for (s, d), x in scores.items()], samples=2, draws=2)
