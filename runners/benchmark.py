@@ -25,6 +25,7 @@ from .generate import Decoder
 from .job import estimate, provenance
 from .job.budget import storage_of
 from .job.errors import one_line_errors, run_command
+from .job.given import refuse_given
 from .job.job import find_device
 from .job.keys import Benchmark
 from .job.schema import check_plain, checked
@@ -165,6 +166,7 @@ def application(config: DictConfig) -> None:
     with one_line_errors():
         check_plain(Benchmark, config)
         config = DictConfig(checked(Benchmark, config))
+        refuse_given(config.engine)
         benchmark(config, Choices(*(chosen[group] for group in ("shape", "method", "engine", "attention"))))
 
 

@@ -20,6 +20,7 @@ from ..parallel import check_split
 from ..record import Labels, file_name
 from ..sampler import Sampler
 from .budget import resolve, shape_config, storage_of, tokens_of
+from .given import refuse_given
 from .identity import identity
 from .keys import Evaluation
 from .logger import Logger
@@ -153,6 +154,7 @@ def build(config: DictConfig, method: str) -> Job:
     plain = checked(Evaluation, resolve(config))
     if (share := plain["compression"].get("bytes")) is not None:
         plain = checked(Evaluation, resolve(config, tokens_of(share, plain)))
+    refuse_given(plain["engine"])
     config = DictConfig(plain)
     task, policy, checkpoint = instantiate(config.task), instantiate(config.method), instantiate(config.model)
     sampler: Sampler = instantiate(config.sampler)
