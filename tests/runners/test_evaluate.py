@@ -228,6 +228,8 @@ def test_the_budget_of_a_method_can_be_set(kvarena, tmp_path):
         ("difficulty=harder", "difficulty=harder: task graph_search has easy, medium, hard"),
         ("device=cuda:9", "device=cuda:9: torch sees"),
         ("device=gpu", "device=gpu: use auto, cpu, cuda"),
+        ("device=mps", "device=mps: use auto, cpu, cuda"),
+        ("device=meta", "device=meta: use auto, cpu, cuda"),
         ("+engine.seed=7", "engine.seed=7: the run itself decides it, leave it out"),
         ("+engine.max_tokens=2", "engine.max_tokens=2: the run itself decides it, leave it out"),
         ("num_samples=0", "num_samples=0: use 1 or more"),
