@@ -54,6 +54,7 @@ class Summary(Callback):
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         with one_line_errors():  # what is wrong for all combinations, before a file is written
             check_plain(Evaluation, OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"]))
+            refuse_no_share(**config.share)
         if config.dry_run:
             self.made = [folder for folder in (self.file.parent, *self.file.parent.parents) if not folder.exists()]
             self.nowhere = TemporaryDirectory()
@@ -84,6 +85,11 @@ class Summary(Callback):
                 with suppress(OSError):  # not made yet, or another process has put something there
                     folder.rmdir()
         return outcomes
+
+
+def refuse_no_share(index: int, of: int) -> None:
+    if index >= of:
+        raise ValueError(f"share.index={index}: use 0 to {of - 1}, with share.of={of}")
 
 
 def in_share(number: int, index: int, of: int) -> bool:

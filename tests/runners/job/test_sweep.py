@@ -123,6 +123,12 @@ def test_a_share_of_a_sweep_is_all_that_runs(sweep, tmp_path):
     assert "sweep of 2: 2 skipped" in out
 
 
+def test_a_share_beyond_the_last_is_refused(sweep, tmp_path, capsys):
+    """Processes count from 0: one that counts from 1 would have nothing to do, and nobody would do the first's."""
+    assert sweep("method=full,snapkv", "share.of=2", "share.index=2")[0] == 2
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.slow
 def test_a_sweep_through_submitit(sweep, tmp_path):
     """Each job in a process of its own, as on a cluster."""
