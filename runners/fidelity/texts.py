@@ -99,13 +99,12 @@ def dense_run(path: str) -> tuple[Mapping[str, Any], Mapping[tuple[str, int], li
     header = folder.run()
     if not (labels := Labels.read(header, folder.run_file)).is_dense:
         raise ValueError(f"reference={path} is a run of method={labels.named}: fidelity is measured against {DENSE}")
-    samples, draws = header.get("num_samples"), header.get("num_draws")
-    if not (isinstance(header.get("config"), dict) and type(samples) is int and type(draws) is int):
-        raise ValueError(f"{folder.run_file} lacks config, num_samples or num_draws: run dense anew")
+    if missing := [name for name in ("config", "num_samples", "num_draws") if name not in header]:
+        raise ValueError(f"{folder.run_file} lacks {', '.join(missing)}: run dense anew")
     if header["config"].get("reference") or header["config"].get("texts"):
         raise ValueError(f"reference={path} was forced itself: give the run of kvarena whose completions these are")
     said = {record.key: record.token_ids for record in folder.records()}
-    if len(said) < (planned := samples * draws):
+    if len(said) < (planned := header["num_samples"] * header["num_draws"]):
         raise ValueError(f"reference={path} is not finished ({len(said)} of {planned}): run the same again first")
     if silent := [sample for (sample, _), tokens in said.items() if not tokens]:
         raise ValueError(f"reference={path} has nothing said to {silent[0]}: there is nothing to compare")

@@ -11,7 +11,7 @@ from typing import Any
 
 from ...tasks.task import Sample
 from ..generate import Request
-from ..record import Record, RunFolder
+from ..record import Labels, Record, RunFolder
 from . import provenance
 from .fingerprint import changes, listed
 from .identity import differences, identity
@@ -31,7 +31,7 @@ def begun_before(place: Path, stem: str, labels: Mapping[str, Any], config: Mapp
             if identity(run["labels"], run["config"]) == identity(labels, config):
                 exact = run["identity"] == identity(labels, config, version=1)
                 found.append((exact, run["num_samples"] * run["num_draws"], path))
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError):
             continue  # whatever that is, it is not this run
     return max(found)[-1] if found else None
 
@@ -57,6 +57,9 @@ def done(
 
 
 def refuse_config(folder: RunFolder, there: Mapping[str, Any], run: Mapping[str, Any]) -> None:
+    Labels.read(there, folder.run_file)
+    if "config" not in there:
+        raise ValueError(f"{folder.run_file} lacks config: move the run away")
     if identity(there["labels"], there["config"]) != run["identity"]:
         what = listed(differences(there, run))
         raise ValueError(f"output_dir={folder.path} holds a run of another config ({what}): {ADVICE}")

@@ -8,12 +8,12 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NotRequired
 
 from pydantic import ConfigDict, FiniteFloat, TypeAdapter, with_config
 from typing_extensions import TypedDict
 
-from .checked import check_line, read_object
+from .checked import check, check_line, read_object
 from .files import append_line, replace_file
 from .lock import NAME as LOCK
 
@@ -81,9 +81,25 @@ class Session(TypedDict):
     tokens: int
     records: int
     steps: int
+    num_workers: NotRequired[int]  # older ones lack it: one
 
 
-RECORD, SESSION = TypeAdapter(Record), TypeAdapter(Session)
+class RunFile(TypedDict, total=False):
+    """What commands go by of run.json, where it is there; it says more, which is kept."""
+
+    __pydantic_config__ = ConfigDict(strict=True, extra="allow")  # type: ignore[misc]
+
+    labels: dict[str, Any]
+    config: dict[str, Any]
+    num_samples: int
+    num_draws: int
+    fingerprints: dict[str, dict[str, Any] | None]
+    halvings: list[dict[str, Any]]
+    accepted_changes: list[dict[str, Any]]
+
+
+RECORD, SESSION, HEADER = TypeAdapter(Record), TypeAdapter(Session), TypeAdapter(RunFile)
+ADVICE = "move the run away"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,7 +124,7 @@ class RunFolder:
         return self.path / "sessions.jsonl"
 
     def run(self) -> dict[str, Any]:
-        return read_object(self.run_file, "run", "move the run away")
+        return dict(check(read_object(self.run_file, "run", ADVICE), HEADER, self.run_file, ADVICE))
 
     def refuse_strangers(self) -> None:
         """Refuse a folder that holds something else than a run."""

@@ -74,7 +74,7 @@ def test_a_run_file_that_is_no_object_or_no_text_is_named(write, tmp_path, text)
     ("where", "value", "said"),
     [
         (["num_samples"], "2", "num_samples: Input should be a valid integer"),
-        (["labels"], [], "Input should be an object"),
+        (["labels"], [], "labels: Input should be an object"),
         (["labels", "ratio"], float("nan"), "ratio: Input should be a finite number"),
         (["labels", "tokens"], 1.5, "tokens: Input should be a valid integer"),
         (["config"], [], "config: Input should be an object"),

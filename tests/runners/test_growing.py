@@ -125,6 +125,23 @@ def test_another_config_is_refused_with_the_key_and_both_values(kvarena):
     )
 
 
+def test_a_run_json_that_is_not_what_runs_leave_is_one_line(kvarena, run_of, tmp_path):
+    command = ["method=full", "num_samples=1", "output_dir=run"]
+    assert kvarena(*command)[0] == 0
+    header, file = run_of()[0], tmp_path / "run/run.json"
+
+    def answer(**changed: object) -> tuple[int, str]:
+        file.write_text(json.dumps({name: value for name, value in (header | changed).items() if value is not None}))
+        return kvarena(*command)
+
+    assert answer(config=None) == (2, "kvarena: run/run.json lacks config: move the run away\n")
+    status, said = answer(labels={"task": "graph_search"})
+    assert status == 2
+    assert said.startswith("kvarena: run/run.json lacks labels.difficulty, labels.model")
+    assert answer(num_samples="a")[1].startswith("kvarena: run/run.json: num_samples: Input should be a valid integer")
+    assert answer(labels=[])[1].startswith("kvarena: run/run.json: labels: Input should be an object")
+
+
 def test_equal_numbers_are_one_run(kvarena, tmp_path):
     ratios = ("compression.tokens=null", "compression.ratio=2,2.0,4")
     status, out = kvarena("method=snapkv", "num_samples=1", *ratios, flags=("-m",))
