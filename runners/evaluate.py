@@ -15,13 +15,13 @@ from omegaconf import DictConfig
 
 from .fidelity import with_texts
 from .generate import Request
+from .interrupt import Stop
 from .job import Job, build, provenance, resume
 from .job.budget import refuse_ratio_and_bytes
 from .job.calibrated import refuse_foreign_calibration
 from .job.errors import USER_ERRORS, one_line, one_line_errors, run_command
 from .job.halvings import Batches
 from .job.identity import VERSION
-from .job.interrupt import Stop
 from .job.made_of import made_of, weights, weights_beside
 from .job.order import expected_lengths, longest_first, remember_lengths
 from .job.plan import outline, plan, typical
@@ -184,11 +184,13 @@ def main() -> None:
         sys.exit(follow())
     if by_torchrun():
         leading()
-    run_command(application)  # type: ignore[arg-type]
+    with Stop().listen():
+        run_command(application)  # type: ignore[arg-type]
 
 
 def main_fidelity() -> None:
-    run_command(fidelity_application)  # type: ignore[arg-type]
+    with Stop().listen():
+        run_command(fidelity_application)  # type: ignore[arg-type]
 
 
 if __name__ == "__main__":

@@ -22,8 +22,9 @@ MAY_IMPORT = {
 FILES = sorted(path for folder in MAY_IMPORT for path in (ROOT / folder).rglob("*.py"))
 # inside runners, of runners; what has no entry here is an entry point and may import all that has
 ROOMS = {
+    "interrupt": set(),
     "loops": set(),
-    "plugins": {"record"},
+    "plugins": {"interrupt", "record"},
     "record": set(),
     "attention": set(),
     "sampler": set(),

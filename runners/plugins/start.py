@@ -3,6 +3,7 @@
 import sys
 from pkgutil import resolve_name
 
+from ..interrupt import heard_by, leave
 from ..record import readable
 from .listing import answer
 
@@ -17,7 +18,18 @@ def main() -> None:
         if said is not None:
             print(said)
             return
-    resolve_name("kvarena.runners.evaluate:main")()
+    hand_over("main")
+
+
+def start_fidelity() -> None:
+    hand_over("main_fidelity")
+
+
+def hand_over(command: str) -> None:
+    """One that decodes; its import takes seconds, and a run hears signals itself."""
+    with heard_by(leave):
+        work = resolve_name(f"kvarena.runners.evaluate:{command}")
+    work()
 
 
 if __name__ == "__main__":

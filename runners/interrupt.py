@@ -2,13 +2,37 @@
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+Handler = Callable[[int, FrameType | None], None]
+
+
+@contextmanager
+def heard_by(handler: Handler) -> Iterator[None]:
+    """Signals come to it inside, and go where they went before outside. Main thread only."""
+    before: dict[int, Any] = {number: signal.signal(number, handler) for number in SIGNALS}
+    try:
+        yield
+    finally:
+        for number, earlier in before.items():
+            signal.signal(number, earlier)
+
+
+def leave(number: int, frame: FrameType | None = None) -> None:
+    """At once: while libraries are imported nothing is to be put away, and some make another error of an exception."""
+    say(number)
+    os._exit(128 + number)
+
+
+def say(number: int) -> None:
+    """Not by print: the signal may have come inside of one."""
+    os.write(2, f"kvarena: stopped by {signal.Signals(number).name}, the same command goes on\n".encode())
 
 
 @dataclass(kw_only=True)
@@ -22,8 +46,7 @@ class Stop:
         if self.shielded:
             self.pending = number
             return
-        # not print: the signal may have come inside of one
-        os.write(2, f"kvarena: stopped by {signal.Signals(number).name}, the same command goes on\n".encode())
+        say(number)
         raise SystemExit(128 + number)
 
     @contextmanager
@@ -38,10 +61,5 @@ class Stop:
 
     @contextmanager
     def listen(self) -> Iterator["Stop"]:
-        """Signals come here inside, and go where they went before outside. Main thread only."""
-        before: dict[int, Any] = {number: signal.signal(number, self.handle) for number in SIGNALS}
-        try:
+        with heard_by(self.handle):
             yield self
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)

@@ -1,8 +1,11 @@
 import os
 import signal
+import subprocess
+import sys
 
 import pytest
-from kvarena.runners.job.interrupt import Stop
+from kvarena.runners import evaluate
+from kvarena.runners.interrupt import Stop
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
@@ -10,6 +13,23 @@ def test_a_signal_ends_the_block_with_its_status(number, status):
     with pytest.raises(SystemExit) as stopped, Stop().listen():
         os.kill(os.getpid(), number)
     assert stopped.value.code == status
+
+
+def test_a_signal_before_a_run_has_begun_is_one_line_too(monkeypatch, capfd):
+    monkeypatch.setattr(evaluate, "application", lambda: os.kill(os.getpid(), signal.SIGINT))
+    with pytest.raises(SystemExit) as stopped:
+        evaluate.main()
+    assert stopped.value.code == 130
+    assert capfd.readouterr().err == "kvarena: stopped by SIGINT, the same command goes on\n"
+
+
+def test_a_signal_while_it_is_imported_is_one_line_too():
+    code = (
+        "import os, signal; from kvarena.runners.plugins import start;"
+        "start.resolve_name = lambda name: os.kill(os.getpid(), signal.SIGINT); start.main()"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (130, "kvarena: stopped by SIGINT, the same command goes on\n")
 
 
 def test_in_a_shielded_block_it_waits_for_the_end():
