@@ -31,10 +31,12 @@ if ! [[ $jobs =~ ^[1-9][0-9]*$ ]]; then
     exit 2
 fi
 
-if [[ $report != true && $report != false ]]; then
-    echo "reproduce.sh: report=$report: use true or false" >&2
-    exit 2
-fi
+for key in dry_run report; do
+    if [[ ${!key} != true && ${!key} != false ]]; then
+        echo "reproduce.sh: $key=${!key}: use true or false" >&2
+        exit 2
+    fi
+done
 
 sweeps=("$name")
 logs=$runs_dir/logs program=kvarena

@@ -41,6 +41,11 @@ def test_jobs_have_to_be_a_number(reproduce):
     assert reproduce("quickstart", "jobs=0") == (2, "", "reproduce.sh: jobs=0: use 1 or more\n")
 
 
+@pytest.mark.parametrize("key", ["dry_run", "report"])
+def test_what_is_true_or_false_is_nothing_else(reproduce, key):
+    assert reproduce("quickstart", f"{key}=1") == (2, "", f"reproduce.sh: {key}=1: use true or false\n")
+
+
 def test_two_processes_run_grade_report_and_pack(reproduce, tmp_path):
     """Also where a combination fails, which is not forgotten."""
     status, out, _ = reproduce("quickstart", "jobs=2", *SMALL, "compression.ratio=2,100")
