@@ -19,8 +19,11 @@ def compare_runs(a: Path, b: Path) -> str:
         lines.append(f"not recorded: {', '.join(likeness.unknown)}")
     if likeness.differs:
         return "\n".join([*lines, "", *apart(one, other, likeness.differs)]) + "\n"
-    scores, looping = shared(one, other, "scores"), shared(one, other, "loops")
-    lines += ["", *side_by_side("pass@1", *scores), "", *side_by_side("loop rate", *looping), ""]
+    scores, looping = shared(one, other, "verdicts"), shared(one, other, "looping")
+    graded, all_of = (
+        f"(A has {len(a)}, B has {len(b)})" for a, b in ((one.scores, other.scores), (one.loops, other.loops))
+    )
+    lines += ["", *side_by_side("pass@1", graded, *scores), "", *side_by_side("loop rate", all_of, *looping), ""]
     return "\n".join([*lines, *flips(*scores)]) + "\n"
 
 
@@ -46,13 +49,13 @@ def run_title(run: Run) -> str:
     return f"{labels.named} on {title(*run.setting)}{budget}{state}"
 
 
-def side_by_side(name: str, one: Mapping[Problem, float], other: Mapping[Problem, float]) -> list[str]:
+def side_by_side(name: str, sizes: str, one: Mapping[Problem, float], other: Mapping[Problem, float]) -> list[str]:
     pair = difference(one, other)
     if not pair.num_common:
-        return [f"{name}: no problem in common (A has {len(one)}, B has {len(other)})"]
+        return [f"{name}: no problem in common {sizes}"]
     shared = {problem for problem in one if problem in other}
     return [
-        f"{name}, {pair.num_common} problems in common (A has {len(one)}, B has {len(other)})",
+        f"{name}, {pair.num_common} problems in common {sizes}",
         f"  A      {written(estimate({p: one[p] for p in shared}))}",
         f"  B      {written(estimate({p: other[p] for p in shared}))}",
         f"  A - B  {written(pair.estimate)}, sign-flip p = {pair.p:.2g}",

@@ -184,7 +184,7 @@ def by_method(entry: Entry, board: Sequence[Entry]) -> dict[str, list[Entry]]:
 
 
 def is_alike(a: Entry, b: Entry) -> bool:
-    ours, theirs = shared(a.run, b.run, "scores")
+    ours, theirs = shared(a.run, b.run, "verdicts")
     return not unlike(a.run, b.run).differs and bool(ours.keys() & theirs.keys())
 
 
@@ -194,7 +194,7 @@ def run_gap(a: Run, b: Run, known: dict[tuple[str, str], Interval]) -> Interval:
         low, high = known[b.name, a.name]
         return -high, -low
     if (a.name, b.name) not in known:
-        ours, theirs = shared(a, b, "scores")
+        ours, theirs = shared(a, b, "verdicts")
         common = sorted(ours.keys() & theirs.keys())
         known[a.name, b.name] = of_difference(
             *(np.array([run[problem] for problem in common]) for run in (ours, theirs))

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from .load import Run
-from .stats import Problem
+from .stats import Draw, Problem, over_draws
 
 NEUTRAL = (None, 0, 1, [])
 
@@ -64,10 +64,20 @@ def same(one: Any, other: Any) -> bool | None:
 
 
 def shared(a: Run, b: Run, measure: str) -> tuple[Mapping[Problem, float], Mapping[Problem, float]]:
-    """`scores` or `loops` of two runs, by problem: with its prompt where both have it, else by sample and target."""
+    """Means of the `verdicts` or `looping` of two runs, by problem: with its prompt where both have it, else by name.
+
+    Over the draws that both have, unless both are whole and one was to have more: what ends first is short, and not as
+    often wrong.
+    """
     one, other = getattr(a, measure), getattr(b, measure)
-    return (one, other) if a.has_prompts and b.has_prompts else (by_name(one), by_name(other))
+    if not (a.has_prompts and b.has_prompts):
+        one, other = by_name(one), by_name(other)
+    if a.header["num_draws"] == b.header["num_draws"] or not (a.is_whole and b.is_whole):
+        one, other = (
+            {draw: x for draw, x in ours.items() if draw in theirs} for ours, theirs in ((one, other), (other, one))
+        )
+    return over_draws(one), over_draws(other)
 
 
-def by_name(means: Mapping[Problem, float]) -> dict[Problem, float]:
-    return {problem[:2]: value for problem, value in means.items()}
+def by_name(values: Mapping[Draw, float]) -> dict[Draw, float]:
+    return {(problem[:2], draw): value for (problem, draw), value in values.items()}

@@ -14,7 +14,7 @@ import pandas as pd
 from ..runners.loops import Repetition, repetition
 from ..runners.record import Labels, Record, RunFolder, Session, run_folders
 from .header import checked
-from .stats import Problem, has_prompts, loops, problem_means, score
+from .stats import Draw, Problem, by_draw, has_prompts, loops, over_draws, score
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,14 +68,24 @@ class Run:
         return has_prompts(self.outcomes)
 
     @cached_property
+    def verdicts(self) -> dict[Draw, float]:
+        """The score of each completion that has one."""
+        return by_draw(self.outcomes, score)
+
+    @cached_property
+    def looping(self) -> dict[Draw, float]:
+        """1 for each completion that ends in a loop, 0 for the others."""
+        return by_draw(self.outcomes, loops)
+
+    @cached_property
     def scores(self) -> dict[Problem, float]:
         """The mean score of each problem that has a verdict."""
-        return problem_means(self.outcomes, score)
+        return over_draws(self.verdicts)
 
     @cached_property
     def loops(self) -> dict[Problem, float]:
         """The share of each problem's completions that end in a loop."""
-        return problem_means(self.outcomes, loops)
+        return over_draws(self.looping)
 
     def sessions(self) -> list[Session]:
         return self.folder.sessions()

@@ -48,7 +48,7 @@ def compared(run: Run, dense: Run) -> dict[str, Any]:
 
 def against(run: Run, dense: Run) -> dict[str, Any]:
     """Gains over dense, paired by problem."""
-    measures = {"gain": "scores", "loop_gain": "loops"}
+    measures = {"gain": "verdicts", "loop_gain": "looping"}
     pairs = {name: difference(*shared(run, dense, measure)) for name, measure in measures.items()}
     found: dict[str, Any] = {"common": pairs["gain"].num_common}
     for name, pair in pairs.items():

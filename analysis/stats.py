@@ -17,6 +17,7 @@ RESAMPLES = 10_000
 SEED = 0
 
 Problem = tuple[str, ...]  # sample, target and, where all records of the run have it, prompt_sha
+Draw = tuple[Problem, int]
 
 
 class Estimate(NamedTuple):
@@ -64,16 +65,27 @@ def problem_means(
     measure: Callable[[Record], float | None],
     key: Callable[[Record], Problem] | None = None,
 ) -> dict[Problem, float]:
-    """The mean of each problem over its draws; a draw of None is left out, and a problem without any.
+    """The mean of each problem over its draws; a draw of None is left out, and a problem without any."""
+    return over_draws(by_draw(records, measure, key))
 
-    Problems are told apart by `key`; None: by their prompts where all records have them.
-    """
-    records, values = list(records), defaultdict(list)
+
+def by_draw(
+    records: Iterable[Record],
+    measure: Callable[[Record], float | None],
+    key: Callable[[Record], Problem] | None = None,
+) -> dict[Draw, float]:
+    """What is not None. Problems are told apart by `key`; None: by their prompts where all records have them."""
+    records = list(records)
     key = key or (prompted if has_prompts(records) else named)
-    for record in records:
-        if (value := measure(record)) is not None:
-            values[key(record)].append(value)
-    return {problem: sum(draws) / len(draws) for problem, draws in values.items()}
+    values = ((key(record), record.draw, measure(record)) for record in records)
+    return {(problem, draw): value for problem, draw, value in values if value is not None}
+
+
+def over_draws(draws: Mapping[Draw, float]) -> dict[Problem, float]:
+    values: dict[Problem, list[float]] = defaultdict(list)
+    for (problem, _), value in draws.items():
+        values[problem].append(value)
+    return {problem: sum(each) / len(each) for problem, each in values.items()}
 
 
 def has_prompts(records: Iterable[Record]) -> bool:

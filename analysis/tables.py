@@ -165,8 +165,8 @@ def flags(run: Run, dense: Run | None) -> list[str]:
     if compressed and dense is not None and (differs := unlike(run, dense).differs):
         found.append(f"not paired with dense: another {', '.join(differs)}")
     elif compressed and dense is not None and records and dense.outcomes:
-        ours, theirs = shared(run, dense, "loops")
-        common, problems = len(ours.keys() & theirs.keys()), len(ours)
+        ours, theirs = shared(run, dense, "looping")
+        common, problems = len(ours.keys() & theirs.keys()), len(run.loops)
         if common < problems:
             found.append(f"{common} of {problems} problems in common with dense")
     return found

@@ -79,7 +79,7 @@ def means(runs: Sequence[Run], gaps: Sequence[Estimate], dense: Mapping[str, Run
 def gap(run: Run, beside: Run) -> Estimate:
     if differs := unlike(run, beside).differs:
         raise ValueError(f"{run.name} and {beside.name} differ in {', '.join(differs)}: give runs of one setting")
-    return difference(*shared(run, beside, "scores")).estimate
+    return difference(*shared(run, beside, "verdicts")).estimate
 
 
 def mean_of(parts: Sequence[Estimate]) -> Estimate:

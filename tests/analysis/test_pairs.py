@@ -36,3 +36,32 @@ def test_a_pair_says_which_of_its_runs_is_unfinished(write, tmp_path, record):
         ["a", "c", 3, "a 3/4"],
         ["b", "c", 4, ""],
     ]
+
+
+@pytest.mark.parametrize("draws", [2, 3])
+def test_an_unfinished_pair_is_of_the_draws_that_both_have(write, tmp_path, record, draws):
+    """Of one problem a is wrong, then right; b has been wrong once: over all draws of each a would be .5 ahead."""
+    write("a", [record(draw=0, score=0.0), record(draw=1, score=1.0)], samples=1, draws=2, method="a")
+    write("b", [record(draw=0, score=0.0)], samples=1, draws=draws, method="b")
+    (pair,) = pairs(load(tmp_path)).to_dict("records")
+    assert (pair["common"], pair["gain"]) == (1, 0.0)
+
+
+def test_of_two_whole_runs_all_draws_count(write, tmp_path, record):
+    write("a", [record(draw=0, score=0.0), record(draw=1, score=1.0)], samples=1, draws=2, method="a")
+    write("b", [record(draw=0, score=0.0)], samples=1, method="b")
+    (pair,) = pairs(load(tmp_path)).to_dict("records")
+    assert (pair["common"], pair["gain"]) == (1, 0.5)
+
+
+def test_a_draw_without_a_verdict_is_left_out_of_both(write, tmp_path, record):
+    write("a", [record(draw=0, score=0.0), record(draw=1, score=1.0)], samples=1, draws=2, method="a")
+    write("b", [record(draw=0, score=0.0), record(draw=1, score=None)], samples=1, draws=2, method="b")
+    (pair,) = pairs(load(tmp_path)).to_dict("records")
+    assert (pair["common"], pair["gain"]) == (1, 0.0)
+
+
+def test_a_problem_without_a_common_draw_is_no_problem_in_common(write, tmp_path, record):
+    write("a", [record(draw=0)], samples=1, draws=2, method="a")
+    write("b", [record(draw=1)], samples=1, draws=2, method="b")
+    assert pairs(load(tmp_path)).empty
