@@ -13,6 +13,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TextIO
 
+from .files import no_room, write_all
+
 NAME = "lock"
 NOBODY = {"pid": None, "host": None, "inode": None}
 
@@ -38,14 +40,21 @@ def locked(folder: Path) -> Iterator[None]:
         if owner["pid"] is not None:
             print(f"{folder}: process {owner['pid']} died here, going on in its place", flush=True)
         file.truncate(0)
-        mine = {"pid": os.getpid(), "host": socket.gethostname(), "inode": os.fstat(file.fileno()).st_ino}
-        file.write(json.dumps(mine))
-        file.flush()
         try:
+            sign(file)
             yield
         finally:
             file.truncate(0)
             clear(folder, made)
+
+
+def sign(file: TextIO) -> None:
+    """Say in it who holds it."""
+    mine = {"pid": os.getpid(), "host": socket.gethostname(), "inode": os.fstat(file.fileno()).st_ino}
+    try:
+        write_all(file.fileno(), json.dumps(mine).encode())
+    except OSError as error:
+        raise no_room(error, Path(file.name)) from error
 
 
 def clear(folder: Path, made: Iterable[Path]) -> None:

@@ -1,5 +1,6 @@
 import json
 import os
+import resource
 import socket
 import subprocess
 import sys
@@ -117,3 +118,17 @@ def test_a_lock_that_was_copied_with_its_folder_is_nobodys(tmp_path, capsys):
     owner(tmp_path, inode=1)
     with locked(tmp_path):
         assert capsys.readouterr().out == ""
+
+
+def test_a_full_disk_is_named_and_nothing_is_left(tmp_path):
+    """As in test_record.py: no file may grow."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    try:
+        said = "File too large, what was there is kept: make room"
+        with pytest.raises(OSError, match=said) as full, locked(tmp_path / "run"):
+            pass
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert full.value.filename == str(tmp_path / "run/lock")
+    assert list(tmp_path.iterdir()) == []
