@@ -59,7 +59,9 @@ def benchmark(config: DictConfig, choices: Choices) -> list[Timing]:
         return []
     device = find_device(config.device)
     storage, shape = storage_of(config), shape_of(instantiate(config.shape))
-    engine = instantiate(config.engine).func
+    build = instantiate(config.engine)
+    engine = build.func
+    engine.agree(build.keywords)
     engine.serves(policy)
     engine.check(shape, device)
     storage.check(shape, policy)

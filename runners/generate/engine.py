@@ -3,9 +3,10 @@
 B rows, R rows whose token is chosen, V tokens of the vocabulary.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 from pydantic import PositiveInt
@@ -62,6 +63,10 @@ class Engine:
     @classmethod
     def serves(cls, policy: Policy) -> None:
         """ValueError for a method that this engine cannot run."""
+
+    @classmethod
+    def agree(cls, settings: Mapping[str, Any]) -> None:
+        """ValueError for settings of this engine, by name, of which one has no effect without another."""
 
     def __post_init__(self) -> None:
         for name in ("max_tokens", "batch_size", "look"):

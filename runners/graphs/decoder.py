@@ -93,11 +93,15 @@ class GraphDecoder(Decoder):
             name = type(policy).__name__
             raise ValueError(f"engine=graphs captures rounds, which {name} does not bear: use engine=eager")
 
+    @classmethod
+    def agree(cls, settings: Mapping[str, Any]) -> None:
+        if (several := settings.get("prompts_at_once", 1)) > 1 and not settings.get("capture_prompts"):
+            what = f"engine.prompts_at_once={several}"
+            raise ValueError(f"{what} is for captured prompts: give engine.capture_prompts=true too")
+
     def __post_init__(self) -> None:
         self.prompts_at_once = fit("prompts_at_once", self.prompts_at_once, PositiveInt)
-        if self.prompts_at_once > 1 and not self.capture_prompts:
-            several = f"engine.prompts_at_once={self.prompts_at_once}"
-            raise ValueError(f"{several} is for captured prompts: give engine.capture_prompts=true too")
+        self.agree(vars(self))
         super().__post_init__()
 
     def prompts(self, cache: KVCache, sees: Sees = forward) -> Prompt:

@@ -110,6 +110,7 @@ class Job:
         known = shape_config(self.checkpoint.name) if self.unfetched else self.checkpoint.config()
         shape = shape_of(known) if known else None
         engine = cast(type[Decoder], self.engine.func)
+        engine.agree(self.engine.keywords)
         engine.serves(self.policy)
         if self.device:
             if shape:

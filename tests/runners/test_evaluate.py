@@ -226,6 +226,7 @@ def test_the_budget_of_a_method_can_be_set(kvarena, tmp_path):
         ("max_tokens=4090", "exceed the 4096 positions of model reasoner"),
         ("model.path=./nowhere", "model.path=./nowhere: no such folder"),
         ("difficulty=harder", "difficulty=harder: task graph_search has easy, medium, hard"),
+        (("engine=graphs", "engine.prompts_at_once=4"), "engine.prompts_at_once=4 is for captured prompts: give"),
         ("device=cuda:9", "device=cuda:9: torch sees"),
         ("device=gpu", "device=gpu: use auto, cpu, cuda"),
         ("device=mps", "device=mps: use auto, cpu, cuda"),
