@@ -30,6 +30,7 @@ from .job.job import find_device
 from .job.keys import Benchmark
 from .job.schema import check_plain, checked
 from .job.sweep import cost
+from .job.typed import refuse_rows
 from .model import DTYPES, Model, own_attention, random_model, shape_of
 from .speed import Timing, TimingKey, Witness, compare_engines, copy_bandwidth, measure_steps, place_rows, weight_bytes
 from .speed.options import DecoderOptions, decoder_options
@@ -164,8 +165,10 @@ def pass_gate(
 
 @hydra.main(version_base="1.3", config_path="pkg://kvarena.conf", config_name="benchmark")
 def application(config: DictConfig) -> None:
-    chosen: Mapping[str, str] = HydraConfig.get().runtime.choices
+    context = HydraConfig.get()
+    chosen: Mapping[str, str] = context.runtime.choices
     with one_line_errors():
+        refuse_rows(context.overrides.task)
         check_plain(Benchmark, config)
         config = DictConfig(checked(Benchmark, config))
         refuse_given(config.engine)

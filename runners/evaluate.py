@@ -17,7 +17,6 @@ from .fidelity import with_texts
 from .generate import Request
 from .interrupt import Stop
 from .job import Job, build, provenance, resume
-from .job.budget import refuse_ratio_and_bytes
 from .job.calibrated import refuse_foreign_calibration
 from .job.errors import USER_ERRORS, one_line, one_line_errors, run_command
 from .job.halvings import Batches
@@ -29,6 +28,7 @@ from .job.progress import Progress, Tally
 from .job.reference import check_reference, refuse_other_model
 from .job.session import hardware, session
 from .job.sweep import Outcome, in_share
+from .job.typed import refuse_typed, say_draws
 from .job.workers import Workers
 from .model import Tokenizer, left_out, shape_of
 from .record import Locked, RunFolder, end_unread, locked, write_questions
@@ -146,8 +146,11 @@ def run(config: DictConfig, prepare: Callable[[DictConfig, Sequence[str]], DictC
     method = context.runtime.choices["method"]
 
     def outcome() -> Outcome:
-        refuse_ratio_and_bytes(overrides)
-        return evaluate(build(prepare(config, overrides), method))
+        prepared = prepare(config, overrides)
+        refuse_typed(overrides, prepared)
+        job = build(prepared, method)
+        say_draws(overrides, job)
+        return evaluate(job)
 
     if context.mode != RunMode.MULTIRUN:
         with one_line_errors():

@@ -1,6 +1,6 @@
 """The budget that is asked for, as a ratio, tokens, a share or bytes, becomes tokens."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from importlib import resources
 from typing import Any
 
@@ -66,15 +66,6 @@ def refuse_both(compression: Mapping[str, Any]) -> None:
     given = [f"compression.{key}={value}" for key, value in ways.items() if value is not None]
     if len(given) > 1:
         raise ValueError(f"{' and '.join(given)}: use one of them")
-
-
-def refuse_ratio_and_bytes(overrides: Iterable[str]) -> None:
-    """Of what was typed, or swept over; a ratio that nobody typed gives way."""
-    typed = dict(override.split("=", 1) for override in overrides if "=" in override)
-    ways = {key: typed.get(key, "null") for key in ("compression.ratio", "compression.bytes")}
-    if "null" not in ways.values():
-        given = " and ".join(f"{key}={value}" for key, value in ways.items())
-        raise ValueError(f"{given}: use one of them, the other is null")
 
 
 def refuse_uneven(levels: Mapping[str, Mapping[str, Any]]) -> None:

@@ -144,6 +144,7 @@ def test_nothing_moves_while_it_is_timed(bench, monkeypatch, name, steps):
     [
         ("dtype=float8", "dtype=float8: use one of float32, bfloat16, float16"),
         ("steps=0", "steps=0: use 1 or more"),
+        ("engine.batch_size=4", "engine.batch_size=4: of a benchmark it is batch_size=4"),
         ("batch_size=null", "batch_size=null needs device=cuda"),
         ("engine=graphs", "engine=graphs needs a CUDA device"),
     ],

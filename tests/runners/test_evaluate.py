@@ -185,6 +185,14 @@ def test_what_draws_nothing_has_one_draw(kvarena):
     )
 
 
+def test_what_becomes_of_a_number_of_draws_that_was_typed_is_said(kvarena):
+    said = "full on graph_search: num_draws=2 becomes 1, for neither method nor sampler draws\n"
+    assert kvarena("dry_run=true", "method=full", "num_draws=2").startswith(said)
+    assert "num_draws" not in kvarena("dry_run=true", "method=full", "num_draws=1")
+    assert "num_draws" not in kvarena("dry_run=true", "method=full")
+    assert "num_draws" not in kvarena("dry_run=true", "method=full", "num_draws=2", "sampler=sampling")
+
+
 def test_draws_of_a_stochastic_method_differ_and_seeds_too(kvarena, tmp_path):
     def tokens(folder: str, *overrides: str) -> dict:
         few = ["num_samples=2", "max_tokens=24", "compression.tokens=40", "compression.interval=4"]
@@ -226,6 +234,7 @@ def test_the_budget_of_a_method_can_be_set(kvarena, tmp_path):
         ("max_tokens=4090", "exceed the 4096 positions of model reasoner"),
         ("model.path=./nowhere", "model.path=./nowhere: no such folder"),
         ("difficulty=harder", "difficulty=harder: task graph_search has easy, medium, hard"),
+        (("difficulty=hard", "task=math500", "dry_run=true"), "difficulty=hard: task math500 has no difficulties"),
         (("engine=graphs", "engine.prompts_at_once=4"), "engine.prompts_at_once=4 is for captured prompts: give"),
         ("device=cuda:9", "device=cuda:9: torch sees"),
         ("device=gpu", "device=gpu: use auto, cpu, cuda"),
