@@ -1,7 +1,7 @@
 """A config as kvarena-fidelity takes it, completed by the task whose texts are forced."""
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Optional, cast
 
 from annotated_types import MinLen
@@ -32,7 +32,7 @@ def with_texts(config: DictConfig, overrides: Sequence[str] = ()) -> DictConfig:
         refuse_choices(overrides, config, f"texts={config.texts}", dict.fromkeys(OF_THE_FILE))
     config = config.copy()
     with open_dict(config):
-        config.update(of_run(config) if config.reference else of_file(config))
+        config.update(of_run(config, overrides) if config.reference else of_file(config))
     return config
 
 
@@ -46,12 +46,23 @@ def refuse_choices(overrides: Sequence[str], config: DictConfig, texts: str, dec
             raise ValueError(f"{override} beside {texts}: its texts are forced as they are, leave {name} out")
 
 
-def of_run(config: DictConfig) -> dict[str, Any]:
+def refuse_dtype(overrides: Sequence[str], config: DictConfig, then: Mapping[str, Any]) -> None:
+    """ValueError where the texts would be forced in another than they were said in, and nobody has typed that."""
+    there, now = then.get("model", {}).get("dtype"), config.model.dtype
+    if there not in (None, now) and not any(override.startswith("model.dtype=") for override in overrides):
+        raise ValueError(
+            f"reference={config.reference} was said in {there}, and model.dtype is {now}: give model.dtype={there}, or "
+            f"model.dtype={now} to force it in that all the same"
+        )
+
+
+def of_run(config: DictConfig, overrides: Sequence[str]) -> dict[str, Any]:
     header, said = dense_run(config.reference)
     then, asked = header["config"], {"task": config.task.name, "model": config.model.name}
     for key, name in asked.items():
         if name != (there := header["labels"][key]):
             raise ValueError(f"reference={config.reference} is of {key} {there}, not {name}: give {key}={there}")
+    refuse_dtype(overrides, config, then)
     samples = {"_target_": f"{HERE}.{Completions.__name__}", "run": config.reference, "task": then["task"]}
     same = {key: then[key] for key in ("levels", "difficulty", "sampler", "num_draws", "data_dir") if key in then}
     return same | {

@@ -159,6 +159,15 @@ def test_a_run_json_without_its_extent(here, call):
     assert "dense/run.json lacks num_samples: run dense anew" in refusal(call)
 
 
+def test_texts_are_forced_in_the_dtype_that_said_them_or_in_the_one_that_is_typed(here, call):
+    path = here / "dense/run.json"
+    config = json.loads(path.read_text())["config"]
+    edit(path, config=config | {"model": config["model"] | {"dtype": "bfloat16"}})
+    said = "reference=dense was said in bfloat16, and model.dtype is float32: give model.dtype=bfloat16, or "
+    assert refusal(call).startswith(said)
+    assert call(evaluate.main_fidelity, *FORCED, "model.dtype=float32")[0] == 0
+
+
 @pytest.mark.parametrize("name", ["dense/records.jsonl", "."])
 def test_no_run_at_all(here, call, name):
     assert f"reference={name}: no run.json there" in refusal(call, f"reference={name}")
