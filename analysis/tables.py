@@ -6,11 +6,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..runners.record import Record, Session
+from ..runners.record import Record
 from .likeness import shared, unlike
 from .load import Run
 from .pairs import GAINS, compared, dense_runs, nearest, paired_with, spread, table_order
 from .setting import SETTING
+from .speed import equal_memory, speed_columns
 from .stats import estimate, holm, loop_rate, pass_at_1, problem_means, score, score_unfinished
 
 COLUMNS = (
@@ -24,7 +25,7 @@ COLUMNS = (
     *("seq_rep_4", "distinct_4", "zlib_ratio", "repeated_lines", "vase_loop_rate", "vase_garbage_rate"),
     *("mean_length", "peak_slots", "mean_slots", "tokens_read", "evictions", "resident_bytes"),
     *("cache", "bytes", "bytes_share"),
-    *("batch_size", "tokens_per_s", "tokens_per_s_equal_memory", "ms_per_step"),
+    *("device", "engine", "batch_size", "tokens_per_s", "tokens_per_s_equal_memory", "ms_per_step"),
     *("fixed_tokens", "complete", "note", "run", "dense"),
 )
 INTEGERS = ("tokens", "samples", "draws", "common", "ungraded", "resident_bytes", "batch_size")  # whole, or missing
@@ -59,8 +60,7 @@ def result_row(run: Run, dense: Run | None) -> dict[str, Any]:
         **accuracy_and_loops(run.outcomes),
         **(compared(run, dense) if compressed and dense else {"unlike": "", "not_recorded": ""}),
         **length_and_memory(run.outcomes),
-        "batch_size": batch_size(run),
-        **measured_speed(run.sessions()),
+        **speed_columns(run),
         "fixed_tokens": compressed and by_tokens(compression),
         "complete": run.is_whole,
         "note": "; ".join(flags(run, dense)),
@@ -109,43 +109,8 @@ def length_and_memory(records: Sequence[Record]) -> dict[str, Any]:
     }
 
 
-def batch_size(run: Run) -> int | None:
-    """The smallest of the run, as those of before did not fit."""
-    sizes = [run.config.get("engine", {}).get("batch_size"), *(one["to"] for one in run.header.get("halvings", []))]
-    sizes += [size for session in run.sessions() for size in session.get("batch_sizes", [])]
-    return min(filter(None, sizes), default=None)
-
-
 def mean_over(records: Sequence[Record], measure: Callable[[Record], Any]) -> float:
     return float(np.mean([measure(record) for record in records])) if records else np.nan
-
-
-def measured_speed(sessions: Sequence[Session]) -> dict[str, float]:
-    """Of one worker, over all sessions, prompts included; NaN where none was timed."""
-    seconds = sum(session["wall_s"] * session.get("num_workers", 1) for session in sessions)
-    steps = sum(session["steps"] for session in sessions)
-    return {
-        "tokens_per_s": sum(session["tokens"] for session in sessions) / seconds if seconds else np.nan,
-        "ms_per_step": 1000 * seconds / steps if steps else np.nan,
-    }
-
-
-def equal_memory(table: pd.DataFrame) -> pd.Series:
-    """Tokens per second with the cache bytes of the dense run at most.
-
-    Measured, never scaled: the fastest run of the same method and budget with a larger batch than dense that fits, of
-    those that are paired with the same dense run.
-    """
-    found = pd.Series(np.nan, index=table.index)
-    total = table["batch_size"].astype(float) * table["resident_bytes"].astype(float)
-    for base, block in table.groupby("dense"):
-        (dense,) = block.index[block["run"] == base]
-        fits = block[(total[block.index] <= total[dense]) & (block["batch_size"] > block.at[dense, "batch_size"])]
-        best = fits.groupby(["method", "ratio"])["tokens_per_s"].max()
-        keys = pd.MultiIndex.from_frame(block[["method", "ratio"]])
-        found[block.index] = best.reindex(keys).to_numpy()
-        found[dense] = table["tokens_per_s"].loc[dense]
-    return found
 
 
 def cut_prompts(run: Run) -> str:

@@ -94,7 +94,7 @@ LEGEND = (
     "‡: more than the method is unlike dense (its note says what), or the dense that it is like is another than its "
     "column's; §: unfinished, or not of as many problems as the others: neither is ranked or averaged. "
     "Cache: the largest row's, at its peak. Read: slots per KV head and step. tok/s: of one worker. Equal memory: "
-    "measured with a larger batch whose cache fits in dense's."
+    "measured on dense's device and engine, with a larger batch whose cache fits in dense's."
 )
 
 

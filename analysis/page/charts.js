@@ -72,7 +72,7 @@ function chartsOf(rows) {
     ["Accuracy by cache", traces(rows, cache, "pass@1", "accuracy", "markers", (row) => `${megabytes(row.resident_bytes)} MB, ${budget(row)}`), axis("cache of the largest row (MB)"), share("pass@1")],
     ["Accuracy by bytes of the budget", traces(rows, (row) => row.bytes_share, "pass@1", "accuracy", "lines+markers", (row) => `${percent(row.bytes_share)} of dense's bytes, ${budget(row)}`), { ...axis("share of the dense cache's bytes"), type: "log" }, share("pass@1")],
     ["Loops by compression ratio", traces(rows, beside, "loop rate", "loop_rate", "lines+markers", budget), ratio, share("loop rate")],
-    ["Accuracy by speed", traces(rows, (row) => row.tokens_per_s, "pass@1", "accuracy", "markers", (row) => `${whole(row.tokens_per_s)} tokens/s, ${budget(row)}`), axis("tokens/s of a worker"), share("pass@1")],
+    ["Accuracy by speed", traces(rows, (row) => row.tokens_per_s, "pass@1", "accuracy", "markers", (row) => `${whole(row.tokens_per_s)} tokens/s${row.device ? ` on ${row.device}` : ""}, ${budget(row)}`), axis("tokens/s of a worker"), share("pass@1")],
     ["Where loops begin", onsetTraces(rows), axis("evictions before the loop"), axis("loop onset (token)")],
   ].filter(([, lines]) => lines.length);
 }

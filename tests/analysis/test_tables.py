@@ -11,8 +11,18 @@ COLUMNS = [
     *["loop_rate_low", "loop_rate_high", "loop_gain", "loop_gain_low", "loop_gain_high", "loop_gain_p"],
     *["loop_gain_p_holm", "strict_loop_rate", "truncation_rate", "error_rate", "ungraded", "seq_rep_4", "distinct_4"],
     *["zlib_ratio", "repeated_lines", "vase_loop_rate", "vase_garbage_rate", "mean_length", "peak_slots"],
-    *["mean_slots", "tokens_read", "evictions", "resident_bytes", "cache", "bytes", "bytes_share", "batch_size"],
-    *["tokens_per_s", "tokens_per_s_equal_memory", "ms_per_step", "fixed_tokens", "complete", "note", "run"],
+    *["mean_slots", "tokens_read", "evictions", "resident_bytes", "cache", "bytes", "bytes_share", "device"],
+    *[
+        "engine",
+        "batch_size",
+        "tokens_per_s",
+        "tokens_per_s_equal_memory",
+        "ms_per_step",
+        "fixed_tokens",
+        "complete",
+        "note",
+        "run",
+    ],
     "dense",
 ]
 
@@ -200,6 +210,26 @@ def test_equal_memory_is_of_one_protocol(write, tmp_path, record, dense, config)
     (tmp_path / "full_60").rename(tmp_path.parent / f"{tmp_path.name}-away")
     table = results(load(tmp_path)).set_index("run")["tokens_per_s_equal_memory"]
     assert table[["same", "short", "short_wide"]].isna().all()
+
+
+@pytest.mark.parametrize("name", ["device", "engine"])
+def test_equal_memory_is_of_one_device_and_engine(write, tmp_path, record, dense, config, name):
+    def run(place, batch_size, speed, other, **labels):
+        records = [record(resident_bytes=100 if place != "full" else 1000)]
+        folder = write(place, records, samples=1, config=config(batch_size=batch_size), **labels)
+        settings = folder.run()["config"]
+        engine = "runners.graphs.GraphDecoder" if (name, other) == ("engine", True) else "runners.generate.Decoder"
+        folder.note(config=settings | {"engine": settings["engine"] | {"_target_": engine}})
+        device = "H200" if (name, other) == ("device", True) else "H100"
+        session = {"started": "2026-01-01", "wall_s": 1.0, "tokens": speed, "records": 1, "steps": 1}
+        append_line(folder.sessions_file, session | {"device": device})
+
+    run("full", 8, 100, False, **dense)
+    run("slow", 9, 150, False)
+    run("fast", 9, 900, True)
+    table = results(load(tmp_path)).set_index("run")
+    assert table.loc[["full", "slow", "fast"], name].duplicated().tolist() == [False, True, False]
+    assert table.loc[["full", "slow"], "tokens_per_s_equal_memory"].tolist() == [100, 150]
 
 
 def test_a_budget_given_in_tokens_is_known(write, tmp_path, record, config):
