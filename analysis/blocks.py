@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ..runners.record import DENSE
+from .marks import marks
 from .setting import task_name
 
 TASK = ["task", "difficulty"]
@@ -22,12 +23,7 @@ COSTS = {
 class Cell(NamedTuple):
     accuracy: float  # percent
     differs: bool = False  # the interval of the difference to dense excludes zero
-    unlike: bool = False  # more than the method is not as in the column's dense
-    part: bool = False  # unfinished, or not of as many problems as the others
-
-    @property
-    def ranked(self) -> bool:
-        return not self.unlike and not self.part
+    mark: str = ""  # why it is not ranked (marks.py); empty: it is
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +38,7 @@ class Block:
     def column(self, task: str) -> dict[str, float]:
         """What is ranked."""
         cells = {method: self.cells[method, task] for method in self.methods if (method, task) in self.cells}
-        return {method: cell.accuracy for method, cell in cells.items() if cell.ranked}
+        return {method: cell.accuracy for method, cell in cells.items() if not cell.mark}
 
     def means(self) -> dict[str, float]:
         """Over the tasks, of the methods that were run on all of them."""
@@ -62,31 +58,18 @@ def budget_blocks(results: pd.DataFrame) -> Iterator[Block]:
 
 def budget_block(model: str, budget: str, tasks: list[str], rows: pd.DataFrame) -> Block:
     """Of several runs of one cell, such as seeds, the first counts, of those that are like the others if there are."""
-    rows = with_marks(rows).sort_values(["unlike", "part"], kind="stable")
+    rows = rows.assign(mark=marks(rows)).sort_values("mark", kind="stable")
     rows = rows[~rows.duplicated([*TASK, "method"])].sort_index()
     records = [row for row in rows.to_dict("records") if not pd.isna(row["accuracy"])]
     cells = {
         (row["method"], task_name(row["task"], row["difficulty"])): Cell(
-            100 * row["accuracy"], differs(row), row["unlike"], row["part"]
+            100 * row["accuracy"], differs(row), row["mark"]
         )
         for row in records
     }
     methods = list(dict.fromkeys(sorted(rows["method"], key=lambda method: (method != DENSE, method))))
     costs = {m: {name: f(rows[rows["method"] == m]) for name, f in COSTS.items()} for m in methods}
     return Block(model=model, budget=budget, tasks=tasks, methods=methods, cells=cells, costs=costs)
-
-
-def with_marks(rows: pd.DataFrame) -> pd.DataFrame:
-    """Which rows are unlike the dense run that most of their task are paired with, or of other problems than most."""
-    paired = rows["dense"].notna()
-    company = rows.groupby([*TASK, "dense"], dropna=False)["run"].transform("size").where(paired, 0)
-    order = rows.assign(company=company).sort_values("company", ascending=False, kind="stable")
-    dense = order.groupby(TASK, dropna=False)["dense"].transform("first").reindex(rows.index)
-    unlike = (rows["unlike"] != "") | (paired & (rows["dense"] != dense))
-    counted = rows["samples"].where(~unlike & (rows["method"] != DENSE)).astype(float)
-    most = counted.groupby([rows[name] for name in TASK], dropna=False).transform("max")
-    part = ~rows["complete"].astype(bool) | (most.notna() & (rows["samples"].astype(float) != most))
-    return rows.assign(unlike=unlike.astype(bool), part=part.astype(bool))
 
 
 def differs(row: dict[Any, Any]) -> bool:

@@ -13,7 +13,8 @@ from ..runners.record import DENSE, Record, read_questions, replace_file
 from . import fidelity
 from .assemble import assembled, json_rows, script_safe
 from .load import Run
-from .panels import PANEL, Look, house_style, legend, panels
+from .marks import texts_marks
+from .panels import FAINT, PANEL, Look, house_style, legend, panels, plot_faint, say_faint
 from .rounds import evictions
 from .setting import settings
 from .texts import write_scripts
@@ -83,7 +84,8 @@ def spaced(pieces: Sequence[str], text: str) -> list[str]:
 
 def draw_drift(table: pd.DataFrame, positions: pd.DataFrame, look: Look, folder: Path) -> list[str]:
     """Write the figures that can be drawn; their names."""
-    drawn = {}
+    drawn, table = {}, table.assign(mark=texts_marks(table))
+    positions = positions.merge(table[["run", "mark"]], on="run")
     with house_style():
         if not positions.empty:
             drawn["kl_position"] = by_position(positions, look)
@@ -101,8 +103,12 @@ def by_position(positions: pd.DataFrame, look: Look) -> Figure:
     ]
     figure, axes = panels([title for title, _ in parts])
     for axis, (_, rows) in zip(axes, parts, strict=True):
-        for method, line in rows.groupby("method"):
-            axis.plot(np.maximum(line["since"], 8), np.maximum(line["kl"], fidelity.FLOOR), **look.of[str(method)])
+        for (method, mark, _), line in rows.groupby(["method", "mark", "run"]):
+            faint = {"alpha": FAINT, "label": "_"} if mark else {}
+            drawn = np.maximum(line["since"], 8), np.maximum(line["kl"], fidelity.FLOOR)
+            axis.plot(*drawn, **(look.of[str(method)] | faint))
+            if mark:
+                say_faint(axis)
         axis.set(xscale="log", yscale="log", xlabel="tokens since the first compression", ylabel="KL (nats)")
     legend(figure, axes)
     return figure
@@ -113,13 +119,14 @@ def over_bytes(table: pd.DataFrame, look: Look) -> Figure:
     found = settings(table)
     figure, axes = panels([title for title, _ in found])
     for axis, (_, rows) in zip(axes, found, strict=True):
-        for floor in rows[rows["floor"]]["kl_typical"].head(1):
+        for floor in rows[rows["floor"]].sort_values("mark", kind="stable")["kl_typical"].head(1):
             axis.axhline(max(floor, fidelity.FLOOR), color="black", linestyle="--", linewidth=1, label=DENSE)
+        rows = rows.assign(megabytes=rows["resident_bytes"] / 1e6)
         for method, points in rows[~rows["floor"].astype(bool)].groupby("method"):
-            spread = [points["kl_typical"] - points["kl_low"], points["kl_high"] - points["kl_typical"]]
-            axis.errorbar(
-                points["resident_bytes"] / 1e6, points["kl_typical"], np.maximum(spread, 0), **look.of[str(method)]
-            )
+            looks, line = look.of[str(method)], points[points["mark"] == ""]
+            spread = [line["kl_typical"] - line["kl_low"], line["kl_high"] - line["kl_typical"]]
+            axis.errorbar(line["megabytes"], line["kl_typical"], np.maximum(spread, 0), **looks)
+            plot_faint(axis, points, "megabytes", "kl_typical", looks)
         axis.set(yscale="log", xlabel="cache of a text at its peak (MB)", ylabel="typical KL (nats)")
     width, height = figure.get_size_inches()
     figure.set_size_inches(max(width, 2 * PANEL[0]), height + 1)  # the legend of one panel is as wide as two

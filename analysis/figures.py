@@ -4,36 +4,31 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ..runners.record import DENSE
 from .load import Run
-from .panels import COLUMNS, DENSE_COLOUR, PANEL, Look, house_style, legend, panels
+from .marks import marks
+from .panels import COLUMNS, PANEL, Look, Nothing, house_style, legend, panels, plot_faint
 from .rounds import loop_onsets
 from .setting import SETTING, settings
 from .traces import QUANTILES, diversity, value_ranges
+from .trade_offs import accuracy_bytes_figure, accuracy_memory_figure, ratio_figure
 
 STEP_TIMES = ("model", "method", "batch", "position", "ms", "weight_bytes", "kv_bytes", "copy_gb_per_s")
-
-
-class Nothing(ValueError):
-    """There is nothing to draw; the message says why."""
 
 
 def draw_all(
     runs: Sequence[Run], results: pd.DataFrame, benchmarks: pd.DataFrame, look: Look, output: Path
 ) -> dict[str, str]:
     """Write every figure below `output`; returns the reasons for those that are missing, by name."""
-    missing = {}
+    missing, results = {}, results.assign(mark=marks(results))
     figures: dict[str, Callable[[], Figure]] = {
         "accuracy_ratio": lambda: ratio_figure(results, look, "accuracy", "pass@1"),
         "accuracy_memory": lambda: accuracy_memory_figure(results, look),
         "accuracy_bytes": lambda: accuracy_bytes_figure(results, look),
         "loops_ratio": lambda: ratio_figure(results, look, "loop_rate", "loop rate"),
-        "onset_evictions": lambda: onset_figure(runs, look),
+        "onset_evictions": lambda: onset_figure(runs, results, look),
         "value_range": lambda: value_range_figure(value_ranges(runs)),
         "diversity": lambda: overlap_figure(diversity(runs), look),
         "step_time": lambda: step_time_figure(benchmarks),
@@ -53,94 +48,19 @@ def draw_all(
     return missing
 
 
-def ratio_figure(results: pd.DataFrame, look: Look, value: str, label: str) -> Figure:
-    """Value and interval over compression ratio, dense as a line across."""
-    drawn = results[results[value].notna()]
-    if drawn.empty:
-        raise Nothing(f"no run has a {label}")
-    found = settings(drawn)
-    figure, axes = panels([title for title, _ in found])
-    for axis, (_, rows) in zip(axes, found, strict=True):
-        for dense in rows[rows["method"] == DENSE].head(1).to_dict("records"):
-            axis.axhline(dense[value], color=DENSE_COLOUR, linestyle="--", linewidth=1, label=DENSE)
-            axis.axhspan(dense[f"{value}_low"], dense[f"{value}_high"], color=DENSE_COLOUR, alpha=0.06, linewidth=0)
-        compressed = rows[rows["method"] != DENSE]
-        methods = sorted(compressed["method"].unique())
-        for i, method in enumerate(methods):
-            line = compressed[compressed["method"] == method].sort_values("ratio")
-            places = line["ratio"] * 2 ** (0.3 * ((i + 0.5) / len(methods) - 0.5))  # side by side, so bars can be read
-            spread = [line[value] - line[f"{value}_low"], line[f"{value}_high"] - line[value]]
-            axis.errorbar(places, line[value], np.maximum(spread, 0), elinewidth=0.7, **look.of[method])
-        ratio_axis(axis, compressed["ratio"])
-        axis.set(xlabel="compression ratio", ylabel=label, ylim=(-0.03, 1.03))
-    legend(figure, axes)
-    return figure
-
-
-def ratio_axis(axis: Axes, ratios: pd.Series) -> None:
-    axis.set_xscale("log", base=2)
-    ticks = sorted(ratios.unique())
-    axis.set_xticks(ticks, [f"{ratio:.3g}x" for ratio in ticks])
-    axis.minorticks_off()
-
-
-def accuracy_memory_figure(results: pd.DataFrame, look: Look) -> Figure:
-    """Accuracy over bytes of the largest row, with the front that nothing beats on both."""
-    drawn = results[results["accuracy"].notna() & results["resident_bytes"].notna()]
-    if drawn.empty:
-        raise Nothing("no run has both an accuracy and its bytes")
-    found = settings(drawn)
-    figure, axes = panels([title for title, _ in found])
-    for axis, (_, rows) in zip(axes, found, strict=True):
-        megabytes = rows["resident_bytes"].astype(float) / 1e6
-        axis.step(*front(megabytes, rows["accuracy"]), where="post", color="0.6", linewidth=1, zorder=1)
-        for method, points in rows.groupby("method"):
-            looks: dict[str, Any] = {"label": method} | look.of[str(method)]
-            axis.plot(megabytes[points.index], points["accuracy"], linestyle="none", **looks)
-        axis.set(xlabel="cache of the largest row (MB)", ylabel="pass@1", ylim=(-0.03, 1.05))
-    legend(figure, axes)
-    return figure
-
-
-def accuracy_bytes_figure(results: pd.DataFrame, look: Look) -> Figure:
-    """Accuracy over the share of dense's bytes that a budget comes to, and the front of all."""
-    drawn = results[results["accuracy"].notna() & results["bytes_share"].notna()]
-    if drawn.empty:
-        raise Nothing("no run says which share of the dense cache's bytes it had")
-    found = settings(drawn)
-    figure, axes = panels([title for title, _ in found])
-    for axis, (_, rows) in zip(axes, found, strict=True):
-        axis.step(*front(rows["bytes_share"], rows["accuracy"]), where="post", color="0.6", linewidth=1, zorder=1)
-        for method, points in rows.sort_values("bytes_share").groupby("method"):
-            looks: dict[str, Any] = {"label": method} | look.of[str(method)]
-            axis.plot(points["bytes_share"], points["accuracy"], **looks)
-        axis.set_xscale("log", base=2)
-        axis.set(xlabel="bytes of the budget, of dense's", ylabel="pass@1", ylim=(-0.03, 1.05))
-    legend(figure, axes)
-    return figure
-
-
-def front(cost: pd.Series, value: pd.Series) -> tuple[list[float], list[float]]:
-    """Points that no other beats at the same or a lower cost, cheapest first."""
-    found: tuple[list[float], list[float]] = [], []
-    for x, y in sorted(zip(cost, value, strict=True), key=lambda point: (point[0], -point[1])):
-        if not found[1] or y > found[1][-1]:
-            found[0].append(x)
-            found[1].append(y)
-    return found
-
-
-def onset_figure(runs: Sequence[Run], look: Look) -> Figure:
+def onset_figure(runs: Sequence[Run], results: pd.DataFrame, look: Look) -> Figure:
     """Each loop: the token it begins at, over the evictions before it."""
-    points = pd.DataFrame(loop_onsets(runs), columns=[*SETTING, "method", "evictions", "onset"])
+    points = pd.DataFrame(loop_onsets(runs), columns=[*SETTING, "method", "run", "evictions", "onset"])
     if points.empty:
         raise Nothing("no completion ends in a loop")
-    found = settings(points)
+    found = settings(points.merge(results[["run", "mark"]], on="run"))
     figure, axes = panels([title for title, _ in found])
     for axis, (_, rows) in zip(axes, found, strict=True):
         for method, loops in rows.groupby("method"):
             looks: dict[str, Any] = {"label": method} | look.of[str(method)]
-            axis.plot(loops["evictions"], loops["onset"], linestyle="none", alpha=0.6, **looks)
+            stand = loops[loops["mark"] == ""]
+            axis.plot(stand["evictions"], stand["onset"], linestyle="none", alpha=0.6, **looks)
+            plot_faint(axis, loops, "evictions", "onset", looks)
         axis.set(xlabel="evictions before the loop", ylabel="loop onset (token)")
     legend(figure, axes)
     return figure

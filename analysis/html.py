@@ -13,6 +13,7 @@ from ..runners.record import DENSE, Record, read_questions, replace_file
 from .assemble import assembled, json_rows, script_safe
 from .likeness import unlike
 from .load import Run
+from .marks import SAYS, marks
 from .pairs import dense_runs
 from .panels import Look
 from .rounds import loop_onsets
@@ -34,7 +35,8 @@ def write_page(
     names = write_all_texts(runs, output / TEXTS)
     data = {
         "dense": DENSE,
-        "rows": json_rows(results.assign(place=results["run"].map(places))),
+        "rows": json_rows(results.assign(place=results["run"].map(places), mark=marks(results))),
+        "marks": SAYS,
         "settings": page_settings(runs, names, output / TEXTS),
         "onsets": [[[x["evictions"], x["onset"]] for x in loop_onsets([run])] for run in runs],
         "texts": TEXTS,

@@ -7,6 +7,7 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+import pandas as pd
 from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -17,7 +18,12 @@ DENSE_COLOUR = "black"
 MARKERS = {"o": "circle", "s": "square", "D": "diamond", "^": "triangle-up", "v": "triangle-down"}  # as plotly has them
 COLUMNS = 3
 PANEL = (3.1, 2.5)  # inches
+FAINT = 0.3  # how opaque is what does not stand beside the others
 ENTRIES = 0.21  # inches of a line of the legend; a figure has room for two from the start
+
+
+class Nothing(ValueError):
+    """There is nothing to draw; the message says why."""
 
 
 @contextmanager
@@ -67,6 +73,19 @@ def panels(titles: Sequence[str]) -> tuple[Figure, list[Axes]]:
     for axis in axes[len(titles) :]:
         axis.remove()
     return figure, axes[: len(titles)]
+
+
+def plot_faint(axis: Axes, rows: pd.DataFrame, x: str, y: str, look: dict[str, Any]) -> None:
+    """Of a method the rows that have a mark, on no line; the legend says what that means."""
+    marked = rows[rows["mark"] != ""]
+    if len(marked):
+        axis.plot(marked[x], marked[y], **(look | {"linestyle": "none", "alpha": FAINT, "label": "_"}))
+        say_faint(axis)
+
+
+def say_faint(axis: Axes) -> None:
+    says = "faint: unfinished, of other problems, or unlike dense"
+    axis.plot([], [], linestyle="none", marker="o", color="0.3", alpha=FAINT, label=says)
 
 
 def legend(figure: Figure, axes: Sequence[Axes]) -> None:

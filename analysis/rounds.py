@@ -35,6 +35,9 @@ def loop_onsets(runs: Sequence[Run]) -> list[dict[str, Any]]:
         for record in run.outcomes:
             if record.loop_onset is not None:
                 before = sum(step <= record.loop_onset for step in evictions(record, budget))
-                labels = {name: getattr(run.labels, name) for name in SETTING} | {"method": run.labels.named}
+                labels = {name: getattr(run.labels, name) for name in SETTING} | {
+                    "method": run.labels.named,
+                    "run": run.name,
+                }
                 found.append(labels | {"evictions": before, "onset": record.loop_onset})
     return found

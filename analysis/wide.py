@@ -13,6 +13,7 @@ import pandas as pd
 
 from ..runners.record import DENSE
 from .blocks import COSTS, Block, Cell, budget_blocks
+from .marks import PART, SAYS, UNLIKE
 
 MISSING = "-"
 
@@ -30,8 +31,7 @@ class Style:
     best: str
     second: str
     dagger: str
-    unlike: str
-    part: str
+    signs: dict[str, str]  # of those of marks.py
     name: Callable[[str], str]
 
     def mark(self, text: str, rank: int | None) -> str:
@@ -47,15 +47,12 @@ def escape(text: str) -> str:
     return text.translate(SPECIAL)
 
 
-MARKDOWN = Style(
-    best="**{}**", second="_{}_", dagger="†", unlike="‡", part="§", name=lambda text: text.replace("|", r"\|")
-)
+MARKDOWN = Style(best="**{}**", second="_{}_", dagger="†", signs={}, name=lambda text: text.replace("|", r"\|"))
 LATEX = Style(
     best=r"\textbf{{}}",
     second=r"\underline{{}}",
     dagger=r"$^\dagger$",
-    unlike=r"$^\ddagger$",
-    part=r"$^\S$",
+    signs={UNLIKE: r"$^\ddagger$", PART: r"$^\S$"},
     name=escape,
 )
 
@@ -69,8 +66,8 @@ def lines(block: Block, style: Style) -> list[list[str]]:
         cells = [method]
         for task, column in zip(block.tasks, columns, strict=True):
             cell = block.cells.get((method, task), Cell(0.0))
-            if not cell.ranked:
-                cells.append(f"{cell.accuracy:.1f}{style.unlike * cell.unlike}{style.part * cell.part}")
+            if cell.mark:
+                cells.append(f"{cell.accuracy:.1f}{cell.mark.translate(str.maketrans(style.signs))}")
             else:
                 cells.append(number(column, method, style) + (style.dagger if cell.differs else ""))
         cells += [number(means, method, style), *(short_cost(value) for value in block.costs[method].values())]
@@ -91,8 +88,7 @@ def short_cost(value: float) -> str:
 LEGEND = (
     "Accuracy in percent. Bold: best compressed method of the block; italic (LaTeX: underlined): second. "
     "†: the 95 % interval of the difference to dense, paired by problem, excludes zero. "
-    "‡: more than the method is unlike dense (its note says what), or the dense that it is like is another than its "
-    "column's; §: unfinished, or not of as many problems as the others: neither is ranked or averaged. "
+    f"{UNLIKE}: {SAYS[UNLIKE]}; {PART}: {SAYS[PART]}: neither is ranked or averaged. "
     "Cache: the largest row's, at its peak. Read: slots per KV head and step. tok/s: of one worker. Equal memory: "
     "measured on dense's device and engine, with a larger batch whose cache fits in dense's."
 )

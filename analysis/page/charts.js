@@ -12,15 +12,22 @@ function library() {
 const order = [data.dense, ...methods];
 const ink = (method) => (data.looks[method] ? look(method).colour : colour("--ink"));
 
-/* a point or line a method; `hover` says what a row's point is */
+const marked = (row) => Object.keys(data.marks).filter((sign) => row.mark.includes(sign));
+const whyFaint = (row) => marked(row).map((sign) => `<br>${sign} ${data.marks[sign]}`).join("");
+const FAINT = 0.3;
+
+/* a point or line a method, and faint what does not stand beside the others; `hover` says what a row's point is */
 function traces(rows, x, y, key, mode, hover) {
-  return order.map((method) => {
-    const line = rows.filter((row) => row.method === method && known(x(row)) && known(row[key])).sort((a, b) => x(a) - x(b));
+  const range = (row) => (known(row[`${key}_low`]) ? ` [${write(row[`${key}_low`])}, ${write(row[`${key}_high`])}]` : "");
+  const says = (row) => `<b>${name(row)}</b><br>${y} ${write(row[key])}${range(row)}<br>${hover(row)}${whyFaint(row)}`;
+  const drawn = (method, line, more) => {
     const bounds = line.map((row) => [row[`${key}_high`] - row[key], row[key] - row[`${key}_low`]]);
     const spread = { type: "data", symmetric: false, thickness: 1, width: 2, array: bounds.map(([up]) => up), arrayminus: bounds.map(([, down]) => down) };
-    const range = (row) => (known(row[`${key}_low`]) ? ` [${write(row[`${key}_low`])}, ${write(row[`${key}_high`])}]` : "");
-    const says = (row) => `<b>${name(row)}</b><br>${y} ${write(row[key])}${range(row)}<br>${hover(row)}`;
-    return trace(method, line.map(x), line.map((row) => row[key]), line.map(says), { mode, error_y: spread, line: { color: ink(method), width: 1.5 } }, 8);
+    return trace(method, line.map(x), line.map((row) => row[key]), line.map(says), { error_y: spread, line: { color: ink(method), width: 1.5 }, ...more }, 8);
+  };
+  return order.flatMap((method) => {
+    const line = rows.filter((row) => row.method === method && known(x(row)) && known(row[key])).sort((a, b) => x(a) - x(b));
+    return [drawn(method, line.filter((row) => !row.mark), { mode }), drawn(method, line.filter((row) => row.mark), { mode: "markers", opacity: FAINT })];
   }).filter((found) => found.x.length);
 }
 
@@ -29,10 +36,11 @@ function trace(method, x, y, text, more, size) {
 }
 
 function onsetTraces(rows) {
-  return methods.map((method) => {
+  const says = ([evictions, onset, row]) => `<b>${name(row)}</b><br>a loop from token ${whole(onset)}<br>after ${evictions} evictions${whyFaint(row)}`;
+  const drawn = (method, points, opacity) => trace(method, points.map((p) => p[0]), points.map((p) => p[1]), points.map(says), { mode: "markers", opacity }, 8);
+  return methods.flatMap((method) => {
     const points = rows.filter((row) => row.method === method).flatMap((row) => data.onsets[row.place].map(([evictions, onset]) => [evictions, onset, row]));
-    const says = ([evictions, onset, row]) => `<b>${name(row)}</b><br>a loop from token ${whole(onset)}<br>after ${evictions} evictions`;
-    return trace(method, points.map((p) => p[0]), points.map((p) => p[1]), points.map(says), { mode: "markers", opacity: 0.7 }, 8);
+    return [drawn(method, points.filter(([, , row]) => !row.mark), 0.7), drawn(method, points.filter(([, , row]) => row.mark), FAINT)];
   }).filter((found) => found.x.length);
 }
 
@@ -85,6 +93,7 @@ const narrow = matchMedia("(max-width: 600px)"); // there the buttons would stan
 function plots() {
   coming.disconnect();
   const rows = setting().runs.map((run) => rowOf.get(run.place)).filter((row) => !state.hidden.has(row.method));
+  byId("faint").hidden = !rows.some((row) => row.mark);
   byId("plots").replaceChildren(...chartsOf(rows).map(([heading, lines, xaxis, yaxis]) => {
     const box = element("figure", { class: "plot", "aria-label": heading });
     const paper = colour("--paper");

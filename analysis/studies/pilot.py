@@ -19,13 +19,14 @@ from matplotlib.figure import Figure
 
 from ...runners.record import DENSE, replace_file
 from ..fidelity import free_runs
-from ..figures import ratio_figure
 from ..load import Run, Runs, load
+from ..marks import marks
 from ..narrow import piped
 from ..panels import Look, house_style
 from ..published import published
 from ..setting import SETTING, title
 from ..tables import results
+from ..trade_offs import ratio_figure
 from . import claims
 
 COLUMNS = (
@@ -119,7 +120,7 @@ def write_pilot(runs: Runs, output: Path) -> list[str]:
     replace_file(output / "pilot_embedded.md", f"{pilot_markdown(table)}\n{claims.claims_markdown(counted)}\n")
     replace_file(output / "pilot_claims.csv", counted.round(4).to_csv(index=False))
     with house_style():
-        drawn = table[table["method"].isin(MAIN)]
+        drawn = table.assign(mark=marks(table))[table["method"].isin(MAIN)]
         look = Look(drawn["method"])
         figures: dict[str, Any] = {
             "pilot_accuracy.png": ratio_figure(drawn, look, "accuracy", "pass@1"),

@@ -6,8 +6,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from kvarena.analysis import drift_page, fidelity
-from kvarena.analysis.drift_page import spaced
+from kvarena.analysis.drift_page import by_position, over_bytes, spaced
 from kvarena.analysis.load import load
+from kvarena.analysis.marks import texts_marks
+from kvarena.analysis.panels import FAINT, Look, house_style
 from kvarena.analysis.report import main
 from kvarena.runners.record import DENSE, write_questions
 
@@ -200,3 +202,18 @@ def test_a_record_without_the_drift_of_each_token_is_refused(write, record, tmp_
     assert main([str(tmp_path)]) == 2
     said = capsys.readouterr().err
     assert re.search(r"snapkv/records.jsonl: s0 has the KL of \d of its \d tokens: run it again", said)
+
+
+def test_what_is_unfinished_is_faint_in_the_figures_of_drifts(runs, tmp_path, write, record):
+    write("part", [text(record, [0.0, 0.0, 0.2, 0.4])], samples=2, config=FORCED, method="tova")
+    found = load(tmp_path)
+    table, positions = fidelity.drift_table(found), fidelity.drift_by_position(found)
+    table = table.assign(mark=texts_marks(table))
+    assert table.set_index("run")["mark"].to_dict() == {"floor": "", "snapkv": "", "knorm": "", "part": "§"}
+    with house_style():
+        look = Look(table["method"])
+        figures = by_position(positions.merge(table[["run", "mark"]], on="run"), look), over_bytes(table, look)
+    for figure in figures:
+        drawn = [line for axis in figure.axes for line in axis.lines if len(line.get_xdata())]
+        assert [line.get_alpha() for line in drawn].count(FAINT) == 1
+        assert len(drawn) > 2

@@ -1,10 +1,12 @@
 import pandas as pd
 import pytest
 import torch
-from kvarena.analysis.figures import draw_all, front
+from kvarena.analysis.figures import draw_all, onset_figure
 from kvarena.analysis.load import load
-from kvarena.analysis.panels import Look, house_style, legend, panels
+from kvarena.analysis.marks import marks
+from kvarena.analysis.panels import FAINT, Look, house_style, legend, panels
 from kvarena.analysis.tables import results
+from kvarena.analysis.trade_offs import accuracy_bytes_figure, accuracy_memory_figure, front, ratio_figure
 from PIL import Image
 from safetensors.torch import save_file
 
@@ -59,6 +61,46 @@ def test_a_figure_of_an_earlier_report_does_not_stay(write, tmp_path, record):
     assert "step_time" not in draw(tmp_path, [BENCHMARK])
     assert "step_time" in draw(tmp_path)
     assert list((tmp_path / "figures").glob("step_time.*")) == []
+
+
+@pytest.fixture
+def mixed(write, tmp_path, record, dense):
+    """Results of a whole run, of one of fewer problems that an unfinished one shares a method with, and of dense."""
+    records = [record(sample=f"p{i}", score=float(i < 2), resident_bytes=4000) for i in range(4)]
+    cheap = [record(score=1.0, resident_bytes=1000, loop_onset=2, loop_period=1)]
+    write("full", records, samples=4, **dense).note(bytes_share=1.0)
+    write("a", records, samples=4, method="a").note(bytes_share=0.25)
+    write("b", cheap, samples=4, method="b", ratio=2.0).note(bytes_share=0.5)
+    write("c", cheap, samples=1, method="b", ratio=3.0).note(bytes_share=0.3)
+    table = results(load(tmp_path))
+    return table.assign(mark=marks(table))
+
+
+@pytest.mark.parametrize(
+    ("draw", "x"),
+    [
+        (lambda table, look: ratio_figure(table, look, "accuracy", "pass@1"), None),
+        (accuracy_memory_figure, {0.001}),
+        (accuracy_bytes_figure, {0.5, 0.3}),
+    ],
+)
+def test_what_does_not_stand_beside_the_others_is_faint_and_on_no_line(mixed, draw, x):
+    with house_style():
+        (axis,) = draw(mixed, Look(mixed["method"])).axes
+    faint = [line for line in axis.lines if line.get_alpha() == FAINT and len(line.get_xdata())]
+    assert [(line.get_linestyle(), list(line.get_ydata())) for line in faint] == [("None", [1.0, 1.0])]
+    assert x is None or set(faint[0].get_xdata()) == x
+    others = [y for line in axis.lines if line not in faint for y in line.get_ydata()]
+    assert set(others) == {0.5}  # of points, of the line of dense, and of the front
+    names = axis.get_legend_handles_labels()[1]
+    assert "faint: unfinished, of other problems, or unlike dense" in names
+    assert names.count("b") == 1  # in full colour there
+
+
+def test_loops_of_what_does_not_stand_beside_the_others_are_faint(mixed, tmp_path):
+    with house_style():
+        (axis,) = onset_figure(load(tmp_path), mixed, Look(mixed["method"])).axes
+    assert [line.get_alpha() for line in axis.lines if len(line.get_xdata())] == [FAINT]
 
 
 def test_the_front():

@@ -68,6 +68,22 @@ def test_charts_say_what_they_are_and_send_nothing(opened):
     assert len(buttons) >= 18
 
 
+def test_what_is_unfinished_is_faint_in_the_charts_and_says_so(opened):
+    opened.run("document.getElementById('charts').scrollIntoView()")
+    opened.wait(lambda: len(opened.all(".plot .scatterlayer")) >= 3)
+    script = (
+        "return document.querySelector('.plot').data.map((each) => [each.name, each.mode, each.opacity, each.text[0]])"
+    )
+    drawn = opened.run(script)
+    faint = [(name, mode) for name, mode, opacity, _ in drawn if opacity is not None]
+    assert faint == [("vase_dkv", "markers")]
+    (says,) = [text for name, *_, text in drawn if name == "vase_dkv"]
+    assert says.endswith("<br>§ unfinished, or not of as many problems as the others")
+    assert opened.one("#faint").is_displayed()
+    opened.run("choose(0)")
+    assert not opened.one("#faint").is_displayed()
+
+
 def test_a_method_looks_the_same_in_figures_charts_and_chips(opened, folder):
     looks = opened.run("return data.looks")
     assert looks["snapkv"] == {"colour": "#D55E00", "symbol": "square"}  # the second of knorm, snapkv, tova, vase_dkv
