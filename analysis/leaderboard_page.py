@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from .leaderboard import WITHIN
 from .narrow import MISSING, accuracy, formatted, piped
 from .setting import settings
+from .standings import WITHIN
 
 LEGEND = (
     "rank: among the methods that do with no more cache bytes, from one more than those that are better to all that "
