@@ -1,4 +1,4 @@
-"""Slots, bits, or both: accuracy over the share of dense's bytes, a panel a method and a line a cache.
+"""Slots, bits, or both: accuracy over the share of dense's bytes, of forced texts KL. A panel a method, a line a cache.
 
     python -m kvarena.analysis.studies.equal_bytes RUNS_DIR OUTPUT
 
@@ -16,48 +16,59 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from ...runners.record import DENSE
+from ..fidelity import drift_table, forced_runs
 from ..load import load
 from ..panels import house_style, legend, panels
 from ..setting import SETTING
 from ..tables import results
 from .command import study_command
 
-NAMES = ["method", "cache", "bytes_share", "tokens", "samples", "accuracy", "accuracy_low", "accuracy_high"]
+BUDGETS = ["method", "cache", "bytes_share", "tokens"]
+NAMES = [*BUDGETS, "samples", "accuracy", "accuracy_low", "accuracy_high"]
 NAMES += ["loop_rate", "truncation_rate", "mean_length", "peak_slots"]
+DRIFT_NAMES = [*BUDGETS, "texts", "kl", "kl_typical", "kl_low", "kl_high", "same"]
+ACCURACY, KL = ("accuracy", "accuracy_low", "accuracy_high"), ("kl_typical", "kl_low", "kl_high")
 
 
 def equal_bytes(table: pd.DataFrame) -> pd.DataFrame:
-    """The results of one setting, by method, cache and bytes; ValueError where there are several settings."""
+    """Results of one setting, or drifts, by method, cache and bytes; ValueError where there are several settings."""
     if table[SETTING].drop_duplicates().shape[0] > 1:
         raise ValueError("the runs are of several tasks, difficulties or models: give a folder of one")
-    table = table.assign(method=table["method"].str.partition(" + ")[0])
-    return table.loc[table["bytes_share"].notna(), NAMES].sort_values(["method", "cache", "bytes_share"])
+    method, cache = (table["method"].str.partition(" + ")[i] for i in (0, 2))
+    table = table.assign(method=method, cache=cache.replace("", "plain"))
+    names = NAMES if "accuracy" in table else DRIFT_NAMES
+    return table.loc[table["bytes_share"].notna(), names].sort_values(["method", "cache", "bytes_share"])
 
 
 def equal_bytes_figure(table: pd.DataFrame) -> Figure:
+    value, low, high = ACCURACY if "accuracy" in table else KL
     dense = table[table["method"] == DENSE]
     methods = sorted(set(table["method"]) - {DENSE})
-    caches = table.groupby("cache")["bytes_share"].max().sort_values(ascending=False).index
-    colours = dict(zip(caches, mpl.rcParams["axes.prop_cycle"].by_key()["color"], strict=False))
+    colours = dict(zip(sorted(set(table["cache"])), mpl.rcParams["axes.prop_cycle"].by_key()["color"], strict=False))
     figure, axes = panels(methods)
     for axis, method in zip(axes, methods, strict=True):
         for cache, colour in colours.items():
             point = dense[dense["cache"] == cache]
-            axis.plot(point["bytes_share"], point["accuracy"], "o", color=colour, markerfacecolor="white")
+            axis.plot(point["bytes_share"], point[value], "o", color=colour, markerfacecolor="white")
             line = table[(table["method"] == method) & (table["cache"] == cache)]
-            spread = [line["accuracy"] - line["accuracy_low"], line["accuracy_high"] - line["accuracy"]]
+            spread = [line[value] - line[low], line[high] - line[value]]
             looks = dict(color=colour, marker="o", elinewidth=0.7, label=cache)
-            axis.errorbar(line["bytes_share"], line["accuracy"], np.maximum(spread, 0), **looks)
+            axis.errorbar(line["bytes_share"], line[value], np.maximum(spread, 0), **looks)
         axis.set_xscale("log", base=2)
-        axis.set(xlabel="share of dense's bytes", ylabel="pass@1", ylim=(-0.03, 1.05))
+        axis.set(xlabel="share of dense's bytes")
+        if value == "accuracy":
+            axis.set(ylabel="pass@1", ylim=(-0.03, 1.05))
+        else:
+            axis.set(ylabel="typical KL (nats)", yscale="log")
     legend(figure, axes)
     return figure
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     runs_dir, output = map(Path, sys.argv[1:] if arguments is None else arguments)
-    table = equal_bytes(results(load(runs_dir)))
-    table.to_csv(output.with_suffix(".csv"), index=False, float_format="%.4f")
+    forced = forced_runs(runs := load(runs_dir))
+    table = equal_bytes(drift_table(forced) if forced else results(runs))
+    table.to_csv(output.with_suffix(".csv"), index=False, float_format="%.4g" if forced else "%.4f")
     with house_style():
         equal_bytes_figure(table).savefig(output.with_suffix(".png"))
 
