@@ -183,10 +183,11 @@ def fidelity_application(config: DictConfig) -> Outcome | None:
 
 
 def main() -> None:
-    if follows():
-        sys.exit(follow())
-    if by_torchrun():
-        leading()
+    with one_line_errors():
+        if follows():
+            sys.exit(follow())
+        if by_torchrun():
+            leading()
     with Stop().listen():
         run_command(application)  # type: ignore[arg-type]
 

@@ -1,27 +1,38 @@
-"""SIGINT and SIGTERM end a run between two lines of its records, never within one; exit status 130 or 143."""
+"""SIGINT and SIGTERM end a run between two lines of its records, never within one; exit status 130 or 143.
+
+A second signal ends it at once, wherever it is.
+"""
 
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from threading import Thread
 from types import FrameType
 from typing import Any
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+ECHO = 1  # s in which a second one is no other: a terminal sends one, and who started the process hands it on
+PATIENCE = 10  # s that the main thread has to end
 
 Handler = Callable[[int, FrameType | None], None]
 
 
 @contextmanager
 def heard_by(handler: Handler) -> Iterator[None]:
-    """Signals come to it inside, and go where they went before outside. Main thread only."""
+    """Signals come to it inside and, unless it has put another in its place, go where they went outside.
+
+    Main thread only.
+    """
     before: dict[int, Any] = {number: signal.signal(number, handler) for number in SIGNALS}
     try:
         yield
     finally:
         for number, earlier in before.items():
-            signal.signal(number, earlier)
+            if signal.getsignal(number) == handler:
+                signal.signal(number, earlier)
 
 
 def leave(number: int, frame: FrameType | None = None) -> None:
@@ -46,6 +57,9 @@ class Stop:
         if self.shielded:
             self.pending = number
             return
+        since = time.monotonic()
+        for each in SIGNALS:
+            signal.signal(each, lambda number, _: time.monotonic() < since + ECHO or os._exit(128 + number))
         say(number)
         raise SystemExit(128 + number)
 
@@ -63,3 +77,21 @@ class Stop:
     def listen(self) -> Iterator["Stop"]:
         with heard_by(self.handle):
             yield self
+
+
+def end_deaf() -> None:
+    """From now on a signal also ends a process whose main thread waits for what never comes. Main thread only."""
+    heard, noted = os.pipe()
+    os.set_blocking(noted, False)
+    signal.set_wakeup_fd(noted)
+    handlers = {number: signal.getsignal(number) for number in SIGNALS}
+
+    def wait() -> None:
+        while (number := os.read(heard, 1)[0]) not in SIGNALS:
+            pass
+        time.sleep(PATIENCE)
+        if signal.getsignal(number) == handlers[signal.Signals(number)]:
+            say(number)
+        os._exit(128 + number)
+
+    Thread(target=wait, daemon=True).start()

@@ -42,7 +42,7 @@ ROOMS = {
     "readout": {"cache", "job", "model", "record"},
     "calibrate": {"cache", "generate", "job", "model", "profile", "record"},
     "weights": {"job", "model", "record"},
-    "workers": {"cache", "fidelity", "generate", "job", "loops", "model", "parallel", "record"},
+    "workers": {"cache", "fidelity", "generate", "interrupt", "job", "loops", "model", "parallel", "record"},
 }
 RUNNERS = [path for path in FILES if path.is_relative_to(ROOT / "runners")]
 OUTSIDE = sorted(path for folder in ("scripts", "tests") for path in (ROOT / folder).rglob("*.py"))

@@ -28,6 +28,7 @@ from ..model import (
     transformers_logits,
     transformers_steps,
 )
+from ..parallel import is_loss
 from .prefill import Prompt
 from .watched import Placed, Watched
 
@@ -184,11 +185,11 @@ def counted(logits: Tensor) -> Tensor:
 
 @contextmanager
 def refusing(model: Model, where: str = "") -> Iterator[None]:
-    """Whatever a model ends in here, short of memory, is a refusal in one line."""
+    """Whatever a model ends in here, short of memory and ranks, is a refusal in one line."""
     try:
         yield
     except Exception as error:  # code of any family, and what its author did not think of
-        if memory.shortage(error):
+        if memory.shortage(error) or is_loss(error):
             raise
         reason = " ".join(str(error).split())
         if not isinstance(error, ValueError):

@@ -1,6 +1,6 @@
 """One model over several devices of a host: `Ranks` hold as many KV heads each, `split` leaves each its columns."""
 
-from .ranks import ALONE, PATIENCE, TOGETHER, Ranks, meet, refusing_loss
+from .ranks import ALONE, PATIENCE, TOGETHER, Ranks, is_loss, meet, refusing_loss
 from .split import RowLinear, check_split, split_over
 
 __all__ = [
@@ -10,6 +10,7 @@ __all__ = [
     "Ranks",
     "RowLinear",
     "check_split",
+    "is_loss",
     "meet",
     "refusing_loss",
     "split_over",

@@ -101,20 +101,27 @@ def meet(rank: int, size: int, store: dist.Store, device: torch.device) -> Ranks
         torch.cuda.set_device(rank)
         backend, own_device = "nccl", torch.device("cuda", rank)
     meeting: dict[str, Any] = dict(store=store, rank=rank, world_size=size, timeout=PATIENCE)
-    dist.init_process_group(backend, device_id=own_device, **meeting)
     ranks = Ranks(rank=rank, size=size)
-    own = torch.zeros(size, device=own_device)
-    ranks.agreed(ranks.sum(own))
-    dist.all_gather([torch.empty_like(own) for _ in range(size)], own)
+    try:
+        dist.init_process_group(backend, device_id=own_device, **meeting)
+        own = torch.zeros(size, device=own_device)
+        ranks.agreed(ranks.sum(own))
+        dist.all_gather([torch.empty_like(own) for _ in range(size)], own)
+    except RuntimeError as error:
+        raise ValueError(f"tensor_parallel={size}: the ranks do not meet: {error}") from error
     return ranks
 
 
 @contextmanager
-def refusing_loss(ranks: Ranks) -> Iterator[None]:
+def refusing_loss(size: int) -> Iterator[None]:
     """What torch says where another rank is gone becomes one line."""
     try:
         yield
     except RuntimeError as error:
-        if ranks.size == 1 or not (isinstance(error, dist.DistError) or "gloo" in str(error)):
+        if size == 1 or not is_loss(error):
             raise
-        raise ValueError(f"tensor_parallel={ranks.size}: a rank is gone; {TOGETHER}") from error
+        raise ValueError(f"tensor_parallel={size}: a rank is gone; {TOGETHER}") from error
+
+
+def is_loss(error: BaseException) -> bool:
+    return isinstance(error, dist.DistError) or (isinstance(error, RuntimeError) and "gloo" in str(error))

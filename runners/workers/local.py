@@ -11,7 +11,7 @@ import torch
 from ..job import Job
 from ..job.job import find_device
 from ..job.workers import Workers
-from ..parallel import ALONE
+from ..parallel import ALONE, refusing_loss
 from .orders import Load
 from .team import number_of_processes, team_of
 from .worker import Worker
@@ -44,14 +44,13 @@ def staffed(job: Job, longest_prompt: int, output_dir: Path) -> Iterator[Worker]
     if number_of_processes() not in (1, size):
         raise ValueError(f"tensor_parallel={size}: torchrun has started {number_of_processes()} processes, use as many")
     with ExitStack() as stack:
-        ranks, orders = ALONE, None
-        if size > 1:
-            team = team_of(size)
+        assert job.device
+        team = team_of(size) if size > 1 else None
+        if team:
             stack.enter_context(team.together())
-            orders = team.orders
-            orders.give(Load(dict(job.config), job.labels.method, longest_prompt, os.getcwd()))
-            assert job.device
-            ranks = team.meet(job.device)
-        worker = Worker(job=job, longest_prompt=longest_prompt, output_dir=output_dir, ranks=ranks, orders=orders)
+            team.orders.give(Load(dict(job.config), job.labels.method, longest_prompt, os.getcwd()))
+        with refusing_loss(size):
+            ranks, orders = (team.meet(job.device), team.orders) if team else (ALONE, None)
+            worker = Worker(job=job, longest_prompt=longest_prompt, output_dir=output_dir, ranks=ranks, orders=orders)
         stack.callback(worker.drop)  # for the next run of a sweep, and for other processes
         yield worker

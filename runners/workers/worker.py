@@ -107,7 +107,7 @@ class Worker:
 
     def _generations(self, queue: RequestQueue) -> Iterator[Generation]:
         assert self.decoder
-        with refusing_loss(self.ranks):
+        with refusing_loss(self.ranks.size):
             yield from self.decoder.run(self.orders.served(queue) if self.orders else queue)
 
     def _load(self) -> Model:
@@ -140,21 +140,20 @@ class Worker:
 
     def _build(self) -> Decoder:
         job = self.job
-        with refusing_loss(self.ranks):
-            return job.engine(
-                model=self.model,
-                policy=job.policy,
-                sampler=job.sampler,
-                attention=job.attention,
-                storage=job.storage,
-                max_tokens=job.config["max_tokens"],
-                longest_prompt=self.longest_prompt,
-                batch_size=self.batch_size,
-                seed=job.config["seed"],
-                output_dir=self.output_dir,
-                teacher=self.examiner,
-                ranks=self.ranks,
-            )
+        return job.engine(
+            model=self.model,
+            policy=job.policy,
+            sampler=job.sampler,
+            attention=job.attention,
+            storage=job.storage,
+            max_tokens=job.config["max_tokens"],
+            longest_prompt=self.longest_prompt,
+            batch_size=self.batch_size,
+            seed=job.config["seed"],
+            output_dir=self.output_dir,
+            teacher=self.examiner,
+            ranks=self.ranks,
+        )
 
     def _examiner(self) -> Examiner:
         """Dense has gone through the same loop first, unless it has for the run before."""

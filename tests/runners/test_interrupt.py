@@ -2,10 +2,38 @@ import os
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
-from kvarena.runners import evaluate
-from kvarena.runners.interrupt import Stop
+from kvarena.runners import evaluate, interrupt
+from kvarena.runners.interrupt import Stop, end_deaf
+from kvarena.runners.parallel import PATIENCE
+from torch.distributed import HashStore
+
+HANDLERS = signal.SIGINT, signal.SIGTERM
+
+
+@pytest.fixture(autouse=True)
+def _as_before():
+    """What heard a signal listens no more."""
+    before = [signal.getsignal(number) for number in HANDLERS]
+    yield
+    for number, handler in zip(HANDLERS, before, strict=True):
+        signal.signal(number, handler)
+
+
+def status_of(work) -> int:
+    """Exit status of a process that does it; 70: it came to its end."""
+    if pid := os.fork():
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    try:
+        work()
+    finally:
+        os._exit(70)
+
+
+def line(number: signal.Signals) -> str:
+    return f"kvarena: stopped by {number.name}, the same command goes on\n"
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
@@ -52,3 +80,52 @@ def test_without_a_signal_nothing_happens_and_the_handlers_are_put_back():
     with Stop().listen() as stop, stop.shield():
         assert signal.getsignal(signal.SIGTERM) == stop.handle
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+
+
+def test_what_is_handed_on_beside_the_terminal_is_one_signal_and_said_once(capfd):
+    def work() -> None:
+        with Stop().listen(), Stop().listen():
+            try:
+                os.kill(os.getpid(), signal.SIGINT)
+            finally:
+                os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(SystemExit):
+        work()
+    os.kill(os.getpid(), signal.SIGINT)
+    assert capfd.readouterr().err == line(signal.SIGINT)
+
+
+def test_a_second_signal_ends_it_at_once(monkeypatch, capfd):
+    monkeypatch.setattr(interrupt, "ECHO", 0.01)
+
+    def work() -> None:
+        with Stop().listen():
+            try:
+                os.kill(os.getpid(), signal.SIGTERM)
+            finally:
+                time.sleep(0.05)
+                os.kill(os.getpid(), signal.SIGINT)
+
+    assert status_of(work) == 130
+    assert capfd.readouterr().err == line(signal.SIGTERM)
+
+
+def test_a_signal_ends_what_waits_and_hears_none(monkeypatch, capfd):
+    """A collective of torch does not return for a signal, nor does its store."""
+    monkeypatch.setattr(interrupt, "PATIENCE", 0.1)
+
+    def work() -> None:
+        with Stop().listen():
+            end_deaf()
+            signal.signal(signal.SIGALRM, lambda *_: None)
+            os.kill(os.getpid(), signal.SIGALRM)  # of a verdict that takes long: not the end
+            if not (child := os.fork()):
+                time.sleep(0.1)
+                os.kill(os.getppid(), signal.SIGTERM)
+                os._exit(0)
+            HashStore().wait(["nobody sets it"], PATIENCE)
+            os.waitpid(child, 0)
+
+    assert status_of(work) == 143
+    assert capfd.readouterr().err == line(signal.SIGTERM)

@@ -15,7 +15,9 @@ from pathlib import Path
 import pytest
 import torch
 from kvarena.methods.knorm import KNorm
-from kvarena.runners.parallel import Ranks, RowLinear, check_split, split_over
+from kvarena.runners.generate.probe import refusing
+from kvarena.runners.parallel import TOGETHER, Ranks, RowLinear, check_split, meet, refusing_loss, split_over
+from torch.distributed import HashStore
 from transformers import GPT2Config, LlamaConfig, Phi3Config, Qwen3Config
 
 PACKED = "knorm cache=fp8"
@@ -126,6 +128,20 @@ def test_a_rank_holds_its_columns_and_rows(tiny_model):
     assert isinstance(after.self_attn.o_proj, RowLinear)
     assert after.self_attn.o_proj.weight.untyped_storage().nbytes() == (before.self_attn.o_proj.weight.nbytes // 2)
     assert torch.equal(own.lm_head.weight, whole.lm_head.weight)
+
+
+def test_a_rank_that_is_gone_is_no_fault_of_the_model(tiny_model):
+    """It may go while the model is tried."""
+    lost = RuntimeError("[gloo/transport/tcp/pair.cc:553] Connection closed by peer")
+    model, gone = tiny_model("qwen2"), f"tensor_parallel=2: a rank is gone; {TOGETHER}"
+    with pytest.raises(ValueError, match=gone), refusing_loss(2), refusing(model):
+        raise lost
+
+
+def test_ranks_that_cannot_meet_say_why(monkeypatch):
+    monkeypatch.setenv("GLOO_SOCKET_IFNAME", "nowhere")
+    with pytest.raises(ValueError, match=r"tensor_parallel=2: the ranks do not meet: .*nowhere"):
+        meet(0, 2, HashStore(), torch.device("cpu"))
 
 
 @pytest.mark.slow
