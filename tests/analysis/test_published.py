@@ -81,6 +81,45 @@ def test_only_a_run_of_the_same_protocol_stands_beside(
     assert (said in agreement_text(table).splitlines()) == bool(reason)
 
 
+SAMPLING = {"_target_": "kvarena.runners.sampler.Sampling", "temperature": 0.6, "top_k": 20, "top_p": 0.95}
+BUDGET = {"tokens": 4096, "recent": 64, "sinks": 0, "interval": 64, "protect_prompt": False}
+NEIGHBOURS = "kvarena.methods.neighbours."
+
+
+@pytest.mark.parametrize(
+    ("config", "reason"),
+    [
+        ({}, ""),
+        ({"sampler": {"_target_": "kvarena.runners.sampler.Greedy"}}, "sampler Greedy, not Sampling"),
+        (
+            {"sampler": SAMPLING | {"temperature": 1.0, "top_k": 0}},
+            "sampler.temperature 1.0, not 0.6; sampler.top_k 0, not 20",
+        ),
+        ({"model": {"dtype": "float32"}}, "model.dtype float32, not bfloat16"),
+        ({"method": {"budget": BUDGET | {"recent": 16}}}, "method.budget.recent 16, not 64"),
+        ({"method": {"budget": BUDGET | {"protect_prompt": True}}}, "method.budget.protect_prompt True, not False"),
+        ({"method": {"neighbours": {"_target_": f"{NEIGHBOURS}ByRank"}}}, "method.neighbours ByRank, not ByPosition"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_run_of_other_settings_does_not_stand_beside(write, tmp_path, record, config, reason):
+    method = {"budget": BUDGET, "smooth": 5, "neighbours": {"_target_": f"{NEIGHBOURS}ByPosition"}}
+    same = {"max_tokens": 32768, "sampler": SAMPLING, "model": {"dtype": "bfloat16"}, "method": method}
+    labels = {"task": "aime25", "difficulty": None, "model": "qwen3_4b", "method": "snapkv", "tokens": 4096}
+    write("a", [record(sample=f"s{i}") for i in range(30)], samples=30, config=same | config, **labels)
+    assert set(published_beside(tmp_path)["not_comparable"]) == {reason}
+
+
+@pytest.mark.parametrize(("max_tokens", "reason"), [(4096, ""), (32768, "max_tokens 32768, not 4096")])
+def test_the_pilot_study_has_a_protocol_of_its_own(write, tmp_path, record, max_tokens, reason):
+    """And a setting that is made of the budget is its method's."""
+    method = {"budget": {"tokens": 512, "recent": 64}, "n_large": 32}
+    config = {"max_tokens": max_tokens, "sampler": SAMPLING | {"top_k": 0}, "method": method}
+    labels = {"task": "gsm8k", "difficulty": None, "model": "qwen3_4b", "method": "snapkv_values_16th", "tokens": 512}
+    write("a", [record(sample=f"s{i}") for i in range(500)], samples=500, config=config, **labels)
+    assert set(published_beside(tmp_path)["not_comparable"]) == {reason}
+
+
 def test_what_an_unfinished_thought_would_score_stands_beside_where_it_is_recorded(write, tmp_path, record, dense):
     labels = {"task": "aime26", "difficulty": None, "model": "qwen3_14b"}
     rows = [record(sample=f"s{i}", score=0.0, score_unfinished=float(i < 15)) for i in range(30)]
