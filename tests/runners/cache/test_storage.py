@@ -36,6 +36,7 @@ def cache_of(policy, storage, dtype=torch.bfloat16):
         (PLAIN, "plain", 512),
         (FP8, "fp8", 260),
         (Storage(keys=Affine(bits=8, group=64), values=Affine(bits=8, group=64)), "int8g64", 272),
+        (Storage(keys=Affine(bits=8, group=64), values=Affine(bits=4, group=32)), "int8g64-int4g32", 216),
         (Storage(keys=Affine(bits=4, group=32), values=Affine(bits=4, group=32)), "int4g32", 160),
         (Storage(keys=Turbo(bits=4), values=Affine(bits=4, group=None)), "turbo4-int4", 134),
         (Storage(keys=Turbo(bits=3), values=Affine(bits=3, group=None)), "turbo3-int3", 102),
