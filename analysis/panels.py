@@ -16,6 +16,8 @@ from ..runners.record import DENSE
 
 DENSE_COLOUR = "black"
 MARKERS = {"o": "circle", "s": "square", "D": "diamond", "^": "triangle-up", "v": "triangle-down"}  # as plotly has them
+MARKERS |= {"P": "cross", "X": "x", "<": "triangle-left"}
+ROUND = 5  # of them go round with the eight colours
 COLUMNS = 3
 PANEL = (3.1, 2.5)  # inches
 FAINT = 0.3  # how opaque is what does not stand beside the others
@@ -35,19 +37,20 @@ def house_style() -> Iterator[None]:
 class Look:
     """A colour and a marker of each method, the same in every figure of a report and on its page.
 
-    Eight colours and five markers go round together, so forty methods differ; hollow where both come again.
+    Eight colours and five markers go round together, so forty methods differ; hollow where both come again. Of up to
+    eight methods in up to eight caches (`snapkv + fp8`) a colour is a method and a marker a cache.
     """
 
     def __init__(self, methods: Iterable[str]) -> None:
-        colours = mpl.rcParams["axes.prop_cycle"].by_key()["color"]
+        colours, names = mpl.rcParams["axes.prop_cycle"].by_key()["color"], sorted(set(methods) - {DENSE})
         self.of: dict[str, dict[str, Any]] = {DENSE: {"color": DENSE_COLOUR, "marker": "*"}}
-        for i, method in enumerate(sorted(set(methods) - {DENSE})):
-            colour, again = colours[i % len(colours)], i // (len(colours) * len(MARKERS))
-            self.of[method] = {
+        for name, (number, marker, hollow) in zip(names, looks_of(names, len(colours)), strict=True):
+            colour = colours[number]
+            self.of[name] = {
                 "color": colour,
-                "markerfacecolor": "white" if again % 2 else colour,
-                "marker": list(MARKERS)[i % len(MARKERS)],
-                "label": method,
+                "markerfacecolor": "white" if hollow else colour,
+                "marker": list(MARKERS)[marker],
+                "label": name,
             }
 
     def page(self) -> dict[str, dict[str, Any]]:
@@ -60,6 +63,15 @@ class Look:
             for method, look in self.of.items()
             if method != DENSE
         }
+
+
+def looks_of(names: Sequence[str], num_colours: int) -> list[tuple[int, int, bool]]:
+    """Which colour and marker each has, and whether it is hollow."""
+    pairs = [name.partition(" + ")[::2] for name in names]
+    methods, caches = (sorted(set(parts)) for parts in zip(*pairs, strict=True)) if pairs else ((), ())
+    if 1 < len(caches) <= len(MARKERS) and len(methods) <= num_colours:
+        return [(methods.index(method), caches.index(cache), False) for method, cache in pairs]
+    return [(i % num_colours, i % ROUND, i // (num_colours * ROUND) % 2 == 1) for i in range(len(names))]
 
 
 def panels(titles: Sequence[str]) -> tuple[Figure, list[Axes]]:

@@ -1,10 +1,13 @@
+import re
+from importlib.resources import files
+
 import pandas as pd
 import pytest
 import torch
 from kvarena.analysis.figures import draw_all, onset_figure
 from kvarena.analysis.load import load
 from kvarena.analysis.marks import marks
-from kvarena.analysis.panels import FAINT, Look, house_style, legend, panels
+from kvarena.analysis.panels import FAINT, MARKERS, Look, house_style, legend, panels
 from kvarena.analysis.tables import results
 from kvarena.analysis.trade_offs import accuracy_bytes_figure, accuracy_memory_figure, front, ratio_figure
 from PIL import Image
@@ -139,3 +142,24 @@ def test_a_figure_grows_with_its_legend(tmp_path):
             figure.savefig(tmp_path / "figure.png")
         heights.append(axes[0].get_window_extent().height)
     assert heights[1] > 0.8 * heights[0]
+
+
+def test_a_colour_is_a_method_and_a_marker_a_cache():
+    names = [f"{method}{cache}" for method in ("quest", "snapkv") for cache in ("", " + fp8", " + int8")]
+    with house_style():
+        look = Look([*names, "full + fp8"])
+    assert {name: (each["color"], each["marker"]) for name, each in look.of.items()} == {
+        "full": ("black", "*"),
+        "full + fp8": ("#0072B2", "s"),
+        "quest": ("#D55E00", "o"),
+        "quest + fp8": ("#D55E00", "s"),
+        "quest + int8": ("#D55E00", "D"),
+        "snapkv": ("#009E73", "o"),
+        "snapkv + fp8": ("#009E73", "s"),
+        "snapkv + int8": ("#009E73", "D"),
+    }
+
+
+def test_the_page_draws_every_marker():
+    drawn = (files("kvarena.analysis") / "page" / "looks.js").read_text()
+    assert {*MARKERS.values(), "star"} == set(re.findall(r'^  "?([a-z-]+)"?: "M', drawn, re.MULTILINE))
