@@ -142,8 +142,7 @@ def header(job: Job, requests: Sequence[Request], tokenizer: Tokenizer) -> dict[
 def run(config: DictConfig, prepare: Callable[[DictConfig, Sequence[str]], DictConfig]) -> Outcome | None:
     """One combination as Hydra composed it, alone or as a job of a sweep; `prepare` completes its config."""
     context = HydraConfig.get()
-    overrides = list(context.overrides.task)
-    method = context.runtime.choices["method"]
+    overrides, method = list(context.overrides.task), context.runtime.choices["method"]
 
     def outcome() -> Outcome:
         prepared = prepare(config, overrides)
