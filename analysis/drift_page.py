@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 from ..runners.record import DENSE, Record, read_questions, replace_file
 from . import fidelity
 from .assemble import assembled, json_rows, script_safe
+from .drift_pairs import drift_marks
 from .load import Run
-from .marks import texts_marks
 from .panels import FAINT, PANEL, Look, house_style, legend, panels, plot_faint, say_faint
 from .rounds import evictions
 from .setting import settings
@@ -30,7 +30,7 @@ def write_drift_page(
     folder = output / TEXTS
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    drawn = draw_drift(table, positions, look, folder)
+    drawn = draw_drift(table.assign(mark=drift_marks(runs, table)), positions, look, folder)
     places = {run.name: place for place, run in enumerate(runs)}
     data = {
         "dense": DENSE,
@@ -84,7 +84,7 @@ def spaced(pieces: Sequence[str], text: str) -> list[str]:
 
 def draw_drift(table: pd.DataFrame, positions: pd.DataFrame, look: Look, folder: Path) -> list[str]:
     """Write the figures that can be drawn; their names."""
-    drawn, table = {}, table.assign(mark=texts_marks(table))
+    drawn = {}
     positions = positions.merge(table[["run", "mark"]], on="run")
     with house_style():
         if not positions.empty:

@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from .fidelity import ForcedText, forced_runs, geometric_mean, kl_of_texts, logs
-from .likeness import unlike
+from .likeness import own_facts, same, unlike
 from .load import Run
+from .marks import UNLIKE, texts_marks
 from .setting import SETTING
 from .stats import NOTHING, Estimate
 
@@ -51,6 +52,19 @@ def ratio_of(a: Run, b: Run, ours: Mapping[ForcedText, float], theirs: Mapping[F
     if not common and ours and theirs:
         differs.append("texts")
     return DriftRatio(0, ", ".join(differs), NOTHING) if differs else DriftRatio(common, "", times)
+
+
+def drift_marks(runs: Iterable[Run], table: pd.DataFrame) -> pd.Series:
+    """Of rows of drifts (marks.py): texts fewer than the others' have, and weights or a dtype other than the floor's.
+
+    Where there is no floor, than those of the run of most texts.
+    """
+    facts = {run.name: own_facts(run) for run in runs}
+    order = table.sort_values(["floor", "texts"], ascending=False, kind="stable")
+    base = order.groupby(SETTING, dropna=False)["run"].transform("first").reindex(table.index)
+    pairs = [(facts[run], facts[other]) for run, other in zip(table["run"], base, strict=True)]
+    unlike = [any(same(a[name], b[name]) is False for name in OF_THE_MODEL) for a, b in pairs]
+    return pd.Series([UNLIKE * each for each in unlike], index=table.index, dtype=object) + texts_marks(table)
 
 
 def times_over(ours: Mapping[ForcedText, float], theirs: Mapping[ForcedText, float]) -> tuple[int, Estimate]:

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from kvarena.analysis import drift_page, fidelity
 from kvarena.analysis.drift_page import by_position, over_bytes, spaced
+from kvarena.analysis.drift_pairs import drift_marks
 from kvarena.analysis.load import load
-from kvarena.analysis.marks import texts_marks
 from kvarena.analysis.panels import FAINT, Look, house_style
 from kvarena.analysis.report import main
 from kvarena.runners.record import DENSE, write_questions
@@ -204,16 +204,22 @@ def test_a_record_without_the_drift_of_each_token_is_refused(write, record, tmp_
     assert re.search(r"snapkv/records.jsonl: s0 has the KL of \d of its \d tokens: run it again", said)
 
 
-def test_what_is_unfinished_is_faint_in_the_figures_of_drifts(runs, tmp_path, write, record):
-    write("part", [text(record, [0.0, 0.0, 0.2, 0.4])], samples=2, config=FORCED, method="tova")
+def test_what_is_unfinished_or_of_another_model_is_faint_in_the_figures_of_drifts(runs, tmp_path, write, record):
+    texts = [text(record, [0.0, 0.0, 0.2, 0.4]), text(record, [0.0, 0.2], sample="s1", eviction_steps=[1])]
+    write("part", texts[:1], samples=2, config=FORCED, method="tova")
+    write("other", texts, samples=2, config=FORCED | {"model": {"dtype": "bfloat16"}}, method="rkv")
+    for name in ("floor", "snapkv", "knorm"):
+        folder = next(each.folder for each in runs if each.name == name)
+        folder.note(config=folder.run()["config"] | {"model": {"dtype": "float32"}})
     found = load(tmp_path)
     table, positions = fidelity.drift_table(found), fidelity.drift_by_position(found)
-    table = table.assign(mark=texts_marks(table))
-    assert table.set_index("run")["mark"].to_dict() == {"floor": "", "snapkv": "", "knorm": "", "part": "§"}
+    table = table.assign(mark=drift_marks(found, table))
+    marks = table.set_index("run")["mark"].to_dict()
+    assert marks == {"floor": "", "snapkv": "", "knorm": "", "part": "§", "other": "‡"}
     with house_style():
         look = Look(table["method"])
         figures = by_position(positions.merge(table[["run", "mark"]], on="run"), look), over_bytes(table, look)
     for figure in figures:
         drawn = [line for axis in figure.axes for line in axis.lines if len(line.get_xdata())]
-        assert [line.get_alpha() for line in drawn].count(FAINT) == 1
-        assert len(drawn) > 2
+        assert [line.get_alpha() for line in drawn].count(FAINT) == 2
+        assert len(drawn) > 3
