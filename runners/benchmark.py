@@ -32,6 +32,7 @@ from .job.schema import check_plain, checked
 from .job.sweep import cost
 from .job.typed import refuse_rows
 from .model import DTYPES, Model, own_attention, random_model, shape_of
+from .record import check_appends
 from .speed import Timing, TimingKey, Witness, compare_engines, copy_bandwidth, measure_steps, place_rows, weight_bytes
 from .speed.options import DecoderOptions, decoder_options
 from .speed.timing import keys_in_file
@@ -58,6 +59,7 @@ def benchmark(config: DictConfig, choices: Choices) -> list[Timing]:
         print(timing_plan(config, policy, choices, positions), flush=True)
     if config.dry_run or not positions:
         return []
+    check_appends(Path(config.output))
     device = find_device(config.device)
     storage, shape = storage_of(config), shape_of(instantiate(config.shape))
     build = instantiate(config.engine)

@@ -6,7 +6,7 @@ And how the commands that read it take arguments and are read. No torch.
 from .arguments import LineParser, positive
 from .checked import check
 from .file_name import file_name
-from .files import append_line, replace_file
+from .files import append_line, check_appends, replace_file
 from .find import folders_with, run_folders
 from .labels import DENSE, Labels
 from .lock import Locked, locked
@@ -24,6 +24,7 @@ __all__ = [
     "Session",
     "append_line",
     "check",
+    "check_appends",
     "end_unread",
     "file_name",
     "folders_with",

@@ -22,6 +22,16 @@ def append_line(path: Path, *values: Mapping[str, Any]) -> None:
         sync_folder(path.parent)
 
 
+def check_appends(path: Path) -> None:
+    """OSError where no line can be added, before what takes long has made one; nothing is left but folders."""
+    new = not path.exists()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a"):
+        pass
+    if new:
+        path.unlink()
+
+
 def write_all(descriptor: int, data: bytes) -> None:
     """Until the device has it."""
     while data:

@@ -80,7 +80,7 @@ def keys_in_file(path: Path) -> set[tuple[str, ...]]:
     """`TimingKey.in_file` of the lines that are there."""
     if not path.exists():
         return set()
-    with path.open(newline="") as file:
+    with path.open(newline="", errors="replace") as file:
         table = csv.DictReader(file)
         if table.fieldnames != list(COLUMNS):
             missing = ", ".join(sorted(set(COLUMNS) ^ set(table.fieldnames or [])))

@@ -27,7 +27,7 @@ from .knock import refuse_silence
 from .request_queue import Key, RequestQueue
 
 SPARE = 2  # rows that wait at an actor
-PATIENCE = 3  # deaths in a row, with no record between, that end the run
+PATIENCE = 3  # deaths for each worker, with no record between; all may die at once, with their node
 
 
 @dataclass(kw_only=True)
@@ -130,7 +130,7 @@ class Pool:
         self.deaths += 1
         number, reason = self.slots.index(slot), str(error).splitlines()[0]
         print(f"worker {number} died with {len(slot.running)} rows under way, hiring another: {reason}", flush=True)
-        if self.deaths > PATIENCE:
+        if self.deaths > PATIENCE * self.num_workers:
             raise ValueError(f"{self.deaths} workers died with no record between, the last of: {reason}") from error
         self.queue.put_back(slot.running)
         slot.running.clear()

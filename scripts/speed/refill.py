@@ -27,6 +27,7 @@ from kvarena.runners.generate import Decoder, Generation, Request
 from kvarena.runners.job import provenance
 from kvarena.runners.job.errors import one_line_errors, run_command
 from kvarena.runners.model import DTYPES, own_attention, random_model, shape_of
+from kvarena.runners.record import check_appends
 from kvarena.runners.sampler import Greedy
 from omegaconf import DictConfig
 from torch import Tensor
@@ -160,21 +161,24 @@ def measure_refill(config: DictConfig, names: Mapping[str, str]) -> list[dict[st
 
 
 def append_lines(path: Path, lines: Sequence[Mapping[str, object]], said: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
+    for line in lines:
+        print(said.format(**line), flush=True)
     new = not path.exists()
-    with path.open("a", newline="") as file:
+    with path.open("a+", newline="", errors="replace") as file:
+        file.seek(0)
+        if not new and next(csv.reader(file), None) != list(lines[0]):
+            raise ValueError(f"output={path} has other columns: choose another file")
         table = csv.DictWriter(file, list(lines[0]))
         if new:
             table.writeheader()
         table.writerows(lines)
-    for line in lines:
-        print(said.format(**line), flush=True)
 
 
 @hydra.main(version_base="1.3", config_path="pkg://kvarena.conf", config_name="refill")
 def application(config: DictConfig) -> None:
     choices: Mapping[str, str] = HydraConfig.get().runtime.choices
     with one_line_errors():
+        check_appends(Path(config.output))
         names = {"model": choices["shape"], "method": choices["method"], "engine": choices["engine"]}
         said = "{mode}: {tokens_per_s} tokens/s, {steps} steps, {wall_s} s, ratio {ratio}"
         append_lines(Path(config.output), measure_refill(config, names), said)

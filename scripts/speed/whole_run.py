@@ -23,6 +23,7 @@ from kvarena.runners.generate import Decoder, Generation, Request, sizes
 from kvarena.runners.job import provenance
 from kvarena.runners.job.errors import one_line_errors, run_command
 from kvarena.runners.model import own_attention
+from kvarena.runners.record import check_appends
 from kvarena.runners.speed import measure_steps, place_rows
 from kvarena.tasks.graders.math import MathGrader
 from mixed import Mixed, draw_mix, in_order
@@ -175,6 +176,7 @@ def measure_run(config: DictConfig, names: Mapping[str, str]) -> dict[str, objec
 def application(config: DictConfig) -> None:
     choices: Mapping[str, str] = HydraConfig.get().runtime.choices
     with one_line_errors():
+        check_appends(Path(config.output))
         names = {"mix": choices["mix"], "model": choices["shape"], "method": choices["method"]}
         line = measure_run(config, names | {"engine": choices["engine"]})
         append_lines(Path(config.output), [line], "{mix}, {method}: efficiency {efficiency}, {wall_s} s")

@@ -12,6 +12,7 @@ from kvarena.methods.h2o import H2O
 from kvarena.methods.quest import Quest
 from kvarena.methods.streaming import StreamingLLM
 from kvarena.methods.twilight import Twilight
+from kvarena.runners import benchmark
 from kvarena.runners.benchmark import main
 from kvarena.runners.generate import Decoder
 from kvarena.runners.model import own_attention
@@ -102,6 +103,18 @@ def test_a_file_of_another_version_is_left_alone(bench, tmp_path, capsys):
         bench("method=full", "positions=[40]", "steps=8", "gate=0")
     assert "output=benchmark.csv is of another version (columns attention, batch, " in capsys.readouterr().err
     assert (tmp_path / "benchmark.csv").read_text() == "model,method\ntiny,full\n"
+
+
+def test_a_file_that_takes_no_line_is_refused_before_anything_is_timed(bench, monkeypatch, tmp_path, capsys):
+    (tmp_path / "binary.csv").write_bytes(b"\xb1\x00,\xff\n")
+    monkeypatch.setattr(benchmark, "copy_bandwidth", lambda *_: pytest.fail("it was timed"))
+    for output in "/sys/mine.csv", "binary.csv":
+        with pytest.raises(SystemExit) as stop:
+            bench("positions=[40]", f"output={output}")
+        assert stop.value.code == 2
+        said = capsys.readouterr().err
+        assert output in said
+        assert said.count("\n") == 1
 
 
 def test_a_dry_run_says_what_is_missing_and_times_nothing(bench, capsys):

@@ -61,6 +61,20 @@ def test_a_worker_is_killed_and_the_records_are_those_of_one_process(start, unti
 
 
 @pytest.mark.slow
+def test_all_workers_are_killed_at_once_and_replaced(start, until, lines, tmp_path):
+    """As where a node is lost: more than one may die in a row."""
+    run = start(*SMALL, "workers=ray", "num_workers=4", "output_dir=run")
+    until(lambda: lines() >= 1)
+    workers = re.findall(r"worker \d: (\d+) on ", run.text)
+    assert len(workers) == 4
+    for worker in workers:
+        os.kill(int(worker), signal.SIGKILL)
+    assert run.wait() == 0
+    assert run.text.count(" died with ") == 4
+    assert lines() == 32
+
+
+@pytest.mark.slow
 def test_on_a_cluster_that_is_there(start, tmp_path, address):
     few = ["num_samples=2", "max_tokens=8", f"ray.address={address}", "workers=ray"]
     run = start(*SMALL, *few, "output_dir=run")

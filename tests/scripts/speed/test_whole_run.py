@@ -96,3 +96,27 @@ def test_a_mix_is_what_its_config_says(script):
     guessed = [request.key for request in script.in_order(mixed, "predicted", 0.4, seed=0)]
     assert guessed != [request.key for request in order]
     assert sorted(guessed) == sorted(mixed.lengths)
+
+
+@pytest.mark.parametrize("output", ["taken", "taken/file/runs.csv", "/sys/runs.csv"])
+def test_an_output_that_takes_no_line_is_refused_before_anything_is_timed(
+    script, monkeypatch, tmp_path, capsys, output
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken/file").touch()
+    monkeypatch.setattr(script, "measure_run", lambda *_: pytest.fail("it was timed"))
+    monkeypatch.setattr(sys, "argv", ["whole_run", *TINY, f"output={output}"])
+    with pytest.raises(SystemExit) as stop:
+        script.main()
+    assert stop.value.code == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_table_of_other_columns_is_left_alone_and_the_line_is_said(script, tmp_path, capsys):
+    other = tmp_path / "other.csv"
+    other.write_bytes(b"a,b\n\xff,2\n")
+    with pytest.raises(ValueError, match=r"output=.*other\.csv has other columns: choose another file"):
+        script.append_lines(other, [{"mix": "short", "s": 2}], "{mix}: {s} s")
+    assert other.read_bytes() == b"a,b\n\xff,2\n"
+    assert capsys.readouterr().out == "short: 2 s\n"
