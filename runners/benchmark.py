@@ -55,6 +55,9 @@ def benchmark(config: DictConfig, choices: Choices) -> list[Timing]:
     there, resume = keys_in_file(Path(config.output)), config.resume
     keys = {position: timing_key(config, policy, choices, position) for position in config.positions}
     positions = [position for position, key in keys.items() if not (resume and key.in_file() in there)]
+    build = instantiate(config.engine)
+    engine = build.func
+    engine.agree(build.keywords)
     if config.dry_run:
         print(timing_plan(config, policy, choices, positions), flush=True)
     if config.dry_run or not positions:
@@ -62,9 +65,6 @@ def benchmark(config: DictConfig, choices: Choices) -> list[Timing]:
     check_appends(Path(config.output))
     device = find_device(config.device)
     storage, shape = storage_of(config), shape_of(instantiate(config.shape))
-    build = instantiate(config.engine)
-    engine = build.func
-    engine.agree(build.keywords)
     engine.serves(policy)
     engine.check(shape, device)
     storage.check(shape, policy)

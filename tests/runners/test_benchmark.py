@@ -170,6 +170,13 @@ def test_what_cannot_be_timed_is_refused_in_one_line(bench, capsys, override, me
     assert error.count("\n") == 1
 
 
+def test_a_dry_run_refuses_settings_that_do_not_go_together(bench, capsys):
+    with pytest.raises(SystemExit) as stop:
+        bench("method=full", "engine=graphs", "engine.prompts_at_once=4", "dry_run=true")
+    assert stop.value.code == 2
+    assert "engine.prompts_at_once=4 is for captured prompts" in capsys.readouterr().err
+
+
 def test_an_embedding_of_its_own_is_not_read(tiny_model):
     model = tiny_model()
     every = sum(p.numel() for p in model.parameters()) * 4
