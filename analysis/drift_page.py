@@ -104,7 +104,7 @@ def by_position(positions: pd.DataFrame, look: Look) -> Figure:
     figure, axes = panels([title for title, _ in parts])
     for axis, (_, rows) in zip(axes, parts, strict=True):
         for (method, mark, _), line in rows.groupby(["method", "mark", "run"]):
-            faint = {"alpha": FAINT, "label": "_"} if mark else {}
+            faint: dict[str, Any] = {"alpha": FAINT} if mark else {}
             drawn = np.maximum(line["since"], 8), np.maximum(line["kl"], fidelity.FLOOR)
             axis.plot(*drawn, **(look.of[str(method)] | faint))
             if mark:

@@ -22,13 +22,15 @@ def marks(rows: pd.DataFrame) -> pd.Series:
     order = rows.assign(company=company).sort_values("company", ascending=False, kind="stable")
     dense = order.groupby(SETTING, dropna=False)["dense"].transform("first").reindex(rows.index)
     unlike = (rows["unlike"] != "") | (paired & (rows["dense"] != dense))
-    counted = rows["samples"].where(~unlike & (rows["method"] != DENSE)).astype(float)
+    complete = rows["complete"].astype(bool)  # what is not may have more problems than what is
+    counted = rows["samples"].where(complete & ~unlike & (rows["method"] != DENSE)).astype(float)
     most = counted.groupby([rows[name] for name in SETTING], dropna=False).transform("max")
-    part = ~rows["complete"].astype(bool) | (most.notna() & (rows["samples"].astype(float) != most))
+    part = ~complete | (most.notna() & (rows["samples"].astype(float) != most))
     return unlike.map({True: UNLIKE, False: ""}) + part.map({True: PART, False: ""})
 
 
 def texts_marks(rows: pd.DataFrame) -> pd.Series:
     """The same of rows of drifts, which count the texts that were forced."""
-    most = rows.groupby(SETTING, dropna=False)["texts"].transform("max")
-    return (rows["texts"] == most).map({True: "", False: PART})
+    whole = rows["texts"].where(rows["texts"] == rows["planned"])
+    most = whole.groupby([rows[name] for name in SETTING], dropna=False).transform("max")
+    return (whole == most).map({True: "", False: PART})

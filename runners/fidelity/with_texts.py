@@ -49,7 +49,7 @@ def refuse_choices(overrides: Sequence[str], config: DictConfig, texts: str, dec
 def refuse_dtype(overrides: Sequence[str], config: DictConfig, then: Mapping[str, Any]) -> None:
     """ValueError where the texts would be forced in another than they were said in, and nobody has typed that."""
     there, now = then.get("model", {}).get("dtype"), config.model.dtype
-    if there not in (None, now) and not any(override.startswith("model.dtype=") for override in overrides):
+    if there not in (None, now) and not any(word.lstrip("+").startswith("model.dtype=") for word in overrides):
         raise ValueError(
             f"reference={config.reference} was said in {there}, and model.dtype is {now}: give model.dtype={there}, or "
             f"model.dtype={now} to force it in that all the same"

@@ -223,3 +223,4 @@ def test_what_is_unfinished_or_of_another_model_is_faint_in_the_figures_of_drift
         drawn = [line for axis in figure.axes for line in axis.lines if len(line.get_xdata())]
         assert [line.get_alpha() for line in drawn].count(FAINT) == 2
         assert len(drawn) > 3
+        assert "tova" in {text.get_text() for text in figure.legends[0].texts}

@@ -165,7 +165,8 @@ def test_texts_are_forced_in_the_dtype_that_said_them_or_in_the_one_that_is_type
     edit(path, config=config | {"model": config["model"] | {"dtype": "bfloat16"}})
     said = "reference=dense was said in bfloat16, and model.dtype is float32: give model.dtype=bfloat16, or "
     assert refusal(call).startswith(said)
-    assert call(evaluate.main_fidelity, *FORCED, "model.dtype=float32")[0] == 0
+    for words in ("model.dtype=float32", "++model.dtype=float32"):
+        assert call(evaluate.main_fidelity, *FORCED, words)[0] == 0
 
 
 @pytest.mark.parametrize("name", ["dense/records.jsonl", "."])
