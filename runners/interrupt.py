@@ -52,6 +52,7 @@ class Stop:
 
     shielded: bool = False
     pending: int | None = None
+    ended_by: int | None = None  # the signal
 
     def handle(self, number: int, frame: FrameType | None = None) -> None:
         if self.shielded:
@@ -61,6 +62,7 @@ class Stop:
         for each in SIGNALS:
             signal.signal(each, lambda number, _: time.monotonic() < since + ECHO or os._exit(128 + number))
         say(number)
+        self.ended_by = number
         raise SystemExit(128 + number)
 
     @contextmanager
@@ -76,7 +78,10 @@ class Stop:
     @contextmanager
     def listen(self) -> Iterator["Stop"]:
         with heard_by(self.handle):
-            yield self
+            try:
+                yield self
+            except SystemExit as error:  # Ray puts one of its own, of status 1, in the place of this one
+                raise error if self.ended_by is None else SystemExit(128 + self.ended_by) from None
 
 
 def end_deaf() -> None:

@@ -43,6 +43,25 @@ def test_a_signal_ends_the_block_with_its_status(number, status):
     assert stopped.value.code == status
 
 
+def test_the_status_is_that_of_the_signal_where_a_library_has_made_another_of_it():
+    def wait():
+        """As ray.wait."""
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+        except SystemExit as error:
+            raise SystemExit(1) from error
+
+    with pytest.raises(SystemExit) as stopped, Stop().listen():
+        wait()
+    assert stopped.value.code == 143
+
+
+def test_a_status_without_a_signal_is_its_own():
+    with pytest.raises(SystemExit) as stopped, Stop().listen():
+        raise SystemExit(2)
+    assert stopped.value.code == 2
+
+
 def test_a_signal_before_a_run_has_begun_is_one_line_too(monkeypatch, capfd):
     monkeypatch.setattr(evaluate, "application", lambda: os.kill(os.getpid(), signal.SIGINT))
     with pytest.raises(SystemExit) as stopped:
