@@ -12,12 +12,6 @@ def typed(overrides: Iterable[str]) -> dict[str, str]:
     return {key: value for key, equals, value in words if equals}
 
 
-def refuse_typed(overrides: Iterable[str], config: Mapping[str, Any]) -> None:
-    """Of a run: two ways to ask for a budget, and a difficulty of a task that has none."""
-    refuse_ratio_and_bytes(overrides)
-    refuse_level(overrides, config)
-
-
 def refuse_ratio_and_bytes(overrides: Iterable[str]) -> None:
     """A ratio that nobody typed gives way to bytes."""
     words = typed(overrides)

@@ -23,6 +23,7 @@ def test_fewer_bytes_are_farther_off(script, watched, capsys):
         "int8": 136,
         "fp8": 132,
         "low_rank": 128,
+        "int8_int4": 108,
         "int4": 80,
         "turbo4": 70,
         "turbo3": 54,
