@@ -61,12 +61,7 @@ def accuracy_memory_figure(results: pd.DataFrame, look: Look) -> Figure:
     figure, axes = panels([title for title, _ in found])
     for axis, (_, rows) in zip(axes, found, strict=True):
         rows = rows.assign(megabytes=rows["resident_bytes"].astype(float) / 1e6)
-        draw_front(axis, rows, "megabytes")
-        for method, points in rows.groupby("method"):
-            looks: dict[str, Any] = {"label": method} | look.of[str(method)]
-            stand = points[points["mark"] == ""]
-            axis.plot(stand["megabytes"], stand["accuracy"], linestyle="none", **looks)
-            plot_faint(axis, points, "megabytes", "accuracy", looks)
+        draw_accuracy(axis, rows, "megabytes", look, linestyle="none")
         axis.set(xlabel="cache of the largest row (MB)", ylabel="pass@1", ylim=(-0.03, 1.05))
     legend(figure, axes)
     return figure
@@ -80,22 +75,22 @@ def accuracy_bytes_figure(results: pd.DataFrame, look: Look) -> Figure:
     found = settings(drawn)
     figure, axes = panels([title for title, _ in found])
     for axis, (_, rows) in zip(axes, found, strict=True):
-        draw_front(axis, rows, "bytes_share")
-        for method, points in rows.sort_values("bytes_share").groupby("method"):
-            looks: dict[str, Any] = {"label": method} | look.of[str(method)]
-            line = points[points["mark"] == ""]
-            axis.plot(line["bytes_share"], line["accuracy"], **looks)
-            plot_faint(axis, points, "bytes_share", "accuracy", looks)
+        draw_accuracy(axis, rows, "bytes_share", look)
         axis.set_xscale("log", base=2)
         axis.set(xlabel="bytes of the budget, of dense's", ylabel="pass@1", ylim=(-0.03, 1.05))
     legend(figure, axes)
     return figure
 
 
-def draw_front(axis: Axes, rows: pd.DataFrame, cost: str) -> None:
-    """Of those that stand beside one another."""
+def draw_accuracy(axis: Axes, rows: pd.DataFrame, cost: str, look: Look, **style: Any) -> None:
+    """Each method over a cost, and the front of those that stand beside one another."""
     stand = rows[rows["mark"] == ""]
     axis.step(*front(stand[cost], stand["accuracy"]), where="post", color="0.6", linewidth=1, zorder=1)
+    for method, points in rows.sort_values(cost).groupby("method"):
+        looks: dict[str, Any] = {"label": method} | look.of[str(method)]
+        line = points[points["mark"] == ""]
+        axis.plot(line[cost], line["accuracy"], **looks, **style)
+        plot_faint(axis, points, cost, "accuracy", looks)
 
 
 def front(cost: pd.Series, value: pd.Series) -> tuple[list[float], list[float]]:

@@ -145,9 +145,8 @@ def run(config: DictConfig, prepare: Callable[[DictConfig, Sequence[str]], DictC
     overrides, method = list(context.overrides.task), context.runtime.choices["method"]
 
     def outcome() -> Outcome:
-        prepared = prepare(config, overrides)
         refuse_ratio_and_bytes(overrides)
-        job = build(prepared, method)
+        job = build(prepare(config, overrides), method)
         refuse_level(overrides, job.config)
         say_draws(overrides, job)
         return evaluate(job)
