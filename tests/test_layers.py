@@ -35,7 +35,7 @@ ROOMS = {
     "graphs": {"cache", "generate", "model", "parallel"},
     "speed": {"cache", "generate", "model", "sampler"},
     "job": {"attention", "cache", "generate", "model", "parallel", "plugins", "record", "sampler"},
-    "fidelity": {"generate", "model", "record", "sampler"},
+    "fidelity": {"cache", "generate", "model", "record", "sampler"},
     "forget": {"cache", "fidelity", "generate", "job", "model", "record"},
     "guard": {"forget", "readout"},
     "profile": {"fidelity", "generate", "job", "model", "record"},

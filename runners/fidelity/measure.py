@@ -4,6 +4,7 @@ B rows, T tokens of a text, E hidden size.
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import chain
 from typing import Any
 
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 
 from ...methods.full import Full
 from ...methods.policy import Policy
+from ..cache import PLAIN
 from ..generate import Decoder, Generation, Request
 from ..model import (
     Model,
@@ -31,11 +33,11 @@ Engine = Callable[..., Decoder]  # a Decoder class, or one with some arguments g
 
 
 def dense_states(model: Model, requests: Sequence[Request], engine: Engine, batch_size: int) -> dict[Key, Tensor]:
-    """[T, E] of each text: what dense's output projection sees before each of its tokens."""
+    """[T, E] of each text: what dense's output projection sees before each of its tokens; in a plain cache, always."""
     check_texts(model, requests)
     check_head(model)
     scribe = Scribe(model, batch_size=batch_size, longest=longest(requests))
-    done = force(model, Full(), requests, engine, batch_size, scribe)
+    done = force(model, Full(), requests, partial(engine, storage=PLAIN), batch_size, scribe)
     return {(one.sample, one.draw): one.seen for one in done}
 
 

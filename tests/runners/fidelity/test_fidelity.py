@@ -1,9 +1,11 @@
 """Forced texts, beside transformers' own logits where an attention mask says what a method leaves."""
 
 import math
+from functools import partial
 
 import pytest
 import torch
+from kvarena.kernels.pack import Affine
 from kvarena.methods.budget import Budget
 from kvarena.methods.full import Full
 from kvarena.methods.h2o import H2O
@@ -11,6 +13,7 @@ from kvarena.methods.quest import Quest
 from kvarena.methods.random import Random
 from kvarena.methods.snapkv import SnapKV
 from kvarena.methods.streaming import StreamingLLM
+from kvarena.runners.cache import Storage
 from kvarena.runners.fidelity import Examiner, fidelity
 from kvarena.runners.generate import Decoder, Request
 from kvarena.runners.graphs.prompts import PackedPrompt
@@ -33,6 +36,12 @@ def test_a_budget_above_the_length_drifts_by_nothing(tiny_model, method, family)
 def test_a_selection_that_reads_all_drifts_by_nothing(model):
     drifts = fidelity(model, None, TEXTS, policy(Quest, 96, page=16), batch_size=3)
     assert all(set(drift.kl) == {0.0} for drift in drifts)
+
+
+def test_a_packed_cache_drifts_from_a_plain_one(model):
+    two_bits = Affine(bits=2, group=None)
+    packed = partial(Decoder, storage=Storage(keys=two_bits, values=two_bits))
+    assert min(max(drift.kl) for drift in fidelity(model, None, TEXTS, Full(), engine=packed)) > 0.1
 
 
 def visible(prompt: int, total: int, budget: Budget) -> torch.Tensor:
