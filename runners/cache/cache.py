@@ -70,7 +70,7 @@ class KVCache:
     noise: Noise = field(init=False)
     _seen: list[Clock | None] = field(init=False)  # the clocks as they were when the host last looked
     _lengths: Tensor = field(init=False)  # [L, B, H] int32, of all layers
-    _bytes: tuple[int, int] = field(init=False)  # of a slot, and of what a row has beside slots, all layers together
+    _bytes: tuple[int, int, int] = field(init=False)  # of a slot, a page and the rest of a row, all layers together
     _read: Tensor = field(init=False)  # [B] int64, slots that a selection has read
     _errors: Tensor = field(init=False)  # [B, longest] float32, by position; empty unless needed
 
@@ -104,9 +104,9 @@ class KVCache:
         return self.layers[0].known.heads
 
     def _measure(self) -> None:
-        sizes = zip(*((layer.slot_bytes, layer.row_bytes) for layer in self.layers), strict=True)
-        slot, row = (self.heads.ranks * sum(each) for each in sizes)
-        self._bytes = slot, row
+        slot, page = (sum(getattr(layer, name) for layer in self.layers) for name in ("slot_bytes", "page_bytes"))
+        row = sum(layer.row_bytes - layer.room.pages * layer.page_bytes for layer in self.layers)
+        self._bytes = self.heads.ranks * slot, self.heads.ranks * page, self.heads.ranks * row
 
     def capacity(self, layer: int) -> int:
         """Slots per KV head that a layer may fill."""

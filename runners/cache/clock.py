@@ -14,6 +14,7 @@ L layers.
 from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass, field
+from math import ceil
 from typing import NamedTuple
 
 from ...methods.budget import Budget
@@ -130,13 +131,14 @@ class Clock:
     def mean_slots(self) -> float:
         return self.slot_steps / self.steps if self.steps else self.peak_slots
 
-    def usage(self, tokens_read: float, slot_bytes: int, row_bytes: int) -> Usage:
-        """Bytes of a slot, all layers and heads together, and of what does not depend on the slots."""
+    def usage(self, tokens_read: float, slot_bytes: int, page_bytes: int, row_bytes: int) -> Usage:
+        """Bytes of a slot and of a page's bounds, all layers and heads together, and of what depends on neither."""
+        pages = ceil(self.peak_slots / page) if (page := self.policy.needs.page) else 0
         return Usage(
             num_evictions=self.round,
             peak_slots=self.peak_slots,
             mean_slots=self.mean_slots,
             tokens_read=tokens_read,
-            resident_bytes=round(self.peak_slots * slot_bytes) + row_bytes,
+            resident_bytes=round(self.peak_slots * slot_bytes) + pages * page_bytes + row_bytes,
             eviction_steps=self.eviction_steps,
         )

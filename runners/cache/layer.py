@@ -227,8 +227,13 @@ class Layer:
         return sum(getattr(self, name)[0, :, 0].nbytes for names in (KEYS, VALUES) for name in names[:2])
 
     @property
+    def page_bytes(self) -> int:
+        """Bounds of one page of one row, all heads together."""
+        return sum(bound[0, :, :1].nbytes for bound in (self.page_min, self.page_max))
+
+    @property
     def row_bytes(self) -> int:
-        """Bytes of a row that do not depend on its live slots."""
+        """Bytes of a row beside its slots, with the bounds of all pages that it has room for."""
         return sum(getattr(self, name)[0].nbytes for name in COLUMNS.keys() - SLOT_COLUMNS)
 
 

@@ -288,7 +288,8 @@ def test_usage_of_an_eviction(feed):
 def test_usage_of_a_selection(feed):
     """Prompt 7, 4 steps, pages of 4, two of them read by layer 1; layer 0 is dense.
 
-    Layer 0 reads 8, 9, 10, 11; layer 1 reads both pages of 8, then one whole page and a last one of 1, 2, 3.
+    Layer 0 reads 8, 9, 10, 11; layer 1 reads both pages of 8, then one whole page and a last one of 1, 2, 3. Held are
+    the bounds of the three pages that 11 slots are, however many there is room for.
     """
     rows = feed(Quest(budget=Budget(tokens=8, recent=1), page=4, dense_layers=1))
     rows.admit(0, 7)
@@ -296,6 +297,7 @@ def test_usage_of_a_selection(feed):
     usage = rows.cache.release(0)
     assert (usage.num_evictions, usage.peak_slots, usage.mean_slots) == (0, 11, 9.5)
     assert usage.tokens_read == pytest.approx((8 + 9 + 10 + 11 + 8 + 5 + 6 + 7) / 8)
+    assert usage.resident_bytes == 2 * 2 * (11 * (8 * 4 + 8 * 4 + 4) + 3 * 2 * 8 * 4)
 
 
 def test_selection_reads_the_pages_it_chose(feed, scale):
