@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from safetensors import SafetensorError, safe_open
 
+from ..runners.record.labels import PLAIN
 from .load import Run
 from .setting import SETTING
 
@@ -37,9 +38,12 @@ def tensors(path: Path, what: str) -> Iterator[tuple[int, int, np.ndarray]]:
 
 
 def value_ranges(runs: Iterable[Run]) -> pd.DataFrame:
-    """Quantiles over tokens and heads of a value's range (max - min over the head dimension), before any eviction."""
+    """Quantiles over tokens and heads of a value's range (max - min over the head dimension), before any eviction.
+
+    Of plain caches: what a packed one has decoded is not what the model said.
+    """
     found: dict[tuple[str, int], list[np.ndarray]] = defaultdict(list)
-    for run in runs:
+    for run in (each for each in runs if each.labels.cache == PLAIN):
         for path in trace_files(run):
             for round, layer, values in tensors(path, "values"):
                 if round == 0 and values.size:

@@ -60,6 +60,7 @@ def dense_bytes(policy: Policy, shape: Shape, length: int) -> int:
 
 def tokens_within(share: float, length: int, policy: Policy, shape: Shape, storage: Storage) -> int:
     """The budget that takes at most this share of dense's bytes; ValueError where not even a token fits."""
+    storage.check(shape, policy)
     if policy.selects and policy.evicts:
         raise ValueError(
             f"compression.bytes={share:g}: {type(policy).__name__} holds one number of tokens and reads another: "

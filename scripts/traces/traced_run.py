@@ -10,6 +10,7 @@ from typing import NamedTuple
 import hydra
 from kvarena.methods.policy import Eviction
 from kvarena.runners.cache.replay import State, states
+from kvarena.runners.record.labels import PLAIN
 
 
 class TracedRun(NamedTuple):
@@ -40,6 +41,8 @@ def read_traced_run(folder: Path, names: Sequence[str] | None) -> TracedRun:
     if not files:
         raise ValueError(f"{folder} holds no trace: run kvarena method=watched engine.trace=8")
     run = json.loads((folder / "run.json").read_text())
+    if (cache := run["labels"].get("cache", PLAIN)) != PLAIN:
+        raise ValueError(f"{folder} was traced with cache={cache}, whose codes were decoded: trace one of cache=plain")
     every = sorted(file.name.removesuffix(".yaml") for file in (resources.files("kvarena.conf") / "method").iterdir())
     if unknown := [name for name in names or () if name not in every]:
         raise ValueError(f"no method {', '.join(unknown)}: use some of {', '.join(every)}")

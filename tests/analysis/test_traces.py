@@ -1,4 +1,5 @@
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from kvarena.analysis.load import load
@@ -59,6 +60,13 @@ def test_value_ranges_before_any_eviction(traced):
     assert table[["model", "layer"]].values.tolist() == [["reasoner", 0], ["reasoner", 1]]
     assert table["0.5"].tolist() == [1.5, 3.0]  # of 1, 3, 2, 0
     assert table["0.25"].tolist() == [0.75, 1.5]
+
+
+def test_value_ranges_are_not_of_what_was_decoded(traced, write, tmp_path):
+    folder = write("b", [], samples=1, cache="int2").path / "trace"
+    folder.mkdir()
+    save_file({"0/0/values": torch.tensor([[[0.0, 100.0]]])}, folder / "s-0-0.safetensors")
+    pd.testing.assert_frame_equal(value_ranges(load(tmp_path)), value_ranges(traced))
 
 
 def test_diversity_between_heads_and_draws(traced):

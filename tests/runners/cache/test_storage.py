@@ -140,6 +140,13 @@ def test_tokens_within_bytes(policy, storage, share, tokens):
     assert share - 600 / 128000 < bytes_share(1000, own, SHAPE, storage) <= share
 
 
+def test_bytes_of_a_cache_that_does_not_serve():
+    """Whatever they are."""
+    kivi = Storage(keys=Kivi(bits=2, tokens=32), residual=128)
+    with pytest.raises(ValueError, match="cache=kivi2 encodes 32 neighbouring tokens together"):
+        tokens_within(0.01, 1000, StreamingLLM(budget=BUDGET), SHAPE, kivi)
+
+
 def test_bytes_below_what_dense_layers_read():
     with pytest.raises(
         ValueError, match=r"compression.bytes=0.25 is 768,000 bytes a row, below what cache=plain takes"

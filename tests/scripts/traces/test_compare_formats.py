@@ -46,3 +46,8 @@ def test_others_are_asked_for_by_their_words(script, watched, capsys):
     assert table["bytes"][words] == 2 * 64 + 2 * 8
     assert table["attention"][words] < 1e-4  # keys are whole
     assert table["values"][words] > table["values"]["low_rank"] > 0.05
+
+
+def test_caches_that_were_packed_are_refused(script, traced):
+    with pytest.raises(ValueError, match="was traced with cache=int8g64, whose codes were decoded"):
+        script.main([str(traced("watched", "method@method.of=snapkv", "cache=int8"))])
