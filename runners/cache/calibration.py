@@ -16,12 +16,25 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import TypeAdapter
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
+from typing_extensions import TypedDict
 
 from .shape import Shape
 
 FACTS = "kvarena"  # of the metadata
+CENTROIDS = 255
+ROUNDING = 0.01  # by which the columns of a basis, in float16, may miss being orthonormal
+
+
+class Prints(TypedDict, total=False):
+    """The part of the facts that is read."""
+
+    fingerprints: dict[str, dict[str, str]]
+
+
+PRINTS = TypeAdapter(Prints)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,12 +92,28 @@ def read_calibration(name: str | None) -> Calibration:
     return read_learned(file, status.st_size, status.st_mtime_ns)
 
 
+def refuse_others(tensors: Mapping[str, Tensor]) -> None:
+    """ValueError or KeyError for what keys and values of no model have taught."""
+    layers, heads, dim, _ = tensors["keys.basis"].shape
+    for side in ("keys", "values"):
+        basis = tensors[f"{side}.basis"].float()
+        if not ((basis.mT @ basis - torch.eye(dim)).abs() < ROUNDING).all():
+            raise ValueError(f"{side}.basis")
+    for name, tensor in tensors.items():
+        parts = int(name.partition(".codebook")[2] or 0)
+        size = (layers, parts, CENTROIDS, dim // parts) if parts else (layers, heads, dim, dim)
+        if tensor.shape != size or not tensor.isfinite().all():
+            raise ValueError(name)
+
+
 @lru_cache(maxsize=4)
 def read_learned(file: Path, size: int, mtime_ns: int) -> Calibration:
     try:
         with safe_open(file, "pt") as there:
             facts = json.loads(there.metadata()[FACTS])
             tensors = {name: there.get_tensor(name) for name in there.keys()}  # noqa: SIM118, it is no mapping
+        PRINTS.validate_python(facts)
+        refuse_others(tensors)
         return Calibration(tensors=tensors, facts=facts)
     except (OSError, SafetensorError, ValueError, TypeError, KeyError) as error:
         raise ValueError(f"{file} is no calibration of kvarena-calibrate") from error
