@@ -21,19 +21,26 @@ def pack(runs: Iterable[Run], file: Path, texts: bool = False) -> None:
     """Write a .tar.xz, the same bytes for the same runs."""
     temporary = file.with_name(f"{file.name}.tmp")
     file.parent.mkdir(parents=True, exist_ok=True)
-    with tarfile.open(temporary, "w:xz") as archive:
-        for run in runs:
-            add(archive, f"{run.name}/{run.folder.run_file.name}", run.folder.run_file.read_bytes())
-            if run.folder.sessions_file.exists():
-                add(archive, f"{run.name}/{run.folder.sessions_file.name}", run.folder.sessions_file.read_bytes())
-            questions = run.folder.path / QUESTIONS
-            if texts and questions.exists():
-                add(archive, f"{run.name}/{QUESTIONS}", questions.read_bytes())
-            records = sorted(run.records(), key=lambda record: record.key)
-            slim = [slimmed(record, texts, run.forces) for record in records]
-            lines = "".join(json.dumps(asdict(record), ensure_ascii=False) + "\n" for record in slim)
-            add(archive, f"{run.name}/{run.folder.records_file.name}", lines.encode())
-    temporary.replace(file)
+    try:
+        with tarfile.open(temporary, "w:xz") as archive:
+            for run in runs:
+                add_run(archive, run, texts)
+        temporary.replace(file)
+    finally:  # a signal may have come before
+        temporary.unlink(missing_ok=True)
+
+
+def add_run(archive: tarfile.TarFile, run: Run, texts: bool) -> None:
+    add(archive, f"{run.name}/{run.folder.run_file.name}", run.folder.run_file.read_bytes())
+    if run.folder.sessions_file.exists():
+        add(archive, f"{run.name}/{run.folder.sessions_file.name}", run.folder.sessions_file.read_bytes())
+    questions = run.folder.path / QUESTIONS
+    if texts and questions.exists():
+        add(archive, f"{run.name}/{QUESTIONS}", questions.read_bytes())
+    records = sorted(run.records(), key=lambda record: record.key)
+    slim = [slimmed(record, texts, run.forces) for record in records]
+    lines = "".join(json.dumps(asdict(record), ensure_ascii=False) + "\n" for record in slim)
+    add(archive, f"{run.name}/{run.folder.records_file.name}", lines.encode())
 
 
 def slimmed(record: Record, texts: bool, forced: bool) -> Record:

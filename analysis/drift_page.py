@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ..runners.record import DENSE, Record, read_questions, replace_file
+from ..runners.record import DENSE, Record, read_questions, replace_file, write_figure
 from . import fidelity
 from .assemble import assembled, json_rows, script_safe
 from .drift_pairs import drift_marks
@@ -92,8 +92,8 @@ def draw_drift(table: pd.DataFrame, positions: pd.DataFrame, look: Look, folder:
         if (table["method"] != DENSE).any():
             drawn["kl_bytes"] = over_bytes(table, look)
         for name, figure in drawn.items():
-            figure.savefig(folder / f"{name}.svg", metadata={"Date": None})
-            figure.savefig(folder / f"{name}.png")
+            write_figure(figure, folder / f"{name}.svg", metadata={"Date": None})
+            write_figure(figure, folder / f"{name}.png")
     return list(drawn)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
+from ..runners.record import write_figure
 from .load import Run
 from .marks import marks
 from .panels import COLUMNS, PANEL, Look, Nothing, house_style, legend, panels, plot_faint
@@ -43,8 +44,8 @@ def draw_all(
                 for kind in ("svg", "png"):  # of an earlier report
                     (output / f"{name}.{kind}").unlink(missing_ok=True)
                 continue
-            figure.savefig(output / f"{name}.svg", metadata={"Date": None})
-            figure.savefig(output / f"{name}.png")
+            write_figure(figure, output / f"{name}.svg", metadata={"Date": None})
+            write_figure(figure, output / f"{name}.png")
     return missing
 
 

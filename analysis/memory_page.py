@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ..runners.record import replace_file
+from ..runners.record import replace_file, write_figure
 from .assemble import assembled, json_rows, script_safe
 from .memory import ASKED, KEPT
 from .panels import Look, house_style, legend, panels
@@ -70,8 +70,8 @@ def draw_memory(tables: Mapping[str, pd.DataFrame], folder: Path) -> list[str]:
     with house_style():
         drawn = {name: figure for name, table in tables.items() if name in draw and (figure := draw[name](table))}
         for name, figure in drawn.items():
-            figure.savefig(folder / f"{name}.svg", metadata={"Date": None})
-            figure.savefig(folder / f"{name}.png")
+            write_figure(figure, folder / f"{name}.svg", metadata={"Date": None})
+            write_figure(figure, folder / f"{name}.png")
     return list(drawn)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..runners.loops import terminal_loop
-from ..runners.record import Record
+from ..runners.record import Record, replace_file
 from .assemble import script_safe
 from .load import Run
 from .rounds import evictions
@@ -31,10 +31,10 @@ def write_scripts(folder: Path, texts: Iterable[tuple[int, Any]]) -> dict[int, s
         calls.append(f"receive({script_safe(names[place])},{script_safe(text)})")
         size += len(calls[-1])
         if size > SCRIPT:
-            folder.joinpath(f"{number}.js").write_text(";".join(calls), encoding="utf-8")
+            replace_file(folder / f"{number}.js", ";".join(calls))
             number, calls, size = number + 1, [], 0
     if calls:
-        folder.joinpath(f"{number}.js").write_text(";".join(calls), encoding="utf-8")
+        replace_file(folder / f"{number}.js", ";".join(calls))
     return names
 
 

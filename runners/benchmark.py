@@ -22,6 +22,7 @@ from omegaconf import DictConfig, OmegaConf
 from ..methods.policy import Policy
 from .cache import memory
 from .generate import Decoder
+from .interrupt import shield
 from .job import estimate, provenance
 from .job.budget import storage_of
 from .job.errors import one_line_errors, run_command
@@ -76,7 +77,8 @@ def benchmark(config: DictConfig, choices: Choices) -> list[Timing]:
         try:
             options = decoder_options(config, position, policy, model, storage)
             timings.append(time_position(config, keys[position], options, rate))
-            timings[-1].append(Path(config.output))
+            with shield():
+                timings[-1].append(Path(config.output))
             print(timings[-1], flush=True)
         except RuntimeError as error:
             if (reason := memory.shortage(error)) is None:

@@ -15,7 +15,7 @@ from omegaconf import DictConfig
 
 from .fidelity import with_texts
 from .generate import Request
-from .interrupt import Stop
+from .interrupt import Stop, shield
 from .job import Job, build, provenance, resume
 from .job.calibrated import refuse_foreign_calibration
 from .job.errors import USER_ERRORS, one_line, one_line_errors, run_command
@@ -76,12 +76,12 @@ def evaluate(job: Job) -> Outcome:
             job.policy.fits(run["fingerprints"]["weights"])
             resume.begin(folder, run | hardware(workers), job.accepted)
             write_questions(folder.path, {sample.id: sample.question for sample in whole.samples})
-            work(job, folder, workers, longest_first(missing, expected), typical(job, asked), stop)
+            work(job, folder, workers, longest_first(missing, expected), typical(job, asked))
         remember_lengths(run["prompts_sha256"], folder.stream())
     return Outcome(status="done", name=name, folder=str(folder.path))
 
 
-def work(job: Job, folder: RunFolder, workers: Workers, missing: Sequence[Request], typical: float, stop: Stop) -> None:
+def work(job: Job, folder: RunFolder, workers: Workers, missing: Sequence[Request], typical: float) -> None:
     """Decode, grade and record."""
     tally = Tally()
     tally.add(folder.records())
@@ -98,7 +98,7 @@ def work(job: Job, folder: RunFolder, workers: Workers, missing: Sequence[Reques
     batches = Batches(folder=folder, sizes=workers.batch_sizes)
     with session(folder, workers, progress), progress.shown():
         for records in workers.run(missing):
-            with stop.shield():
+            with shield():
                 folder.append(*records)
                 progress.add(records)
                 batches.follow(workers.batch_sizes, tally.rows)

@@ -20,6 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 from ..tasks.sample import Sample
 from ..tasks.task import Task
 from ..tasks.thought import CLOSE, OPEN
+from .interrupt import shield
 from .job.errors import USER_ERRORS, one_line
 from .job.recorded_task import task_of
 from .model import Checkpoint
@@ -55,8 +56,9 @@ def grade(folder: RunFolder, pool: Executor, ungraded: bool = False, grader: Dic
     opened = prompts_open_thought(run, before)
     judged = list(pool.map(partial(regrade, task=task, samples=samples, due=due, opened=opened), before))
     after = [verdict.record for verdict in judged]
-    remember(folder, before, after, OmegaConf.to_container(asked))
-    folder.rewrite(after)
+    with shield():
+        remember(folder, before, after, OmegaConf.to_container(asked))
+        folder.rewrite(after)
     return "\n".join([verdict_changes(before, after), *kept(judged)])
 
 

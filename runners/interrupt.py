@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM end a run between two lines of its records, never within one; exit status 130 or 143.
+"""SIGINT and SIGTERM end a command with one line, and status 130 or 143; a run between two lines of its records.
 
 A second signal ends it at once, wherever it is.
 """
@@ -16,6 +16,7 @@ from typing import Any
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 ECHO = 1  # s in which a second one is no other: a terminal sends one, and who started the process hands it on
 PATIENCE = 10  # s that the main thread has to end
+WHOLE = "nothing is half written"  # of a command that begins anew
 
 Handler = Callable[[int, FrameType | None], None]
 
@@ -35,45 +36,40 @@ def heard_by(handler: Handler) -> Iterator[None]:
                 signal.signal(number, earlier)
 
 
-def leave(number: int, frame: FrameType | None = None) -> None:
-    """At once: while libraries are imported nothing is to be put away, and some make another error of an exception."""
-    say(number)
-    os._exit(128 + number)
-
-
-def say(number: int) -> None:
-    """Not by print: the signal may have come inside of one."""
-    os.write(2, f"kvarena: stopped by {signal.Signals(number).name}, the same command goes on\n".encode())
+@contextmanager
+def shield() -> Iterator[None]:
+    """A signal that comes inside is heard at the end. Main thread only."""
+    came = list[int]()
+    with heard_by(lambda number, frame: came.append(number)):
+        yield
+    if came:
+        signal.raise_signal(came[-1])
 
 
 @dataclass(kw_only=True)
 class Stop:
-    """Raises SystemExit when a signal comes; in a shielded block, at its end."""
+    """Raises SystemExit when a signal comes."""
 
-    shielded: bool = False
-    pending: int | None = None
+    command: str = "kvarena"
+    then: str = "the same command goes on"
     ended_by: int | None = None  # the signal
 
+    def say(self, number: int) -> None:
+        """Not by print: the signal may have come inside of one."""
+        os.write(2, f"{self.command}: stopped by {signal.Signals(number).name}, {self.then}\n".encode())
+
+    def leave(self, number: int, frame: FrameType | None = None) -> None:
+        """At once: while libraries are imported nothing is to be put away, and some make another of an exception."""
+        self.say(number)
+        os._exit(128 + number)
+
     def handle(self, number: int, frame: FrameType | None = None) -> None:
-        if self.shielded:
-            self.pending = number
-            return
         since = time.monotonic()
         for each in SIGNALS:
             signal.signal(each, lambda number, _: time.monotonic() < since + ECHO or os._exit(128 + number))
-        say(number)
+        self.say(number)
         self.ended_by = number
         raise SystemExit(128 + number)
-
-    @contextmanager
-    def shield(self) -> Iterator[None]:
-        self.shielded = True
-        try:
-            yield
-        finally:
-            self.shielded = False
-        if self.pending is not None:
-            self.handle(self.pending)
 
     @contextmanager
     def listen(self) -> Iterator["Stop"]:
@@ -96,7 +92,7 @@ def end_deaf() -> None:
             pass
         time.sleep(PATIENCE)
         if signal.getsignal(number) == handlers[signal.Signals(number)]:
-            say(number)
+            Stop().say(number)
         os._exit(128 + number)
 
     Thread(target=wait, daemon=True).start()

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from ...runners.record import replace_file
 from ..drift_pairs import ratio_of, times_over
 from ..fidelity import ForcedText, forced_runs, geometric_mean, kl_of_texts, logs
 from ..load import Run, load
@@ -60,7 +61,7 @@ def task_of(text: ForcedText) -> str:
 def main(arguments: Sequence[str] | None = None) -> None:
     runs_dir, base, output, *named = sys.argv[1:] if arguments is None else arguments
     parts = {name: tasks.split(",") for name, _, tasks in (word.partition("=") for word in named)}
-    by_task(load(runs_dir), base, parts).to_csv(Path(output), index=False, float_format="%.4g")
+    replace_file(Path(output), by_task(load(runs_dir), base, parts).to_csv(index=False, float_format="%.4g"))
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ...runners.record import DENSE
+from ...runners.record import DENSE, replace_file, write_figure
 from ..fidelity import drift_table, forced_runs
 from ..load import load
 from ..panels import house_style, legend, panels
@@ -68,9 +68,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     runs_dir, output = map(Path, sys.argv[1:] if arguments is None else arguments)
     forced = forced_runs(runs := load(runs_dir))
     table = equal_bytes(drift_table(forced) if forced else results(runs))
-    table.to_csv(output.with_suffix(".csv"), index=False, float_format="%.4g" if forced else "%.4f")
+    replace_file(output.with_suffix(".csv"), table.to_csv(index=False, float_format="%.4g" if forced else "%.4f"))
     with house_style():
-        equal_bytes_figure(table).savefig(output.with_suffix(".png"))
+        write_figure(equal_bytes_figure(table), output.with_suffix(".png"))
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ...runners.record import DENSE
+from ...runners.record import DENSE, replace_file, write_figure
 from ..drift_pairs import ratio_of
 from ..fidelity import forced_runs, kl_of_texts
 from ..load import Run, load
@@ -127,11 +127,11 @@ def fewer_bits_figure(table: pd.DataFrame) -> Figure:
 def main(arguments: Sequence[str] | None = None) -> None:
     runs_dir, output = map(Path, sys.argv[1:] if arguments is None else arguments)
     if forced := forced_runs(runs := load(runs_dir)):
-        fewer_bits_drift(forced).to_csv(output.with_suffix(".csv"), index=False, float_format="%.4g")
+        replace_file(output.with_suffix(".csv"), fewer_bits_drift(forced).to_csv(index=False, float_format="%.4g"))
         return
-    fewer_bits(runs).to_csv(output.with_suffix(".csv"), index=False, float_format="%.4f")
+    replace_file(output.with_suffix(".csv"), fewer_bits(runs).to_csv(index=False, float_format="%.4f"))
     with house_style():
-        fewer_bits_figure(results(runs)).savefig(output.with_suffix(".png"))
+        write_figure(fewer_bits_figure(results(runs)), output.with_suffix(".png"))
 
 
 if __name__ == "__main__":

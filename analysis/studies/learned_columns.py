@@ -16,7 +16,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ...runners.record import DENSE
+from ...runners.record import DENSE, replace_file, write_figure
 from ..fidelity import geometric_mean, kl_of_texts, logs
 from ..load import Run, load
 from ..panels import house_style, legend, panels
@@ -94,9 +94,9 @@ def draw(axis: Axes, own: pd.DataFrame, colour: str, label: str) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     runs_dir, output = map(Path, sys.argv[1:] if arguments is None else arguments)
     table = learned_columns(load(runs_dir))
-    table.to_csv(output.with_suffix(".csv"), index=False, float_format="%.4g")
+    replace_file(output.with_suffix(".csv"), table.to_csv(index=False, float_format="%.4g"))
     with house_style():
-        learned_figure(table).savefig(output.with_suffix(".png"))
+        write_figure(learned_figure(table), output.with_suffix(".png"))
 
 
 if __name__ == "__main__":

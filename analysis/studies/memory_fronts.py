@@ -19,6 +19,7 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
+from ...runners.record import replace_file, write_figure
 from ..memory import forgotten, influence
 from ..panels import Look, house_style, legend, panels
 from .command import study_command
@@ -82,12 +83,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with house_style():
         if erasers:
             table = by_eraser(folder, trained_on(erasers[0]))
-            table.to_csv(output / "erasers.csv", index=False, float_format="%.5g")
-            erasers_figure(table).savefig(output / "erasers.png")
+            replace_file(output / "erasers.csv", table.to_csv(index=False, float_format="%.5g"))
+            write_figure(erasers_figure(table), output / "erasers.png")
         for file in fronts:
             table = pd.read_csv(file)
-            table.to_csv(output / "guards.csv", index=False, float_format="%.5g")
-            guards_figure(table).savefig(output / "guards.png")
+            replace_file(output / "guards.csv", table.to_csv(index=False, float_format="%.5g"))
+            write_figure(guards_figure(table), output / "guards.png")
 
 
 def trained_on(file: Path) -> list[str]:

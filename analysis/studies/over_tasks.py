@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from ...runners.record import replace_file, write_figure
 from ..fidelity import free_runs
 from ..likeness import shared, unlike
 from ..load import Run, load
@@ -123,9 +124,9 @@ def over_tasks_figure(table: pd.DataFrame) -> Figure:
 def main(arguments: Sequence[str] | None = None) -> None:
     runs_dir, control, output = sys.argv[1:] if arguments is None else arguments
     table = over_tasks(load(runs_dir), control)
-    table.to_csv(Path(output).with_suffix(".csv"), index=False, float_format="%.4f")
+    replace_file(Path(output).with_suffix(".csv"), table.to_csv(index=False, float_format="%.4f"))
     with house_style():
-        over_tasks_figure(table).savefig(Path(output).with_suffix(".png"))
+        write_figure(over_tasks_figure(table), Path(output).with_suffix(".png"))
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ...runners.record import DENSE, replace_file
+from ...runners.record import DENSE, replace_file, write_figure
 from ..fidelity import free_runs
 from ..load import Run, Runs, load
 from ..marks import marks
@@ -28,6 +28,7 @@ from ..setting import SETTING, title
 from ..tables import results
 from ..trade_offs import ratio_figure
 from . import claims
+from .command import study_command
 
 COLUMNS = (
     *("task", "difficulty", "model", "method", "ratio", "tokens", "samples", "draws"),
@@ -128,7 +129,7 @@ def write_pilot(runs: Runs, output: Path) -> list[str]:
             "pilot_bars.png": pilot_bars(table),
         }
         for name, figure in figures.items():
-            figure.savefig(output / name)
+            write_figure(figure, output / name)
     return ["pilot_embedded.csv", "pilot_embedded.md", "pilot_claims.csv", *figures]
 
 
@@ -147,4 +148,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(study_command(main, __doc__))

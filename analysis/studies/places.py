@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ...runners.record import Record
+from ...runners.record import Record, replace_file, write_figure
 from ..intervals import of_share
 from ..load import Run, load
 from ..panels import Look, house_style, legend
@@ -87,9 +87,9 @@ def places_figure(table: pd.DataFrame) -> Figure:
 def main(arguments: Sequence[str] | None = None) -> None:
     runs_dir, output = map(Path, sys.argv[1:] if arguments is None else arguments)
     table = places(load(runs_dir))
-    table.to_csv(output.with_suffix(".csv"), index=False, float_format="%.4f")
+    replace_file(output.with_suffix(".csv"), table.to_csv(index=False, float_format="%.4f"))
     with house_style():
-        places_figure(table).savefig(output.with_suffix(".png"))
+        write_figure(places_figure(table), output.with_suffix(".png"))
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from scipy.stats import rankdata
 
-from ...runners.record import DENSE
+from ...runners.record import DENSE, replace_file, write_figure
 from .. import fidelity
 from ..load import Run, load
 from ..panels import Look, house_style, legend, panels
@@ -130,10 +130,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     texts = pd.concat([pd.read_csv(path, dtype={"sample": str}) for path in arguments.texts])
     runs = fidelity.free_runs(load(arguments.runs_dir))
     if arguments.figure:
-        scatter(texts, runs).savefig(arguments.figure)
+        write_figure(scatter(texts, runs), arguments.figure)
     table = proxy(texts, runs, arguments.same).round(3)
     if arguments.output:
-        table.to_csv(arguments.output, index=False)
+        replace_file(arguments.output, table.to_csv(index=False))
     print(table.to_string(index=False))
     return 0
 

@@ -16,7 +16,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ...runners.record import DENSE
+from ...runners.record import DENSE, write_figure
 from ..load import load
 from ..panels import DENSE_COLOUR, house_style, legend
 from ..setting import settings
@@ -66,7 +66,7 @@ def draw_panel(axis: Axes, rows: pd.DataFrame, names: list[str]) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     runs_dir, output = map(Path, sys.argv[1:] if arguments is None else arguments)
     with house_style():
-        standing_figure(results(load(runs_dir))).savefig(output)
+        write_figure(standing_figure(results(load(runs_dir))), output)
 
 
 if __name__ == "__main__":

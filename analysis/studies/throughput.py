@@ -18,10 +18,11 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ...runners.record import replace_file
+from ...runners.record import replace_file, write_figure
 from ..narrow import formatted, piped
 from ..panels import PANEL, Look, house_style, legend, panels
 from ..published import model_key, published
+from .command import study_command
 
 PROMPT = 256
 DECODES = (16_384, 32_768)
@@ -181,11 +182,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     replace_file(output / "throughput.csv", table.to_csv(index=False))
     replace_file(output / "throughput.md", throughput_markdown(table))
     with house_style():
-        throughput_bars(table).savefig(output / "throughput.png")
+        write_figure(throughput_bars(table), output / "throughput.png")
     print(throughput_markdown(table), end="")
     print(f"wrote {output}/throughput.csv, .md and .png")
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(study_command(main, __doc__))

@@ -8,6 +8,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
+from ..record import write_figure
 from .columns import SIDES
 from .table import Spectrum
 
@@ -29,4 +30,4 @@ def draw_spectrum(path: Path, model: str, spectrum: Sequence[Spectrum]) -> None:
     scale = ScalarMappable(Normalize(0, most), "viridis_r")
     figure.colorbar(scale, ax=axes, label="layer")
     figure.suptitle(model)
-    figure.savefig(path, dpi=110)
+    write_figure(figure, path, dpi=110)

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import pandas as pd
 from torch import Tensor
 
+from ..record import replace_file
 from .columns import SIDES, DenseColumns
 from .spectrum import Shares, energy_shares
 
@@ -39,7 +40,7 @@ def write_spectrum(path: Path, spectrum: list[Spectrum]) -> None:
         for heads, parts in (("each", own.each), ("together", own.together))
         for rank, whole, centred in at_ranks(*parts)
     ]
-    pd.DataFrame(lines).to_csv(path, index=False, float_format="%.4f")
+    replace_file(path, pd.DataFrame(lines).to_csv(index=False, float_format="%.4f"))
 
 
 def at_ranks(whole: Tensor, centred: Tensor) -> list[tuple[int, float, float]]:

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from ..cache import Shape
 from ..model import Model
+from ..record import replace_file
 from .adapter import adapted, fresh
 from .remembered import Remembered
 
@@ -53,7 +54,7 @@ class Steer(NamedTuple):
         """Rounded to float16."""
         halves = {name: tensor.detach().half().cpu().contiguous() for name, tensor in self.tensors.items()}
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(save(halves, {"made": json.dumps(self.made)}))
+        replace_file(path, save(halves, {"made": json.dumps(self.made)}))
 
     def on(self, device: torch.device) -> "Steer":
         return self._replace(tensors={name: tensor.to(device) for name, tensor in self.tensors.items()})

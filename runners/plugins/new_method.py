@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from ..record import LineParser
+from ..record import LineParser, replace_file
 from .found import GROUP
 
 METHOD = '''"""{title}: what it keeps, in one clause. As it begins: tokens whose values are large stay.
@@ -127,7 +127,7 @@ def begin(name: str, place: Place) -> list[Path]:
     begun = {folder / "__init__.py": "" for folder in packages if not (folder / "__init__.py").exists()}
     for file, text in (begun | files).items():
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text.format(**words))
+        replace_file(file, text.format(**words))
     return [*begun, *files]
 
 

@@ -7,6 +7,7 @@ import torch
 from matplotlib.figure import Figure
 
 from ...methods.shares import robust_shares
+from ..record import write_figure
 
 
 def draw_profile(path: Path, model: str, demand: Sequence[float], rho: float) -> None:
@@ -22,4 +23,4 @@ def draw_profile(path: Path, model: str, demand: Sequence[float], rho: float) ->
     budget.plot(layers, shares.tolist(), color="black", marker="o", markersize=3)
     budget.axhline(1, color="black", linewidth=0.5, linestyle="dotted")
     budget.set(ylabel="ReasonAlloc's budget / mean", ylim=(0, None))
-    figure.savefig(path, dpi=150)
+    write_figure(figure, path, dpi=150)

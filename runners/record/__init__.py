@@ -10,6 +10,7 @@ from .files import append_line, check_appends, replace_file
 from .find import folders_with, run_folders
 from .labels import DENSE, Labels
 from .lock import Locked, locked
+from .picture import write_figure
 from .questions import read_questions, write_questions
 from .readable import end_unread, readable
 from .record import Record, RunFolder, Session
@@ -34,5 +35,6 @@ __all__ = [
     "readable",
     "replace_file",
     "run_folders",
+    "write_figure",
     "write_questions",
 ]

@@ -50,12 +50,14 @@ def replace_file(path: Path, content: str | bytes) -> None:
         return
     temporary = path.with_suffix(path.suffix + ".tmp")
     try:
-        with temporary.open("wb", buffering=0) as file:
-            write_all(file.fileno(), content)
-    except OSError as error:
+        try:
+            with temporary.open("wb", buffering=0) as file:
+                write_all(file.fileno(), content)
+        except OSError as error:
+            raise no_room(error, path) from error
+        temporary.replace(path)
+    finally:  # a signal may have come before
         temporary.unlink(missing_ok=True)
-        raise no_room(error, path) from error
-    temporary.replace(path)
     sync_folder(path.parent)
 
 

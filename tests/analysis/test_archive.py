@@ -2,6 +2,7 @@ import shutil
 from dataclasses import replace
 
 import pytest
+from kvarena.analysis import archive
 from kvarena.analysis.archive import pack, slimmed
 from kvarena.analysis.fidelity import drift_table
 from kvarena.analysis.load import load
@@ -77,3 +78,18 @@ def test_the_report_packs(runs, tmp_path, capsys):
     with pytest.raises(SystemExit):
         main([str(tmp_path), "--texts"])
     assert "--texts is for --archive" in capsys.readouterr().err
+
+
+def test_a_signal_leaves_the_archive_of_before(runs, tmp_path, monkeypatch):
+    file = tmp_path / "runs.tar.xz"
+    pack(load(tmp_path), file)
+    before = file.read_bytes()
+
+    def end(*given):
+        raise SystemExit(130)
+
+    monkeypatch.setattr(archive, "slimmed", end)
+    with pytest.raises(SystemExit):
+        pack(load(tmp_path), file)
+    assert file.read_bytes() == before
+    assert not [*tmp_path.glob("*.tmp")]

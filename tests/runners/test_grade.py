@@ -1,5 +1,7 @@
 import json
+import os
 import shutil
+import signal
 import sys
 from dataclasses import replace
 from importlib.resources import files
@@ -7,6 +9,7 @@ from importlib.resources import files
 import pytest
 from hydra import compose, initialize_config_module
 from kvarena.runners import evaluate, grade
+from kvarena.runners.plugins import start
 from kvarena.runners.record import Record, RunFolder
 from omegaconf import OmegaConf
 
@@ -53,6 +56,25 @@ def test_verdicts_are_made_anew(folder, capsys):
         "  1 x wrong (old grader) -> right\n"
     )
     assert folder.records() == right
+
+
+def test_a_signal_leaves_verdicts_and_records_of_one_mind(folder, monkeypatch, capsys):
+    """What was judged is remembered first; records of before would have their verdicts remembered twice."""
+    right = folder.records()
+    folder.rewrite([replace(right[0], score=0.0, answer="", note="old grader"), right[1]])
+    remember = grade.remember
+
+    def remembered(*given):
+        remember(*given)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(grade, "remember", remembered)
+    monkeypatch.setattr(sys, "argv", ["kvarena-grade", str(folder.path)])
+    with pytest.raises(SystemExit) as stopped:
+        start.start_grade()
+    assert stopped.value.code == 143
+    assert folder.records() == right
+    assert capsys.readouterr().out == ""
 
 
 @pytest.fixture

@@ -3,11 +3,16 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
+from pathlib import Path
+from pkgutil import resolve_name
 
 import pytest
 from kvarena.runners import evaluate, interrupt
-from kvarena.runners.interrupt import Stop, end_deaf
+from kvarena.runners.interrupt import Stop, end_deaf, shield
 from kvarena.runners.parallel import PATIENCE
+from kvarena.runners.plugins import start
+from kvarena.runners.record import RunFolder
 from torch.distributed import HashStore
 
 HANDLERS = signal.SIGINT, signal.SIGTERM
@@ -79,24 +84,84 @@ def test_a_signal_while_it_is_imported_is_one_line_too():
     assert (ended.returncode, ended.stderr) == (130, "kvarena: stopped by SIGINT, the same command goes on\n")
 
 
+SCRIPTS = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]["scripts"]
+ENDS = {"kvarena": "the same command goes on", "kvarena-benchmark": "resume=true goes on"}
+ENDS["kvarena-fidelity"] = ENDS["kvarena"]
+
+
+@pytest.mark.parametrize("command", SCRIPTS)
+def test_a_signal_while_any_command_is_imported_is_one_line(command, monkeypatch, capfd):
+    monkeypatch.setattr(sys, "argv", [command, "a"])
+    monkeypatch.setattr(start, "resolve_name", lambda name: os.kill(os.getpid(), signal.SIGTERM))
+    assert status_of(resolve_name(SCRIPTS[command])) == 143
+    name = "kvarena" if command == "kvarena-fidelity" else command
+    then = ENDS.get(command, "nothing is half written")
+    assert capfd.readouterr().err == f"{name}: stopped by SIGTERM, {then}\n"
+
+
+@pytest.mark.parametrize("command", sorted(SCRIPTS.keys() - {"kvarena", "kvarena-fidelity"}))
+def test_a_signal_while_any_command_works_is_one_line(command, monkeypatch, capfd):
+    work = []
+
+    def resolved(name):
+        work.append(resolve_name(name))
+        return lambda: os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(start, "resolve_name", resolved)
+    with pytest.raises(SystemExit) as stopped:
+        resolve_name(SCRIPTS[command])()
+    assert stopped.value.code == 130
+    assert [main.__name__ for main in work] == ["main"]
+    assert capfd.readouterr().err == f"{command}: stopped by SIGINT, {ENDS.get(command, 'nothing is half written')}\n"
+
+
+@pytest.mark.parametrize(
+    "words", [["-m", "kvarena.analysis.studies.equal_bytes", "runs", "out"], ["kvarena-report", "runs"]]
+)
+def test_a_signal_in_the_midst_of_reading_runs_is_one_line(words, tmp_path):
+    """A process of its own; its records are a pipe, which tells when it reads them."""
+    run = RunFolder(path=tmp_path / "runs/a")
+    labels = {"task": "sorting", "difficulty": "easy", "model": "reasoner", "method": "full", "ratio": 1.0}
+    labels |= {"tokens": None, "evicts": False, "selects": False, "protects_prompt": False}
+    run.begin({"identity": "a", "labels": labels, "num_samples": 1, "num_draws": 1})
+    os.mkfifo(run.records_file)
+    program = [Path(sys.executable).parent / words[0], *words[1:]] if words[0] != "-m" else [sys.executable, *words]
+    process = subprocess.Popen(program, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    with run.records_file.open("w"):  # when it is read
+        process.send_signal(signal.SIGINT)
+        said = process.communicate(timeout=60)
+    name = "kvarena" if words[0] == "-m" else words[0]
+    assert (process.returncode, *said) == (130, "", f"{name}: stopped by SIGINT, nothing is half written\n")
+    assert {path.name for path in tmp_path.rglob("*") if path.is_file()} == {"run.json"}
+
+
+def test_a_signal_while_a_study_is_imported_is_one_line(tmp_path):
+    """Python has put "-m" there when it looks for the module."""
+    code = "import os, signal, sys; sys.argv[0] = '-m'; import kvarena.analysis.studies; os.kill(os.getpid(), 15)"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (143, "kvarena: stopped by SIGTERM, nothing is half written\n")
+
+
 def test_in_a_shielded_block_it_waits_for_the_end():
     done = []
 
-    def work(stop: Stop) -> None:
-        with stop.shield():
+    def work() -> None:
+        with shield():
             os.kill(os.getpid(), signal.SIGTERM)
             done.append("all of it")
         done.append("more")
 
-    with Stop().listen() as stop, pytest.raises(SystemExit) as stopped:
-        work(stop)
+    with Stop().listen(), pytest.raises(SystemExit) as stopped:
+        work()
     assert stopped.value.code == 143
     assert done == ["all of it"]
 
 
 def test_without_a_signal_nothing_happens_and_the_handlers_are_put_back():
     before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
-    with Stop().listen() as stop, stop.shield():
+    with Stop().listen() as stop:
+        with shield():
+            assert signal.getsignal(signal.SIGTERM) != stop.handle
         assert signal.getsignal(signal.SIGTERM) == stop.handle
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
 

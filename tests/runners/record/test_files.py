@@ -2,7 +2,9 @@
 
 import os
 
-from kvarena.runners.record import replace_file
+import pytest
+from kvarena.runners.record import files, replace_file, write_figure
+from matplotlib.figure import Figure
 
 
 def test_a_file_is_replaced(tmp_path):
@@ -22,3 +24,29 @@ def test_a_pipe_stays_a_pipe(tmp_path):
     assert os.read(reader, 20) == b"a table"
     assert path.is_fifo()
     os.close(reader)
+
+
+def test_what_a_signal_ends_leaves_what_was_there(tmp_path, monkeypatch):
+    path = tmp_path / "table.csv"
+    replace_file(path, "before")
+
+    def end(descriptor: int, data: bytes) -> None:
+        os.write(descriptor, data[:2])
+        raise SystemExit(130)
+
+    monkeypatch.setattr(files, "write_all", end)
+    with pytest.raises(SystemExit):
+        replace_file(path, "after")
+    assert path.read_text() == "before"
+    assert [*tmp_path.iterdir()] == [path]
+
+
+def test_a_figure_is_written_whole(tmp_path):
+    figure = Figure(figsize=(1, 1))
+    write_figure(figure, tmp_path / "a.png")
+    write_figure(figure, tmp_path / "a.svg", metadata={"Date": None})
+    assert (tmp_path / "a.png").read_bytes()[1:4] == b"PNG"
+    assert (tmp_path / "a.svg").read_text().startswith("<?xml")
+    with pytest.raises(ValueError, match="Format 'nothing' is not supported"):
+        write_figure(figure, tmp_path / "a.nothing")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "a.svg"]
