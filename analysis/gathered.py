@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from ..runners.record import refuse_file
 from .load import Run, load
 
 
@@ -34,5 +35,7 @@ def unpacked(archive: Path) -> Iterator[Path]:
             with tarfile.open(archive) as packed:
                 packed.extractall(folder, filter="data")
         except (tarfile.TarError, lzma.LZMAError, EOFError, OSError) as error:
+            if (archive.parent / "run.json").is_file():
+                refuse_file(archive)
             raise ValueError(f"{archive}: no archive of runs, or a broken one ({error})") from error
         yield Path(folder)

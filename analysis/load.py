@@ -112,8 +112,6 @@ def without_texts(record: Record) -> Record:
 def load(runs_dir: str | Path) -> Runs:
     """All runs below the folder at any depth, sorted by their place."""
     runs_dir = Path(runs_dir)
-    if not runs_dir.is_dir():
-        raise ValueError(f"RUNS_DIR={runs_dir} is not a folder: give the one that the runs were written below")
     runs = Runs(read_run(path, runs_dir) for path in run_folders(runs_dir))
     if not runs:
         raise ValueError(f"RUNS_DIR={runs_dir}: no run.json below it, give the folder that the runs were written below")

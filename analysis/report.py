@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ..runners.record import LineParser, readable, replace_file, run_folders
+from ..runners.record import LineParser, make_folder, readable, replace_file, run_folders
 from . import drift_page, fidelity, html, wide
 from . import narrow as layout
 from .archive import pack
@@ -76,6 +76,8 @@ def parse_arguments(argv: Sequence[str] | None) -> Namespace:
     arguments = parser.parse_args(argv)
     if arguments.texts and arguments.archive is None:
         parser.error("--texts is for --archive")
+    if arguments.archive and arguments.archive.is_dir():
+        parser.error(f"--archive={arguments.archive} is a folder: name the file to write")
     if [arguments.runs_dir, arguments.compare, arguments.leaderboard].count(None) != 2:
         parser.error("give RUNS_DIR, --compare A B, or --leaderboard RUNS...")
     return arguments
@@ -86,7 +88,7 @@ def write_report(runs_dir: Path, output: Path) -> None:
     remembered = memory_tables(runs_dir) if runs_dir.is_dir() else {}
     runs = Runs() if remembered and not run_folders(runs_dir) else load(runs_dir)
     ours, forced = fidelity.free_runs(runs), fidelity.forced_runs(runs)
-    output.mkdir(parents=True, exist_ok=True)
+    make_folder(output, "--output")
     with house_style():
         look = Look(run.labels.named for run in runs)
     if ours:
@@ -136,7 +138,7 @@ def report_fidelity(runs: Sequence[Run], look: Look, output: Path) -> None:
 def write_leaderboard(sources: Sequence[Path], output: Path) -> None:
     with gathered(sources) as runs:
         table = leaderboard(fidelity.free_runs(runs))
-    output.mkdir(parents=True, exist_ok=True)
+    make_folder(output, "--output")
     page = leaderboard_markdown(table, [str(source) for source in sources])
     replace_file(output / "leaderboard.csv", table.to_csv(index=False))
     replace_file(output / "leaderboard.md", page)

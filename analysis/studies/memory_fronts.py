@@ -19,7 +19,7 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ...runners.record import replace_file, write_figure
+from ...runners.record import make_folder, replace_file, write_figure
 from ..memory import forgotten, influence
 from ..panels import Look, house_style, legend, panels
 from .command import study_command
@@ -75,7 +75,7 @@ def guards_figure(table: pd.DataFrame) -> Figure:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     folder, output = map(Path, sys.argv[1:] if arguments is None else arguments)
-    output.mkdir(parents=True, exist_ok=True)
+    make_folder(output, "OUTPUT")
     fronts = sorted(folder.rglob("front.csv"))
     erasers = [file for file in sorted(folder.rglob("forget.json")) if trained_on(file)]
     if not fronts and not erasers:

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ...runners.record import DENSE, replace_file, write_figure
+from ...runners.record import DENSE, make_folder, replace_file, write_figure
 from ..fidelity import free_runs
 from ..load import Run, Runs, load
 from ..marks import marks
@@ -115,7 +115,7 @@ def write_pilot(runs: Runs, output: Path) -> list[str]:
     finished = list(claims.one_run_a_cell(free_runs(runs)).values())
     refuse_two_settings(finished)
     table, counted = results(finished), claims.claims(finished)
-    output.mkdir(parents=True, exist_ok=True)
+    make_folder(output, "--output")
     rounded = table[list(COLUMNS)].round(4)
     replace_file(output / "pilot_embedded.csv", rounded.to_csv(index=False))
     replace_file(output / "pilot_embedded.md", f"{pilot_markdown(table)}\n{claims.claims_markdown(counted)}\n")

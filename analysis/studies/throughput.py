@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ...runners.record import replace_file, write_figure
+from ...runners.record import make_folder, replace_file, write_figure
 from ..narrow import formatted, piped
 from ..panels import PANEL, Look, house_style, legend, panels
 from ..published import model_key, published
@@ -178,7 +178,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"throughput: {arguments.benchmark}: {error}", file=sys.stderr)
         return 2
     output = arguments.output or arguments.benchmark.parent
-    output.mkdir(parents=True, exist_ok=True)
+    make_folder(output, "--output")
     replace_file(output / "throughput.csv", table.to_csv(index=False))
     replace_file(output / "throughput.md", throughput_markdown(table))
     with house_style():

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..job.errors import USER_ERRORS, one_line
 from ..job.recorded_task import task_of
-from ..record import Labels, LineParser, RunFolder, file_name, read_questions, run_folders
+from ..record import Labels, LineParser, RunFolder, file_name, make_folder, read_questions, run_folders
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -22,7 +22,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         paths = run_folders(arguments.runs_dir)
         if not paths:
             raise ValueError(f"RUNS_DIR={arguments.runs_dir}: no run.json below it, give a run's folder, or one above")
-        arguments.output_dir.mkdir(parents=True, exist_ok=True)
+        make_folder(arguments.output_dir, "OUTPUT_DIR")
         for path in paths:
             place = path.relative_to(arguments.runs_dir)
             name = "-".join(map(file_name, place.parts)) or file_name(path.resolve().name)

@@ -19,6 +19,7 @@ from ..job.job import find_device
 from ..job.made_of import made_of, weights
 from ..job.reference import check_reference
 from ..job.schema import Section, check_plain, checked
+from ..record import make_folder
 from .eraser import Eraser
 from .results import folder_of, influence_table, write_origin, write_rows
 from .spans import Span
@@ -55,6 +56,7 @@ def forget(config: DictConfig, overrides: Sequence[str], method: str, span: str)
     folder = folder_of(job, method if job.policy.evicts else span, known)
     if job.config["dry_run"]:
         return f"{folder}: {work.cuts} of {len(job.samples) * len(known['after'])} texts and cuts are long enough"
+    make_folder(folder, "output_dir")
     start, device = time.perf_counter(), find_device(job.config["device"])
     rows = [{**names, **row} for row in work.measure(job.checkpoint.load(device))]
     write_rows(folder, rows)

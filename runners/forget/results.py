@@ -31,7 +31,6 @@ def write_rows(folder: Path, rows: Sequence[Row]) -> None:
     table = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
     table.writeheader()
     table.writerows({name: rounded(value) for name, value in row.items()} for row in rows)
-    folder.mkdir(parents=True, exist_ok=True)
     replace_file(folder / "forget.csv", file.getvalue())
 
 

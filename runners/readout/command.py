@@ -23,7 +23,7 @@ from ..job.job import find_device
 from ..job.made_of import weights
 from ..job.schema import Section, check_plain, checked
 from ..model import Checkpoint, inverse_frequencies, shape_of
-from ..record import replace_file
+from ..record import make_folder, replace_file
 from .readings import readings, recovered
 from .slots import Slots
 from .traced import TracedText, titles, traced_texts
@@ -56,6 +56,7 @@ def probe(config: DictConfig) -> str:
             raise ValueError(f"runs: {path} has traced one text, and a probe is asked of others: engine.trace=32")
     if known["dry_run"]:
         return "\n".join(f"{path}: {len(found)} traced texts" for path, found in texts.items())
+    make_folder(folder := Path(known["output_dir"]), "output_dir")
     frequencies = inverse_frequencies(model := checkpoint.load(device), shape_of(model.config))
     rows, prompts = list[Row](), list[Row]()
     for path, found in texts.items():
@@ -66,8 +67,6 @@ def probe(config: DictConfig) -> str:
             lost = recovered(slots, known["back"], known["penalty"])
             prompts.append(names | place | lost | {"nowhere": nowhere(found)})
         print(line(path, rows[before:]), flush=True)
-    folder = Path(known["output_dir"])
-    folder.mkdir(parents=True, exist_ok=True)
     write_table(folder / "probe.csv", rows)
     write_table(folder / "prompt.csv", prompts)
     commit, dirty = provenance.commit()

@@ -6,8 +6,8 @@ And how the commands that read it take arguments and are read. No torch.
 from .arguments import LineParser, positive
 from .checked import check
 from .file_name import file_name
-from .files import append_line, check_appends, replace_file
-from .find import folders_with, run_folders
+from .files import append_line, check_appends, make_folder, replace_file
+from .find import folders_with, refuse_file, run_folders
 from .labels import DENSE, Labels
 from .lock import Locked, locked
 from .picture import write_figure
@@ -30,9 +30,11 @@ __all__ = [
     "file_name",
     "folders_with",
     "locked",
+    "make_folder",
     "positive",
     "read_questions",
     "readable",
+    "refuse_file",
     "replace_file",
     "run_folders",
     "write_figure",

@@ -11,6 +11,7 @@ T = TypeVar("T")
 
 def read_object(path: Path, what: str, advice: str) -> dict[str, Any]:
     """A file of one JSON object, in UTF-8."""
+    refuse_folder(path, advice)
     try:
         found = from_json(path.read_bytes())
     except ValueError as error:
@@ -18,6 +19,12 @@ def read_object(path: Path, what: str, advice: str) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise ValueError(f"{path} holds no {what}, but {type(found).__name__}: {advice}")
     return found
+
+
+def refuse_folder(path: Path, advice: str) -> None:
+    """Of a file that is read, or is not there yet."""
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder, and has to be a file: {advice}")
 
 
 def check(value: Any, adapter: TypeAdapter[T], path: Path, advice: str) -> T:

@@ -32,6 +32,14 @@ def check_appends(path: Path) -> None:
         path.unlink()
 
 
+def make_folder(path: Path, key: str) -> None:
+    """With those above it; ValueError where a file is in its place. `key`: how it was given."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise ValueError(f"{key}={path} is a file, or below one: give a folder") from error
+
+
 def write_all(descriptor: int, data: bytes) -> None:
     """Until the device has it."""
     while data:

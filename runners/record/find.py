@@ -7,8 +7,18 @@ from typing import NoReturn
 
 
 def run_folders(root: Path) -> list[Path]:
-    """Sorted, links followed, each run once; a folder that cannot be read is an OSError."""
+    """Sorted, links followed, each run once; ValueError for what is no folder, OSError for one that cannot be read."""
+    refuse_file(root)
     return folders_with(root, "run.json")
+
+
+def refuse_file(root: Path) -> None:
+    """ValueError for what is no folder, with the one to give where a file of a run was given."""
+    if root.is_dir():
+        return
+    if root.exists() and (root.parent / "run.json").is_file():
+        raise ValueError(f"{root} is a file of a run: give its folder, {root.parent}")
+    raise ValueError(f"RUNS_DIR={root} is not a folder: give the one that the runs were written below")
 
 
 def folders_with(root: Path, name: str) -> list[Path]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from pydantic import ConfigDict, TypeAdapter
 from typing_extensions import TypedDict
 
-from .checked import check_line
+from .checked import check_line, refuse_folder
 from .files import replace_file
 
 NAME = "questions.jsonl"
@@ -32,6 +32,7 @@ def write_questions(folder: Path, questions: Mapping[str, str]) -> None:
 def read_questions(folder: Path) -> dict[str, str]:
     """By sample; none of a run that was made before they were written."""
     file = folder / NAME
+    refuse_folder(file, "delete it")
     if not file.exists():
         return {}
     with file.open("rb") as lines:

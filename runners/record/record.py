@@ -13,7 +13,7 @@ from typing import Any, Literal, NotRequired
 from pydantic import ConfigDict, FiniteFloat, TypeAdapter, with_config
 from typing_extensions import TypedDict
 
-from .checked import check, check_line, read_object
+from .checked import check, check_line, read_object, refuse_folder
 from .files import append_line, replace_file
 from .lock import NAME as LOCK
 
@@ -132,6 +132,8 @@ class RunFolder:
         early = {LOCK, f"{self.run_file.name}.tmp"}
         if self.run_file.exists() or not self.path.exists():
             return
+        if not self.path.is_dir():
+            raise ValueError(f"output_dir={self.path} is a file: give a folder")
         if any(path.name not in early for path in self.path.iterdir()):
             raise ValueError(f"output_dir={self.path} is not empty and holds no run.json: choose another folder")
 
@@ -161,14 +163,16 @@ class RunFolder:
 
     def stream(self) -> Iterator[Record]:
         """The same, one at a time, for they hold every token; whether two are of one draw is not known then."""
+        refuse_folder(self.records_file, ADVICE)
         if self.records_file.exists():
             with self.records_file.open("rb") as file:
                 for line in file:
                     if line.endswith(b"\n"):
-                        yield check_line(line, RECORD, self.records_file, "record", "move the run away")
+                        yield check_line(line, RECORD, self.records_file, "record", ADVICE)
 
     def sessions(self) -> list[Session]:
         """One for each process that worked on the run; a torn last line is left out."""
+        refuse_folder(self.sessions_file, ADVICE)
         if not self.sessions_file.exists():
             return []
         lines = self.sessions_file.read_bytes().split(b"\n")[:-1]

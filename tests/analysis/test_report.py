@@ -2,6 +2,7 @@ import json
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -35,6 +36,35 @@ def test_a_reader_that_stops_reading_is_no_error(runs_dir):
         process.stdout.close()
         assert process.stderr.read() == ""
     assert process.returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["full/records.jsonl"], "full/records.jsonl is a file of a run: give its folder, full"),
+        (["--verify", "full/run.json"], "full/run.json is a file of a run: give its folder, full"),
+        (["--compare", "full", "full/run.json"], "full/run.json is a file of a run: give its folder, full"),
+        (["--leaderboard", "full/records.jsonl"], "full/records.jsonl is a file of a run: give its folder, full"),
+        (["torn"], "torn/records.jsonl is a folder, and has to be a file: move the run away"),
+        (["full", "--output", "notes.txt"], "--output=notes.txt is a file, or below one: give a folder"),
+        (
+            ["full", "--archive", "torn"],
+            "--archive=torn is a folder: name the file to write; see kvarena-report --help",
+        ),
+    ],
+    ids=lambda given: " ".join(given) if isinstance(given, list) else "",
+)
+def test_what_is_no_folder_or_no_file_is_one_line(words, says, runs_dir, monkeypatch, capsys):
+    monkeypatch.chdir(runs_dir)
+    Path("notes.txt").touch()
+    Path("torn/records.jsonl").mkdir(parents=True)
+    Path("torn/run.json").write_bytes(Path("full/run.json").read_bytes())
+    try:
+        status = main(words)
+    except SystemExit as stop:
+        status = stop.code
+    said = capsys.readouterr().err.replace("; see kvarena-report --help", "")
+    assert (status, said) == (2, f"kvarena-report: {says}\n")
 
 
 def test_a_broken_trace_is_one_line_that_names_it(runs_dir, capsys):

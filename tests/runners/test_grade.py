@@ -315,3 +315,9 @@ def test_a_grader_that_breaks_replaces_nothing(math_run, capsys, monkeypatch):
         "kept, since it cannot be judged now (the grader ended in RuntimeError: out of luck)" in capsys.readouterr().out
     )
     assert [record.score for record in math_run.records()] == before
+
+
+def test_a_file_of_a_run_is_refused_with_its_folder(math_run, capsys):
+    assert grade.main([str(math_run.records_file)]) == 2
+    said = f"{math_run.records_file} is a file of a run: give its folder, {math_run.path}"
+    assert capsys.readouterr().err == f"kvarena-grade: {said}\n"

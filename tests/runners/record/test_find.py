@@ -65,3 +65,19 @@ def test_a_folder_that_cannot_be_read_is_an_error(make, tmp_path):
     make("runs/a").chmod(0)
     with pytest.raises(PermissionError, match="runs/a"):
         found(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["run.json", "records.jsonl"])
+def test_a_file_of_a_run_is_refused_with_its_folder(make, tmp_path, name):
+    folder = make("runs/a")
+    (folder / name).touch()
+    with pytest.raises(ValueError, match=f"runs/a/{name} is a file of a run: give its folder, {folder}$"):
+        run_folders(folder / name)
+
+
+@pytest.mark.parametrize("path", ["nowhere", "runs/notes.txt", "runs/a/nowhere"])
+def test_what_is_no_folder_is_refused(make, tmp_path, path):
+    make("runs/a")
+    (tmp_path / "runs/notes.txt").touch()
+    with pytest.raises(ValueError, match=f"RUNS_DIR=.*{path} is not a folder: give the one that the runs"):
+        run_folders(tmp_path / path)

@@ -42,6 +42,20 @@ def test_two_records_of_one_draw_are_refused(folder, record):
         folder.records()
 
 
+@pytest.mark.parametrize("name", ["run.json", "records.jsonl", "sessions.jsonl"])
+def test_a_folder_in_the_place_of_a_file_is_named(folder, name):
+    (folder.path / name).unlink(missing_ok=True)
+    (folder.path / name).mkdir()
+    with pytest.raises(ValueError, match=rf"run/{name} is a folder, and has to be a file: move the run away"):
+        {"run.json": folder.run, "records.jsonl": folder.records, "sessions.jsonl": folder.sessions}[name]()
+
+
+def test_a_file_in_the_place_of_the_folder_is_named(tmp_path):
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(ValueError, match=r"output_dir=.*notes\.txt is a file: give a folder"):
+        RunFolder(path=tmp_path / "notes.txt").refuse_strangers()
+
+
 def test_run_json_is_written_once(folder, record):
     folder.begin({"identity": "two"})
     assert folder.run() == {"identity": "one"}
