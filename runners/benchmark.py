@@ -31,7 +31,7 @@ from .job.job import find_device
 from .job.keys import Benchmark
 from .job.schema import check_plain, checked
 from .job.sweep import cost
-from .job.typed import refuse_rows
+from .job.typed import refuse_idle, refuse_rows
 from .model import DTYPES, Model, own_attention, random_model, shape_of
 from .record import check_appends
 from .speed import Timing, TimingKey, Witness, compare_engines, copy_bandwidth, measure_steps, place_rows, weight_bytes
@@ -175,6 +175,7 @@ def application(config: DictConfig) -> None:
         refuse_rows(context.overrides.task)
         check_plain(Benchmark, config)
         config = DictConfig(checked(Benchmark, config))
+        refuse_idle(context.overrides.task, config)
         refuse_given(config.engine)
         benchmark(config, Choices(*(chosen[group] for group in ("shape", "method", "engine", "attention"))))
 

@@ -28,7 +28,7 @@ from .job.progress import Progress, Tally
 from .job.reference import check_reference, refuse_other_model
 from .job.session import hardware, session
 from .job.sweep import Outcome, in_share
-from .job.typed import refuse_level, refuse_ratio_and_bytes, say_draws
+from .job.typed import refuse_ignored, refuse_ratio_and_bytes, say_draws
 from .job.workers import Workers
 from .model import Tokenizer, left_out, shape_of
 from .record import Locked, RunFolder, end_unread, locked, write_questions
@@ -147,7 +147,7 @@ def run(config: DictConfig, prepare: Callable[[DictConfig, Sequence[str]], DictC
     def outcome() -> Outcome:
         refuse_ratio_and_bytes(overrides)
         job = build(prepare(config, overrides), method)
-        refuse_level(overrides, job.config)
+        refuse_ignored(overrides, job.config, sweeps=context.mode == RunMode.MULTIRUN)
         say_draws(overrides, job)
         return evaluate(job)
 

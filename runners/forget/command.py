@@ -9,6 +9,7 @@ import hydra
 from annotated_types import MinLen
 from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from pydantic import NonNegativeInt, PositiveInt
 
@@ -19,11 +20,16 @@ from ..job.job import find_device
 from ..job.made_of import made_of, weights
 from ..job.reference import check_reference
 from ..job.schema import Section, check_plain, checked
+from ..job.sweep import in_share, refuse_no_share
+from ..job.typed import refuse_share, typed
 from ..record import make_folder
 from .eraser import Eraser
 from .results import folder_of, influence_table, write_origin, write_rows
 from .spans import Span
 from .work import Work, of_evicted, of_spans
+
+# of a run: one process here decodes what is forced, grades nothing and does not go on
+UNUSED = ("workers", "num_workers", "ray", "tensor_parallel", "logger", "lengths", "accept_changed", "grading_s")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,9 +49,12 @@ class Quiet(Callback):
     def __init__(self, file: str) -> None: ...
 
 
-def forget(config: DictConfig, overrides: Sequence[str], method: str, span: str) -> str:
-    """Measure and write; says where, and what came out."""
+def forget(config: DictConfig, overrides: Sequence[str], method: str, span: str, number: int | None = None) -> str:
+    """Measure and write; says where, and what came out: nothing where that of its sweep is another process's."""
     job, known = read_config(with_texts(config, overrides), method)
+    refuse_unused(overrides)
+    if not is_ours(number, **job.config["share"]):
+        return ""
     if job.policy.selects:
         raise ValueError(f"method={method} evicts nothing: give method=full, or one that evicts")
     if job.policy.evicts and (said := [each for each in overrides if each.startswith(("span", "by_layer", "erasers"))]):
@@ -62,6 +71,22 @@ def forget(config: DictConfig, overrides: Sequence[str], method: str, span: str)
     write_rows(folder, rows)
     write_origin(folder, job, known, device, time.perf_counter() - start)
     return f"{influence_table(rows)}\nwritten to {folder}"
+
+
+def refuse_unused(overrides: Sequence[str]) -> None:
+    """ValueError for what a run of kvarena takes, and nothing here."""
+    for key, value in typed(overrides).items():
+        if key.partition(".")[0] in UNUSED:
+            raise ValueError(f"{key}={value}: kvarena-forget makes nothing of it, leave it out")
+
+
+def is_ours(number: int | None, index: int, of: int) -> bool:
+    """Whether a combination, of a sweep by its number, is for this process."""
+    if number is None:
+        refuse_share(index, of)
+        return True
+    refuse_no_share(index, of)
+    return in_share(number, index, of)
 
 
 def read_config(config: DictConfig, method: str) -> tuple[Job, dict[str, Any]]:
@@ -90,7 +115,9 @@ def application(config: DictConfig) -> None:
     context = HydraConfig.get()
     choices = context.runtime.choices
     with one_line_errors():
-        print(forget(config, list(context.overrides.task), choices["method"], choices["span"]), flush=True)
+        number = context.job.num if context.mode == RunMode.MULTIRUN else None
+        if said := forget(config, list(context.overrides.task), choices["method"], choices["span"], number):
+            print(said, flush=True)
 
 
 def main() -> None:

@@ -49,7 +49,7 @@ def test_a_reader_that_stops_reading_is_no_error(runs_dir):
         (["full", "--output", "notes.txt"], "--output=notes.txt is a file, or below one: give a folder"),
         (
             ["full", "--archive", "torn"],
-            "--archive=torn is a folder: name the file to write; see kvarena-report --help",
+            "--archive=torn is a folder: name the file to write",
         ),
     ],
     ids=lambda given: " ".join(given) if isinstance(given, list) else "",

@@ -170,6 +170,19 @@ def test_what_cannot_be_timed_is_refused_in_one_line(bench, capsys, override, me
     assert error.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["longest=64"], "longest=64 beside batch_size=3: it says how many rows batch_size=null takes, leave it out"),
+        (["gate=0", "regret=.5"], "regret=.5 beside gate=0, which compares nothing: leave it out"),
+    ],
+)
+def test_what_another_key_leaves_nothing_to_say_is_refused(bench, capsys, overrides, message):
+    with pytest.raises(SystemExit) as stop:
+        bench("method=full", "positions=[40]", "dry_run=true", *overrides)
+    assert (stop.value.code, capsys.readouterr().err) == (2, f"kvarena: {message}\n")
+
+
 def test_a_dry_run_refuses_settings_that_do_not_go_together(bench, capsys):
     with pytest.raises(SystemExit) as stop:
         bench("method=full", "engine=graphs", "engine.prompts_at_once=4", "dry_run=true")

@@ -86,6 +86,8 @@ def test_by_layer(forget, recorded):
         (["method=random", "compression.tokens=400"], "nothing was evicted before any cut"),
         (["reference=nowhere"], "no run.json there"),
         (["span=prompt"], "span.start"),
+        (["share.of=2"], "share.index=0 share.of=2: only a sweep (-m) has shares, leave them out"),
+        (["num_workers=2", "workers=ray"], "num_workers=2: kvarena-forget makes nothing of it, leave it out"),
     ],
 )
 def test_what_is_wrong_is_one_line(forget, words, said):
@@ -94,6 +96,15 @@ def test_what_is_wrong_is_one_line(forget, words, said):
     assert printed.err.startswith("kvarena: ")
     assert said in printed.err
     assert printed.err.count("\n") == 1
+
+
+def test_two_processes_share_a_sweep(forget):
+    sweep = ("hydra.mode=MULTIRUN", "dry_run=true", "after=[16]", "span=clause,distractor", "share.of=2")
+    for index in (0, 1):
+        code, said = forget(*sweep, f"share.index={index}", "output_dir=dry-${hydra:runtime.choices.span}")
+        assert (code, said.err) == (0, "")
+        assert said.out == f"dry-{('clause', 'distractor')[index]}: 2 of 2 texts and cuts are long enough\n"
+    assert forget(*sweep, "share.index=2")[0] == 2
 
 
 def test_a_dry_run_leaves_nothing(forget, recorded):

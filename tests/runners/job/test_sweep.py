@@ -129,6 +129,22 @@ def test_a_share_beyond_the_last_is_refused(sweep, tmp_path, capsys):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("word", "says"),
+    [
+        ("share.of=2", "share.index=0 share.of=2: only a sweep (-m) has shares, leave them out"),
+        ("share.index=1", "share.index=1 share.of=1: only a sweep (-m) has shares, leave them out"),
+        ("ray.address=auto", "ray.address=auto is for workers=ray: give that, or leave it out"),
+    ],
+)
+def test_what_a_run_alone_would_ignore_is_refused(tmp_path, monkeypatch, capsys, word, says):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["kvarena", "difficulty=easy", "device=cpu", "dry_run=true", word])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert (stop.value.code, capsys.readouterr().err) == (2, f"kvarena: {says}\n")
+
+
 @pytest.mark.slow
 def test_a_sweep_through_submitit(sweep, tmp_path):
     """Each job in a process of its own, as on a cluster."""
