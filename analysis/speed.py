@@ -46,7 +46,8 @@ def equal_memory(table: pd.DataFrame) -> pd.Series:
     """Tokens per second with the cache bytes of the dense run at most.
 
     Measured, never scaled: the fastest run of the same method and budget with a larger batch than dense that fits, of
-    those that are paired with the same dense run and were timed on its device, by its engine.
+    those that are paired with the same dense run and were timed on its device, by its engine: what either does not
+    record is not known to be the same.
     """
     found = pd.Series(np.nan, index=table.index)
     total = table["batch_size"].astype(float) * table["resident_bytes"].astype(float)
@@ -54,7 +55,7 @@ def equal_memory(table: pd.DataFrame) -> pd.Series:
         (dense,) = block.index[block["run"] == base]
         fits = (total[block.index] <= total[dense]) & (block["batch_size"] > block.at[dense, "batch_size"])
         for name in ("device", "engine"):
-            fits &= block[name] == block.at[dense, name]
+            fits &= (block[name] == block.at[dense, name]) & (block[name] != "")
         best = block[fits].groupby(["method", "ratio"])["tokens_per_s"].max()
         keys = pd.MultiIndex.from_frame(block[["method", "ratio"]])
         found[block.index] = best.reindex(keys).to_numpy()

@@ -3,12 +3,13 @@
     python -m kvarena.analysis.studies.equal_bytes RUNS_DIR OUTPUT
 
 Writes OUTPUT.csv and OUTPUT.png of the runs below a folder, which are of one setting. In each panel the method stands
-between dense in the same caches, drawn hollow.
+between dense in the same caches, drawn hollow. What has a mark (analysis/marks.py) is faint there, and on no line.
 """
 
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -16,22 +17,24 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from ...runners.record import DENSE, replace_file, write_figure
+from ..drift_pairs import drift_marks
 from ..fidelity import drift_table, forced_runs
 from ..load import load
-from ..panels import house_style, legend, panels
+from ..marks import marks
+from ..panels import house_style, legend, panels, plot_faint
 from ..setting import SETTING
 from ..tables import results
 from .command import study_command
 
 BUDGETS = ["method", "cache", "bytes_share", "tokens"]
 NAMES = [*BUDGETS, "samples", "accuracy", "accuracy_low", "accuracy_high"]
-NAMES += ["loop_rate", "truncation_rate", "mean_length", "peak_slots"]
-DRIFT_NAMES = [*BUDGETS, "texts", "kl", "kl_typical", "kl_low", "kl_high", "same"]
+NAMES += ["loop_rate", "truncation_rate", "mean_length", "peak_slots", "mark"]
+DRIFT_NAMES = [*BUDGETS, "texts", "kl", "kl_typical", "kl_low", "kl_high", "same", "mark"]
 ACCURACY, KL = ("accuracy", "accuracy_low", "accuracy_high"), ("kl_typical", "kl_low", "kl_high")
 
 
 def equal_bytes(table: pd.DataFrame) -> pd.DataFrame:
-    """Results of one setting, or drifts, by method, cache and bytes; ValueError where there are several settings."""
+    """Marked results of one setting, or drifts, by method, cache and bytes; ValueError where there are several."""
     if table[SETTING].drop_duplicates().shape[0] > 1:
         raise ValueError("the runs are of several tasks, difficulties or models: give a folder of one")
     method, cache = (table["method"].str.partition(" + ")[i] for i in (0, 2))
@@ -48,12 +51,17 @@ def equal_bytes_figure(table: pd.DataFrame) -> Figure:
     figure, axes = panels(methods)
     for axis, method in zip(axes, methods, strict=True):
         for cache, colour in colours.items():
+            look: dict[str, Any] = dict(color=colour, marker="o")
             point = dense[dense["cache"] == cache]
-            axis.plot(point["bytes_share"], point[value], "o", color=colour, markerfacecolor="white")
-            line = table[(table["method"] == method) & (table["cache"] == cache)]
+            hollow: dict[str, Any] = look | dict(markerfacecolor="white", linestyle="none")
+            stand = point[point["mark"] == ""]
+            axis.plot(stand["bytes_share"], stand[value], **hollow)
+            plot_faint(axis, point, "bytes_share", value, hollow)
+            points = table[(table["method"] == method) & (table["cache"] == cache)]
+            plot_faint(axis, points, "bytes_share", value, look)
+            line = points[points["mark"] == ""]
             spread = [line[value] - line[low], line[high] - line[value]]
-            looks = dict(color=colour, marker="o", elinewidth=0.7, label=cache)
-            axis.errorbar(line["bytes_share"], line[value], np.maximum(spread, 0), **looks)
+            axis.errorbar(line["bytes_share"], line[value], np.maximum(spread, 0), elinewidth=0.7, label=cache, **look)
         axis.set_xscale("log", base=2)
         axis.set(xlabel="share of dense's bytes")
         if value == "accuracy":
@@ -67,7 +75,8 @@ def equal_bytes_figure(table: pd.DataFrame) -> Figure:
 def main(arguments: Sequence[str] | None = None) -> None:
     runs_dir, output = map(Path, sys.argv[1:] if arguments is None else arguments)
     forced = forced_runs(runs := load(runs_dir))
-    table = equal_bytes(drift_table(forced) if forced else results(runs))
+    found = drift_table(forced) if forced else results(runs)
+    table = equal_bytes(found.assign(mark=drift_marks(forced, found) if forced else marks(found)))
     replace_file(output.with_suffix(".csv"), table.to_csv(index=False, float_format="%.4g" if forced else "%.4f"))
     with house_style():
         write_figure(equal_bytes_figure(table), output.with_suffix(".png"))

@@ -2,9 +2,10 @@
 
     python -m kvarena.analysis.studies.fewer_bits RUNS_DIR OUTPUT
 
-Writes OUTPUT.csv and OUTPUT.png of the finished runs below a folder. A row is two runs of one setting, a minus b: a
-method at one share of dense's bytes (compression.bytes) in two caches, a the one with more slots; or a method beside
-dense in a cache that takes no more bytes. Of forced texts OUTPUT.csv has how many times the KL of b that of a is.
+Writes OUTPUT.csv of the finished runs below a folder, and OUTPUT.png of those without a mark (analysis/marks.py). A row
+is two runs of one setting, a minus b: a method at one share of dense's bytes (compression.bytes) in two caches, a the
+one with more slots; or a method beside dense in a cache that takes no more bytes. Of forced texts OUTPUT.csv has how
+many times the KL of b that of a is.
 """
 
 import sys
@@ -23,6 +24,7 @@ from ...runners.record import DENSE, replace_file, write_figure
 from ..drift_pairs import ratio_of
 from ..fidelity import forced_runs, kl_of_texts
 from ..load import Run, load
+from ..marks import marks
 from ..pairs import duel, table_order
 from ..panels import house_style, legend, panels
 from ..setting import SETTING
@@ -102,10 +104,10 @@ def budgets(a: Run, b: Run) -> dict[str, Any]:
 
 
 def fewer_bits_figure(table: pd.DataFrame) -> Figure:
-    """A panel a task and share of dense's bytes, of finished runs' `results`: a line a method and a colour a cache."""
+    """A panel a task and share of dense's bytes, of `results` without a mark: a line a method and a colour a cache."""
     method, cache = (table["method"].str.partition(" + ")[i] for i in (0, 2))
-    table = table.assign(method=method, cache=cache.replace("", "plain"))
-    table = table[table["complete"] & table["bytes"].notna()]
+    table = table.assign(method=method, cache=cache.replace("", "plain"), mark=marks(table))
+    table = table[(table["mark"] == "") & table["bytes"].notna()]
     methods = sorted(set(table["method"]), reverse=True)
     caches = (table["tokens"] / table["bytes"]).groupby(table["cache"]).mean().sort_values().index
     colours = mpl.rcParams["axes.prop_cycle"].by_key()["color"]

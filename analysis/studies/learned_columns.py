@@ -2,8 +2,8 @@
 
     python -m kvarena.analysis.studies.learned_columns RUNS_DIR OUTPUT
 
-Writes OUTPUT.csv and OUTPUT.png of the runs of dense below a folder: a panel a task, a line what was learned, by what
-calibration. Runs all are free, or all have been forced.
+Writes OUTPUT.csv and OUTPUT.png of the finished runs of dense below a folder: a panel a task, a line what was learned,
+by what calibration. Runs all are free, or all have been forced.
 """
 
 import sys
@@ -27,11 +27,11 @@ LEARNED = {"Coefficients": "low rank", "Codebook": "codebook"}
 
 
 def learned_columns(runs: Sequence[Run]) -> pd.DataFrame:
-    """A row a run of dense; ValueError where some are forced and others free, or none is there."""
-    dense = [run for run in runs if run.labels.method == DENSE]
+    """A row a finished run of dense; ValueError where some are forced and others free, or none is there."""
+    dense = [run for run in runs if run.labels.method == DENSE and run.is_whole]
     if len({run.forces for run in dense}) != 1:
         raise ValueError("give a folder of runs of dense that are all free, or all forced")
-    table = pd.DataFrame([row(run) for run in dense if run.outcomes])
+    table = pd.DataFrame([row(run) for run in dense])
     return table.sort_values(["task", "kind", "calibration", "bytes_share"], ignore_index=True)
 
 

@@ -2,8 +2,8 @@
 
     python -m kvarena.analysis.studies.standing RUNS_DIR OUTPUT.png
 
-The rows are those of all finished runs below a folder, which are of one setting, the best first by the mean over the
-ratios; dense's interval is a band across.
+The rows are those of the runs below a folder that have no mark (analysis/marks.py), which are of one setting, the best
+first by the mean over the ratios; dense's interval is a band across.
 """
 
 import sys
@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 
 from ...runners.record import DENSE, write_figure
 from ..load import load
+from ..marks import marks
 from ..panels import DENSE_COLOUR, house_style, legend
 from ..setting import settings
 from ..tables import results
@@ -29,7 +30,7 @@ SHOWN = {"accuracy": ("C0", "o", 0.0, "right"), "loop_rate": ("C1", "D", 0.28, "
 
 def standing_figure(table: pd.DataFrame) -> Figure:
     """ValueError where the runs are of several settings."""
-    whole = table[table["complete"] & table["accuracy"].notna()]
+    whole = table[(marks(table) == "") & table["accuracy"].notna()]
     if len(found := settings(whole)) != 1:
         raise ValueError(f"{len(found)} tasks and models: give a folder of the finished runs of one")
     dense, compressed = whole[whole["method"] == DENSE], whole[whole["method"] != DENSE]

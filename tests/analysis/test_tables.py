@@ -177,10 +177,18 @@ def test_a_nan_score_is_no_verdict(write, tmp_path, record):
     assert (row.accuracy, row.ungraded) == (1.0, 1)
 
 
+def timed_on(folder, device="H100", engine="Decoder"):
+    """What its speed stands beside; None: not recorded."""
+    config = folder.run()["config"]
+    own = {"_target_": f"kvarena.runners.generate.{engine}"} if engine else {}
+    folder.note(device=device, config=config | {"engine": config["engine"] | own})
+
+
 def test_equal_memory_is_the_fastest_larger_batch_that_fits(write, tmp_path, record, dense, config):
     def run(name, batch_size, resident_bytes, speed, **labels):
         records = [record(resident_bytes=resident_bytes)]
-        write(name, records, samples=1, sessions=[(1.0, speed)], config=config(batch_size=batch_size), **labels)
+        settings = config(batch_size=batch_size)
+        timed_on(write(name, records, samples=1, sessions=[(1.0, speed)], config=settings, **labels))
 
     run("full", 8, 4000, 100, **dense)
     run("same", 8, 1000, 150)
@@ -197,7 +205,8 @@ def test_equal_memory_is_of_one_protocol(write, tmp_path, record, dense, config)
 
     def run(name, batch_size, speed, max_tokens, **labels):
         own = config(batch_size=batch_size) | {"max_tokens": max_tokens}
-        write(name, [record(resident_bytes=100 * max_tokens)], samples=1, sessions=[(1.0, speed)], config=own, **labels)
+        records = [record(resident_bytes=100 * max_tokens)]
+        timed_on(write(name, records, samples=1, sessions=[(1.0, speed)], config=own, **labels))
 
     run("full", 32, 100, 512, **dense)
     run("same", 32, 150, 512)
@@ -230,6 +239,16 @@ def test_equal_memory_is_of_one_device_and_engine(write, tmp_path, record, dense
     table = results(load(tmp_path)).set_index("run")
     assert table.loc[["full", "slow", "fast"], name].duplicated().tolist() == [False, True, False]
     assert table.loc[["full", "slow"], "tokens_per_s_equal_memory"].tolist() == [100, 150]
+
+
+@pytest.mark.parametrize("name", ["device", "engine"])
+def test_what_is_not_recorded_is_not_known_to_be_equal(write, tmp_path, record, dense, config, name):
+    for place, batch_size, num_bytes, labels in (("full", 8, 1000, dense), ("a", 9, 100, {})):
+        settings, records = config(batch_size=batch_size), [record(resident_bytes=num_bytes)]
+        timed_on(write(place, records, samples=1, sessions=[(1.0, 150)], config=settings, **labels), **{name: None})
+    table = results(load(tmp_path)).set_index("run")
+    assert table[name].tolist() == ["", ""]
+    assert table["tokens_per_s_equal_memory"].isna().tolist() == [False, True]
 
 
 def test_a_budget_given_in_tokens_is_known(write, tmp_path, record, config):

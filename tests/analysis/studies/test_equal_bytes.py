@@ -2,7 +2,7 @@
 
 import pandas as pd
 import pytest
-from kvarena.analysis.studies.equal_bytes import main
+from kvarena.analysis.studies.equal_bytes import equal_bytes_figure, main
 
 
 def test_a_line_a_method_and_cache(write, tmp_path, record, dense):
@@ -20,6 +20,39 @@ def test_a_line_a_method_and_cache(write, tmp_path, record, dense):
         ["snapkv", "fp8", 0.5, 1.0],
     ]
     assert (tmp_path / "out.png").stat().st_size > 1000
+
+
+def drawn(axis) -> dict[str, list[tuple[float, float, bool]]]:
+    """Of each line style the points, and whether they are faint."""
+    found: dict[str, list[tuple[float, float, bool]]] = {}
+    for line in axis.lines:
+        points = zip(*line.get_data(), strict=True)
+        found.setdefault(line.get_linestyle(), []).extend((x, y, line.get_alpha() is not None) for x, y in points)
+    return found
+
+
+def test_what_is_unfinished_or_unlike_is_faint_and_on_no_line(write, tmp_path, record, dense, config):
+    two = [record(sample="s0"), record(sample="s1")]
+    asked = config() | {"max_tokens": 100}
+    write("runs/full", two, samples=2, **dense, config=asked).note(bytes_share=1.0)
+    for name, share, records, settings in (
+        *(("half", 0.5, two, asked), ("quarter", 0.25, two, asked), ("begun", 0.125, two[:1], asked)),
+        ("longer", 0.0625, two, asked | {"max_tokens": 9999}),
+    ):
+        write(f"runs/{name}", records, samples=2, config=settings).note(bytes_share=share)
+    main([str(tmp_path / "runs"), str(tmp_path / "out")])
+    table = pd.read_csv(tmp_path / "out.csv", keep_default_na=False)
+    assert dict(zip(table["bytes_share"], table["mark"], strict=True)) == {
+        1.0: "",
+        0.5: "",
+        0.25: "",
+        0.125: "§",
+        0.0625: "‡",
+    }
+    (axis,) = equal_bytes_figure(table).axes
+    faint = {(x, y) for x, y, is_faint in drawn(axis)["None"] if is_faint}
+    assert {(0.125, 1.0), (0.0625, 1.0)} == faint
+    assert drawn(axis)["-"] == [(0.25, 1.0, False), (0.5, 1.0, False)]
 
 
 def test_runs_of_two_tasks_are_refused(write, tmp_path, record, dense):

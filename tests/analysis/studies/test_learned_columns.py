@@ -25,6 +25,7 @@ def test_a_line_a_cache_and_calibration(write, tmp_path, record, dense):
             bytes_share=share
         )
     write("runs/begun", [], samples=1, **dense).note(bytes_share=1.0)
+    write("runs/ended_early", [record()], samples=2, **dense, cache="int8").note(bytes_share=0.5)
     write("runs/evicts", [record()], samples=1).note(bytes_share=0.25)
     main([str(tmp_path / "runs"), str(tmp_path / "out")])
     table = pd.read_csv(tmp_path / "out.csv", keep_default_na=False)

@@ -27,6 +27,15 @@ def test_a_panel_a_ratio_the_best_first_with_accuracy_and_loops(write, tmp_path,
     assert loops == [0.0, 0.0]
 
 
+def test_what_is_unlike_dense_is_not_drawn(write, tmp_path, record, dense, config):
+    asked = config() | {"max_tokens": 100}
+    write("runs/full", [record()], samples=1, config=asked, **dense)
+    write("runs/a", [record()], samples=1, ratio=2.0, config=asked)
+    write("runs/b", [record()], samples=1, ratio=2.0, method="h2o", config=asked | {"max_tokens": 9999})
+    (axis,) = figure_of(tmp_path / "runs").axes
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["snapkv"]
+
+
 def test_runs_of_two_tasks_are_refused(write, tmp_path, record):
     write("runs/a", [record()], samples=1)
     write("runs/b", [record()], samples=1, task="other")
