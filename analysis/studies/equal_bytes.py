@@ -4,6 +4,7 @@
 
 Writes OUTPUT.csv and OUTPUT.png of the runs below a folder, which are of one setting. In each panel the method stands
 between dense in the same caches, drawn hollow. What has a mark (analysis/marks.py) is faint there, and on no line.
+All panels have the same scales; a KL of nothing lies below them.
 """
 
 import sys
@@ -18,7 +19,7 @@ from matplotlib.figure import Figure
 
 from ...runners.record import DENSE, replace_file, write_figure
 from ..drift_pairs import drift_marks
-from ..fidelity import drift_table, forced_runs
+from ..fidelity import FLOOR, drift_table, forced_runs
 from ..load import load
 from ..marks import marks
 from ..panels import house_style, legend, panels, plot_faint
@@ -63,13 +64,19 @@ def equal_bytes_figure(table: pd.DataFrame) -> Figure:
             spread = [line[value] - line[low], line[high] - line[value]]
             axis.errorbar(line["bytes_share"], line[value], np.maximum(spread, 0), elinewidth=0.7, label=cache, **look)
         axis.set_xscale("log", base=2)
-        axis.set(xlabel="share of dense's bytes")
+        axis.set(xlabel="share of dense's bytes", xlim=(0.85 * table["bytes_share"].min(), 1.15))
         if value == "accuracy":
             axis.set(ylabel="pass@1", ylim=(-0.03, 1.05))
         else:
-            axis.set(ylabel="typical KL (nats)", yscale="log")
+            axis.set(ylabel="typical KL (nats)", yscale="log", ylim=decades(table[value]))
     legend(figure, axes)
     return figure
+
+
+def decades(values: pd.Series) -> tuple[float, float]:
+    """The whole powers of ten around the values above the floor, which is of texts that differ in nothing."""
+    powers = np.log10(values[values > 2 * FLOOR])
+    return (10.0 ** np.floor(powers.min()), 10.0 ** np.ceil(powers.max())) if len(powers) else (FLOOR, 1.0)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

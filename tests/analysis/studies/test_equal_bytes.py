@@ -2,7 +2,7 @@
 
 import pandas as pd
 import pytest
-from kvarena.analysis.studies.equal_bytes import equal_bytes_figure, main
+from kvarena.analysis.studies.equal_bytes import decades, equal_bytes_figure, main
 
 
 def test_a_line_a_method_and_cache(write, tmp_path, record, dense):
@@ -60,3 +60,8 @@ def test_runs_of_two_tasks_are_refused(write, tmp_path, record, dense):
     write("runs/b", [record()], samples=1, **dense, task="sorting")
     with pytest.raises(ValueError, match="of several tasks"):
         main([str(tmp_path / "runs"), str(tmp_path / "out")])
+
+
+def test_a_kl_of_nothing_does_not_stretch_the_axis():
+    assert decades(pd.Series([1e-9, 2e-3, 0.5])) == (1e-3, 1.0)
+    assert decades(pd.Series([1e-9])) == (1e-9, 1.0)
