@@ -12,15 +12,28 @@ from importlib.resources import files
 from typing import Any
 
 import torch
+from pydantic import TypeAdapter
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 from torch.nn.functional import gelu
+from typing_extensions import TypedDict
 
 from .heads import ALL, Heads
 
 HIDDEN = 16
 NAMES = ("weight_in", "bias_in", "weight_out", "bias_out")
+
+
+class Made(TypedDict):
+    """The part of `made` that is read."""
+
+    weights: dict[str, str]
+    recent: int
+    interval: int
+
+
+MADE = TypeAdapter(Made)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +49,16 @@ class Scorer:
         """Layers, KV heads, features."""
         layers, heads, features, _ = self.weight_in.shape
         return layers, heads, features
+
+    def check(self) -> None:
+        """ValueError where its tensors are not of one network, or not finite, or it does not say what it is of."""
+        MADE.validate_python(self.made)
+        *heads, features, hidden = self.weight_in.shape
+        sizes = (features, hidden), (1, hidden), (hidden, 1), (1, 1)
+        for name, size in zip(NAMES, sizes, strict=True):
+            tensor = getattr(self, name)
+            if tensor.shape != (*heads, *size) or not tensor.isfinite().all():
+                raise ValueError(name)
 
     def __call__(self, layer: int, features: Tensor, heads: Heads = ALL) -> Tensor:
         """[B, H, N] float32 of features [B, H, N, F]."""
@@ -57,7 +80,9 @@ def load_scorer(name: str, digest: str | None = None, device: torch.device | str
     try:
         with safe_open(name if name.endswith(".safetensors") else shipped, "pt", device=str(device)) as stored:
             made = json.loads((stored.metadata() or {})["made"])
-            return Scorer(made=made, **{name: stored.get_tensor(name) for name in NAMES})
+            scorer = Scorer(made=made, **{name: stored.get_tensor(name) for name in NAMES})
+        scorer.check()
+        return scorer
     except (SafetensorError, OSError, KeyError, ValueError) as error:
         raise ValueError(f"method.scorer={name} is no scorer of kvarena-foresight") from error
 

@@ -121,6 +121,8 @@ class Job:
             if known:
                 check_split(known, size)
         if shape:
+            for layer in range(shape.layers):
+                self.policy.tokens(layer, shape.layers)  # a budget by layer is of this many
             self.storage.check(shape, self.policy)
         if self.policy.trained and (found := weights(self.checkpoint)):  # the hub's may not be here yet
             self.policy.fits(found)

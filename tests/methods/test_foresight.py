@@ -126,6 +126,25 @@ def test_what_is_no_scorer_is_refused(budget, tmp_path, content):
         Foresight(budget=budget(4), scorer=str(file))
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        dict(bias_in=torch.zeros(3, 1, 1, 16)),
+        dict(bias_in=torch.zeros(4, 1, 16)),
+        dict(weight_out=torch.full((4, 1, 16, 1), torch.nan)),
+        dict(made={"recent": 1, "interval": 1}),
+        dict(made={"recent": 1, "interval": 1, "weights": "abc"}),
+        dict(made={"recent": "x", "interval": 1, "weights": {}}),
+    ],
+    ids=["layers", "flat", "broken", "no_weights", "no_hashes", "no_number"],
+)
+def test_a_scorer_that_does_not_fit_together_is_refused(budget, tmp_path, written, damage):
+    file = tmp_path / "x.safetensors"
+    file.write_bytes(replace(load_scorer(written()), **damage).to_bytes())
+    with pytest.raises(ValueError, match=r"x\.safetensors is no scorer of kvarena-foresight"):
+        Foresight(budget=budget(4), scorer=str(file))
+
+
 def test_what_is_written_is_read(written):
     scorer = load_scorer(written())
     assert json.loads(json.dumps(dict(scorer.made)))["recent"] == 1
