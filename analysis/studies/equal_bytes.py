@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
@@ -22,7 +21,7 @@ from ..drift_pairs import drift_marks
 from ..fidelity import FLOOR, drift_table, forced_runs
 from ..load import load
 from ..marks import marks
-from ..panels import house_style, legend, panels, plot_faint
+from ..panels import Look, house_style, legend, panels, plot_faint
 from ..setting import SETTING
 from ..tables import results
 from .command import study_command
@@ -48,13 +47,14 @@ def equal_bytes_figure(table: pd.DataFrame) -> Figure:
     value, low, high = ACCURACY if "accuracy" in table else KL
     dense = table[table["method"] == DENSE]
     methods = sorted(set(table["method"]) - {DENSE})
-    colours = dict(zip(sorted(set(table["cache"])), mpl.rcParams["axes.prop_cycle"].by_key()["color"], strict=False))
+    caches = sorted(set(table["cache"]))
+    looks = Look(caches)
     figure, axes = panels(methods)
     for axis, method in zip(axes, methods, strict=True):
-        for cache, colour in colours.items():
-            look: dict[str, Any] = dict(color=colour, marker="o")
+        for cache in caches:
+            look = looks.of[cache]
             point = dense[dense["cache"] == cache]
-            hollow: dict[str, Any] = look | dict(markerfacecolor="white", linestyle="none")
+            hollow: dict[str, Any] = look | {"markerfacecolor": "white", "linestyle": "none", "label": "_"}
             stand = point[point["mark"] == ""]
             axis.plot(stand["bytes_share"], stand[value], **hollow)
             plot_faint(axis, point, "bytes_share", value, hollow)
@@ -62,7 +62,7 @@ def equal_bytes_figure(table: pd.DataFrame) -> Figure:
             plot_faint(axis, points, "bytes_share", value, look)
             line = points[points["mark"] == ""]
             spread = [line[value] - line[low], line[high] - line[value]]
-            axis.errorbar(line["bytes_share"], line[value], np.maximum(spread, 0), elinewidth=0.7, label=cache, **look)
+            axis.errorbar(line["bytes_share"], line[value], np.maximum(spread, 0), elinewidth=0.7, **look)
         axis.set_xscale("log", base=2)
         axis.set(xlabel="share of dense's bytes", xlim=(0.85 * table["bytes_share"].min(), 1.15))
         if value == "accuracy":
@@ -74,9 +74,9 @@ def equal_bytes_figure(table: pd.DataFrame) -> Figure:
 
 
 def decades(values: pd.Series) -> tuple[float, float]:
-    """The whole powers of ten around the values above the floor, which is of texts that differ in nothing."""
+    """Whole powers of ten, with room, around the values above the floor, which is of texts that differ in nothing."""
     powers = np.log10(values[values > 2 * FLOOR])
-    return (10.0 ** np.floor(powers.min()), 10.0 ** np.ceil(powers.max())) if len(powers) else (FLOOR, 1.0)
+    return (10.0 ** np.floor(powers.min() - 0.2), 10.0 ** np.ceil(powers.max() + 0.2)) if len(powers) else (FLOOR, 1.0)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -15,7 +15,6 @@ from itertools import permutations
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
@@ -26,7 +25,7 @@ from ..fidelity import forced_runs, kl_of_texts
 from ..load import Run, load
 from ..marks import marks
 from ..pairs import duel, table_order
-from ..panels import house_style, legend, panels
+from ..panels import Look, house_style, legend, panels
 from ..setting import SETTING
 from ..stats import pass_at_1
 from ..tables import results
@@ -110,16 +109,16 @@ def fewer_bits_figure(table: pd.DataFrame) -> Figure:
     table = table[(table["mark"] == "") & table["bytes"].notna()]
     methods = sorted(set(table["method"]), reverse=True)
     caches = (table["tokens"] / table["bytes"]).groupby(table["cache"]).mean().sort_values().index
-    colours = mpl.rcParams["axes.prop_cycle"].by_key()["color"]
+    looks = Look(caches)
     blocks = list(table.groupby(["task", "bytes"]))
     figure, axes = panels([f"{task}: {share:g} of dense's bytes" for (task, share), _ in blocks])
     for axis, (_, block) in zip(axes, blocks, strict=True):
-        for i, (name, colour) in enumerate(zip(caches, colours, strict=False)):
+        for i, name in enumerate(caches):
             own = block[block["cache"] == name]
             places = [methods.index(each) + 0.18 * ((len(caches) - 1) / 2 - i) for each in own["method"]]
             spread = [own["accuracy"] - own["accuracy_low"], own["accuracy_high"] - own["accuracy"]]
-            looks = dict(color=colour, marker="o", markersize=3.5, linestyle="", elinewidth=1, label=name)
-            axis.errorbar(own["accuracy"], places, xerr=np.maximum(spread, 0), **looks)
+            look = looks.of[name] | {"markersize": 3.5, "linestyle": "", "elinewidth": 1}
+            axis.errorbar(own["accuracy"], places, xerr=np.maximum(spread, 0), **look)
         axis.set(yticks=range(len(methods)), yticklabels=methods, ylim=(-0.6, len(methods) - 0.4))
         axis.set(xlim=(-0.03, 1.03), xlabel="pass@1")
     legend(figure, axes)

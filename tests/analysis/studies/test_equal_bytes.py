@@ -2,6 +2,7 @@
 
 import pandas as pd
 import pytest
+from kvarena.analysis.panels import house_style
 from kvarena.analysis.studies.equal_bytes import decades, equal_bytes_figure, main
 
 
@@ -55,6 +56,17 @@ def test_what_is_unfinished_or_unlike_is_faint_and_on_no_line(write, tmp_path, r
     assert drawn(axis)["-"] == [(0.25, 1.0, False), (0.5, 1.0, False)]
 
 
+def test_a_ninth_cache_is_drawn_too():
+    caches = [f"cache{i}" for i in range(12)]
+    columns = {"method": "snapkv", "cache": caches, "bytes_share": 0.5, "accuracy": 0.5, "mark": ""}
+    table = pd.DataFrame(columns | {"accuracy_low": 0.4, "accuracy_high": 0.6})
+    with house_style():
+        (axis,) = equal_bytes_figure(table).axes
+    handles, names = axis.get_legend_handles_labels()
+    assert sorted(names) == sorted(caches)
+    assert len({(bar[0].get_color(), bar[0].get_marker()) for bar in handles}) == 12
+
+
 def test_runs_of_two_tasks_are_refused(write, tmp_path, record, dense):
     write("runs/a", [record()], samples=1, **dense)
     write("runs/b", [record()], samples=1, **dense, task="sorting")
@@ -64,4 +76,5 @@ def test_runs_of_two_tasks_are_refused(write, tmp_path, record, dense):
 
 def test_a_kl_of_nothing_does_not_stretch_the_axis():
     assert decades(pd.Series([1e-9, 2e-3, 0.5])) == (1e-3, 1.0)
+    assert decades(pd.Series([1.1e-3, 0.9])) == (1e-4, 10.0)  # not on the frame
     assert decades(pd.Series([1e-9])) == (1e-9, 1.0)
