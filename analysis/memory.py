@@ -40,13 +40,27 @@ def memory_tables(folder: Path) -> dict[str, pd.DataFrame]:
 
 
 def forgotten(folder: Path) -> pd.DataFrame:
-    """All rows of kvarena-forget below a folder; `what` is the span or the method."""
+    """All rows of kvarena-forget below a folder; `what` is the span or the method.
+
+    A method of several ratios says which, and a task of several models.
+    """
     tables = []
     for found in folders_with(folder, "forget.csv"):
         labels = json.loads((found / "forget.json").read_text())["labels"]
         table = pd.read_csv(found / "forget.csv").rename(columns={"span": "what", "method": "what"})
-        tables.append(table.assign(task="-".join(filter(None, (labels["task"], labels["difficulty"])))))
-    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
+        task = "-".join(filter(None, (labels["task"], labels["difficulty"])))
+        tables.append(table.assign(task=task, model=labels["model"], ratio=f"ratio {labels['ratio']:g}"))
+    if not tables:
+        return pd.DataFrame()
+    rows = pd.concat(tables, ignore_index=True)
+    whose, what = saying_which(rows["task"], rows["model"]), saying_which(rows["what"], rows["ratio"])
+    return rows.assign(task=whose, what=what).drop(columns=["model", "ratio"])
+
+
+def saying_which(names: pd.Series, others: pd.Series) -> pd.Series:
+    """Names, with the other behind one that stands beside several."""
+    several = others.groupby(names).transform("nunique") > 1
+    return names.where(~several, names + ", " + others)
 
 
 def influence(rows: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:

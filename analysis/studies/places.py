@@ -25,7 +25,7 @@ GROUP = 4  # neighbouring places in one point
 
 
 def places(runs: Sequence[Run]) -> pd.DataFrame:
-    """A row a method and group of places; ValueError where the runs are of several settings or ratios."""
+    """A row a method in a cache and group of places; ValueError where the runs are of several settings or ratios."""
     whole = [run for run in runs if run.is_whole]
     settings = {(run.setting, run.labels.ratio) for run in whole if run.labels.evicts or run.labels.selects}
     if len(settings) > 1:
@@ -41,7 +41,7 @@ def by_group(run: Run) -> list[dict[str, object]]:
         low, high = of_share(own)
         found.append(
             {
-                "method": run.labels.method,
+                "method": run.labels.named,
                 "first": start + 1,
                 "last": min(start + GROUP, right.shape[1]),
                 "prompts": len(own),

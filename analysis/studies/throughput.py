@@ -19,6 +19,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from ...runners.record import make_folder, replace_file, write_figure
+from ...runners.record.labels import PLAIN
 from ..narrow import formatted, piped
 from ..panels import PANEL, Look, house_style, legend, panels
 from ..published import model_key, published
@@ -74,7 +75,8 @@ def step_law(lines: pd.DataFrame) -> StepLaw:
 
 
 def throughput(benchmark: pd.DataFrame) -> pd.DataFrame:
-    """A row for each length of decode, method and budget."""
+    """A row for each length of decode, method, with its cache, and budget."""
+    benchmark = benchmark.assign(method=with_caches(benchmark))
     whole = (benchmark["position"] == PROMPT) & benchmark["steps"].isin(DECODES)
     rows = []
     for decode in DECODES:
@@ -89,7 +91,21 @@ def throughput(benchmark: pd.DataFrame) -> pd.DataFrame:
     return with_published(table)
 
 
+def with_caches(lines: pd.DataFrame) -> pd.Series:
+    """The method, and the cache where it packs, as tables of runs call them; lines of before had no choice."""
+    cache = lines["cache"].fillna(PLAIN) if "cache" in lines else pd.Series(PLAIN, index=lines.index)
+    return lines["method"].where(cache == PLAIN, lines["method"] + " + " + cache)
+
+
+def refuse_several(lines: pd.DataFrame) -> None:
+    """ValueError where a law would be of two engines, kernels or cards."""
+    for name in ("engine", "attention", "device"):
+        if name in lines and len(found := sorted(set(lines[name].astype(str)))) > 1:
+            raise ValueError(f"{lines['method'].iloc[0]} was timed with {name} {' and '.join(found)}: give one of them")
+
+
 def extrapolated(lines: pd.DataFrame, decode: int) -> dict[str, Any]:
+    refuse_several(lines)
     found, first = step_law(lines), lines.iloc[0]
     ms = float(found.ms(np.arange(PROMPT, PROMPT + decode, dtype=float)).mean())
     fitted = found.ms(lines["middle"].to_numpy(float))

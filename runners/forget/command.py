@@ -61,7 +61,7 @@ def forget(config: DictConfig, overrides: Sequence[str], method: str, span: str,
         raise ValueError(f"{said[0]} beside method={method}, which says itself what it evicts: leave one out")
     job.check()
     work = work_of(job, known)
-    names = {"method": method} if job.policy.evicts else {"span": span}
+    names = {"method": job.labels.named} if job.policy.evicts else {"span": span}
     folder = folder_of(job, method if job.policy.evicts else span, known)
     if job.config["dry_run"]:
         return f"{folder}: {work.cuts} of {len(job.samples) * len(known['after'])} texts and cuts are long enough"

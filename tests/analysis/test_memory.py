@@ -22,10 +22,11 @@ def forget_rows():
     return rows
 
 
-def write(folder, rows):
+def write(folder, rows, **changes):
     folder.mkdir()
     pd.DataFrame(rows).to_csv(folder / "forget.csv", index=False)
-    (folder / "forget.json").write_text(json.dumps({"labels": {"task": "sums", "difficulty": "easy"}}))
+    labels = {"task": "sums", "difficulty": "easy", "model": "reasoner", "ratio": 1.0} | changes
+    (folder / "forget.json").write_text(json.dumps({"labels": labels}))
 
 
 def test_influence_is_a_ratio_of_sums_over_texts():
@@ -38,6 +39,20 @@ def test_influence_is_a_ratio_of_sums_over_texts():
     assert drop["low"].iloc[0] == pytest.approx(0.0)  # both draws are b
     assert drop["high"].iloc[0] == pytest.approx(0.5)  # both are a
     assert (table[table["eraser"] == "exact"]["influence"] == 0).all()
+
+
+def test_ratios_and_models_are_told_apart_where_there_are_several(tmp_path):
+    rows = [{"method" if name == "span" else name: value for name, value in row.items()} for row in forget_rows()]
+    evicted = {name: [row | {"method": name} for row in rows] for name in ("random", "snapkv")}
+    write(tmp_path / "a", evicted["random"], ratio=2.0)
+    write(tmp_path / "b", evicted["random"], ratio=4.0)
+    write(tmp_path / "c", evicted["snapkv"], ratio=4.0)
+    table = memory_tables(tmp_path)["influence"]
+    assert set(table["what"]) == {"random, ratio 2", "random, ratio 4", "snapkv"}
+    assert set(table["texts"]) == {2}
+    assert set(table["task"]) == {"sums-easy"}
+    write(tmp_path / "d", forget_rows(), model="other")
+    assert set(memory_tables(tmp_path)["influence"]["task"]) == {"sums-easy, reasoner", "sums-easy, other"}
 
 
 def test_where_nothing_was_said_nothing_is_left():

@@ -134,7 +134,8 @@ def folder(writer, tmp_path_factory, record, dense, config):
 def remember(folder):
     """What kvarena-forget and kvarena-probe leave, of two texts."""
     folder.mkdir()
-    (folder / "forget.json").write_text(json.dumps({"labels": {"task": "sums", "difficulty": "easy"}}))
+    labels = {"task": "sums", "difficulty": "easy", "model": "reasoner", "ratio": 1.0}
+    (folder / "forget.json").write_text(json.dumps({"labels": labels}))
     text = {"span": "clause", "eraser": "drop", "after": 16, "recomputed": 0, "tokens": 16, "kl_closing": 0.0}
     sums = [{"sample": name, "since": 0, "kl_dense": 2.0, "kl_erased": kl} for name, kl in (("a", 1.0), ("b", 0.2))]
     pd.DataFrame([text | each for each in sums]).to_csv(folder / "forget.csv", index=False)

@@ -17,7 +17,8 @@ def write(folder, task, erased):
         for name, read, left in (("drop", 0, 2.0), ("steering", 5, erased))
     ]
     pd.DataFrame(known).to_csv(folder / "forget.csv", index=False)
-    origin = {"labels": {"task": task, "difficulty": "easy"}, "erasers": {"steering": {"config": {"tasks": ["sums"]}}}}
+    labels = {"task": task, "difficulty": "easy", "model": "reasoner", "ratio": 1.0}
+    origin = {"labels": labels, "erasers": {"steering": {"config": {"tasks": ["sums"]}}}}
     (folder / "forget.json").write_text(json.dumps(origin))
 
 

@@ -11,6 +11,7 @@ def test_a_line_a_method_and_four_places(write, tmp_path, record, dense):
     all_right = record(answer=TARGET, target=TARGET)
     write("runs/full", [all_right, record(sample="s1", answer="1 | 2 | 0 |  | 5", target=TARGET)], samples=2, **dense)
     write("runs/snapkv", [record(answer="1 |  |  |  | ", target=TARGET)], samples=1)
+    write("runs/packed", [record(answer="1 | 2 |  |  | ", target=TARGET)], samples=1, cache="fp8")
     write(
         "runs/cut_short", [all_right], samples=2, method="h2o"
     )  # its first record alone would be of its shortest text
@@ -19,6 +20,8 @@ def test_a_line_a_method_and_four_places(write, tmp_path, record, dense):
     assert table[["method", "first", "last", "prompts", "accuracy", "answered"]].values.tolist() == [
         ["full", 1, 4, 2, 0.75, 0.875],
         ["full", 5, 5, 2, 1.0, 1.0],
+        ["snapkv + fp8", 1, 4, 1, 0.5, 0.5],
+        ["snapkv + fp8", 5, 5, 1, 0.0, 0.0],
         ["snapkv", 1, 4, 1, 0.25, 0.25],
         ["snapkv", 5, 5, 1, 0.0, 0.0],
     ]

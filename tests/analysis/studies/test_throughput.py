@@ -70,6 +70,23 @@ def test_a_decode_that_was_timed_whole_checks_the_law_and_does_not_make_it(bench
     assert checked[["decode", "method", "whole_tokens_per_s"]].values.tolist() == [[16384, "vase_attnv", 1111.0]]
 
 
+def test_a_packed_cache_has_a_law_of_its_own(benchmark):
+    packed = lines("full", None, lambda x: 10 + 0.0005 * x)
+    both = pd.concat([benchmark, pd.DataFrame([each | {"cache": "fp8"} for each in packed])], ignore_index=True)
+    table = throughput(both).query("decode == 16384").set_index("method")
+    assert table.loc["full + fp8", "ms_per_step"] == pytest.approx(10 + 0.0005 * 8447.5, abs=1e-3)
+    assert np.isnan(table.loc["full + fp8", "published_tokens_per_s"])
+    assert table.loc["full", "ms_per_step"] == pytest.approx(18.4475, abs=1e-3)
+
+
+@pytest.mark.parametrize("name", ["engine", "attention", "device"])
+def test_a_law_is_of_one_engine_and_card(benchmark, name):
+    benchmark[name] = "one"
+    benchmark.loc[5, name] = "other"
+    with pytest.raises(ValueError, match=f"vase_attnv was timed with {name} one and other: give one of them"):
+        throughput(benchmark)
+
+
 def test_a_law_that_does_not_fit_says_by_how_much(benchmark):
     benchmark.loc[1, "ms"] *= 1.1
     assert 0.03 < throughput(benchmark).query("method == 'full'")["misfit"].iloc[0] < 0.1

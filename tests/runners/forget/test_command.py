@@ -64,6 +64,13 @@ def test_what_a_method_evicted(forget, recorded):
     assert all(0 < float(row["gone"]) < 1 for row in rows)
 
 
+def test_a_method_in_a_packed_cache_is_another(forget, recorded):
+    words = ["method=random", "cache=fp8", "compression.tokens=60", "after=[48]", "num_samples=1"]
+    code, said = forget("output_dir=out", *words)
+    assert code == 0, said.err
+    assert {row["method"] for row in table(recorded)} == {"random + fp8"}
+
+
 def test_by_layer(forget, recorded):
     code, said = forget("output_dir=out", "by_layer=true", "num_samples=1")
     assert code == 0, said.err
