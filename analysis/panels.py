@@ -75,7 +75,9 @@ def looks_of(names: Sequence[str], num_colours: int) -> list[tuple[int, int, boo
 
 
 def panels(titles: Sequence[str]) -> tuple[Figure, list[Axes]]:
-    """One panel a title, three in a row."""
+    """One panel a title, three in a row; Nothing where there is none."""
+    if not titles:
+        raise Nothing("there is nothing to draw: no compressed run here is finished and like the others")
     columns = min(len(titles), COLUMNS)
     rows = -(-len(titles) // columns)
     figure = Figure(figsize=(PANEL[0] * columns, PANEL[1] * rows + 0.5))

@@ -74,6 +74,12 @@ def test_runs_of_two_tasks_are_refused(write, tmp_path, record, dense):
         main([str(tmp_path / "runs"), str(tmp_path / "out")])
 
 
+def test_dense_alone_is_nothing_to_draw(write, tmp_path, record, dense):
+    write("runs/full", [record()], samples=1, **dense, cache="fp8").note(bytes_share=0.5)
+    with pytest.raises(ValueError, match="there is nothing to draw: no compressed run here is finished"):
+        main([str(tmp_path / "runs"), str(tmp_path / "out")])
+
+
 def test_a_kl_of_nothing_does_not_stretch_the_axis():
     assert decades(pd.Series([1e-9, 2e-3, 0.5])) == (1e-3, 1.0)
     assert decades(pd.Series([1.1e-3, 0.9])) == (1e-4, 10.0)  # not on the frame
