@@ -7,6 +7,8 @@ kvarena-fidelity takes it. Written to OUTPUT:
 
   values.csv    a row a layer: what part of all value ranges the largest 1, 5 and 10 % of a head's slots hold (were all
                 alike, as much), and how far the 99th percentile and the largest are above the median; sinks left out
+  first.csv     a row a position of the first eight, for leverage and the squared norms of keys and values: what part of
+                a text's tokens has less, and in how many heads it is in the lowest tenth, or the lowest of all
   lost.csv      at its token `--cut` a text loses 1, 5 or 10 % of its slots once, those of largest value range or random
                 ones, in each layer and KV head; the recent 16 and 4 sinks stay. It goes on with all others: mean KL to
                 dense over what follows, and how many times that of random victims it is, by text
@@ -25,6 +27,7 @@ from statistics import fmean
 import torch
 from dense_texts import Work, read_texts
 from ending import endings
+from first_tokens import first_tokens
 from kvarena.runners.model import Checkpoint
 from kvarena.runners.profile.value_ranges import top_share, value_ranges_of
 from losing import LOST, SINKS, cut_at, losses
@@ -76,6 +79,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     work, output = Work(checkpoint.load(torch.device(options.device)), texts), options.output
     output.mkdir(parents=True, exist_ok=True)
     write_as_they_come(output / "values.csv", range_tails(work))
+    write_as_they_come(output / "first.csv", first_tokens(work))
     write_as_they_come(output / "lost.csv", losses(work.model, begun, cut))
     if options.max_tokens:
         write_as_they_come(output / "endings.csv", endings(work, begun, cut, options.max_tokens))

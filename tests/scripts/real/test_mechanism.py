@@ -62,6 +62,13 @@ def test_texts_are_cut_where_they_have_begun(real):
         cut_at(texts, 70)
 
 
+def test_how_much_less_than_the_first_tokens_others_have(real):
+    from first_tokens import below
+
+    quantity = torch.tensor([[[1.0, 4.0, 2.0, 2.0, 9.0, 3.0, 8.0, 7.0, 0.5, 6.0]]], dtype=torch.float64)
+    assert below(quantity).tolist() == [[[0.1, 0.5, 0.2, 0.2, 0.9, 0.4, 0.8, 0.7]]]
+
+
 def test_the_command_writes_its_tables(real, standin, tmp_path):
     import mechanism
 
@@ -72,6 +79,11 @@ def test_the_command_writes_its_tables(real, standin, tmp_path):
     tables = {file.stem: list(csv.DictReader(file.open())) for file in (tmp_path / "out").glob("*.csv")}
     assert [row["layer"] for row in tables["values"]] == ["0", "1", "2"]
     assert all(0.005 < float(row["top_1_percent"]) < float(row["top_10_percent"]) < 1 for row in tables["values"])
+    assert [(row["quantity"], row["position"]) for row in tables["first"]] == [
+        (quantity, str(position)) for quantity in ("leverage", "key", "value") for position in range(8)
+    ]
+    assert all(float(row["lowest"]) <= float(row["in_lowest_tenth"]) <= 1 for row in tables["first"])
+    assert all(float(row["below"]) > 0 or row["lowest"] == "1.0" for row in tables["first"])
     assert [(row["lost"], row["texts"]) for row in tables["lost"]] == [("0.01", "2"), ("0.05", "2"), ("0.1", "2")]
     assert all(float(row["times_low"]) < float(row["times"]) < float(row["times_high"]) for row in tables["lost"])
     assert [row["victims"] for row in tables["endings"]] == ["none", *["largest", "random"] * 3]
