@@ -36,7 +36,7 @@ def first_tokens(work: Work) -> Iterator[dict[str, object]]:
         with torch.inference_mode(), own_attention(work.model):
             forward(work.model, ids, torch.arange(ids.shape[1], device=ids.device)[None], seen)
         keys, values = torch.stack(seen.layers, 1)
-        found.append(torch.stack([below(each) for each in (keys * values, keys, values)]).flatten(1, 2))
+        found.append(torch.stack([share_below(each) for each in (keys * values, keys, values)]).flatten(1, 2))
     shares = torch.cat(found, 1)
     for name, quantity in zip(("leverage", "key", "value"), shares, strict=True):
         for position, share in enumerate(quantity.T):
@@ -45,6 +45,6 @@ def first_tokens(work: Work) -> Iterator[dict[str, object]]:
             yield {"quantity": name, "position": position, "heads": len(share), **means}
 
 
-def below(quantity: Tensor) -> Tensor:
+def share_below(quantity: Tensor) -> Tensor:
     """quantity [L, H, S] -> [L, H, FIRST]: what part of a text's tokens has less than each of its first has."""
     return (quantity[..., None, :] < quantity[..., :FIRST, None]).double().mean(-1)

@@ -63,10 +63,10 @@ def test_texts_are_cut_where_they_have_begun(real):
 
 
 def test_how_much_less_than_the_first_tokens_others_have(real):
-    from first_tokens import below
+    from first_tokens import share_below
 
     quantity = torch.tensor([[[1.0, 4.0, 2.0, 2.0, 9.0, 3.0, 8.0, 7.0, 0.5, 6.0]]], dtype=torch.float64)
-    assert below(quantity).tolist() == [[[0.1, 0.5, 0.2, 0.2, 0.9, 0.4, 0.8, 0.7]]]
+    assert share_below(quantity).tolist() == [[[0.1, 0.5, 0.2, 0.2, 0.9, 0.4, 0.8, 0.7]]]
 
 
 def test_the_command_writes_its_tables(real, standin, tmp_path):
