@@ -9,7 +9,7 @@ from typing import Any
 from ..job.errors import printed
 from ..job.job import find_device
 from ..job.provenance import commit
-from ..profile import DenseTexts, dense_texts, refuse_twice
+from ..profile import DenseTexts, dense_texts, refuse_unlike
 from ..record import LineParser, positive, replace_file
 from .codebooks import CENTROIDS
 from .columns import DenseColumns, dense_columns
@@ -43,7 +43,7 @@ def calibrate(arguments: argparse.Namespace) -> str:
     """Write it; says where, and how it is used."""
     device = find_device(arguments.device)
     read = [dense_texts(arguments.model, run, arguments.texts) for run in arguments.run]
-    refuse_twice(read, arguments.run)
+    refuse_unlike(read, arguments.run)
     checkpoint, texts = read[0].checkpoint, [text for each in read for text in each.requests]
     output: Path = arguments.output or Path("calibrations", f"{Path(checkpoint.name).name}.safetensors")
     if output.suffix != ".safetensors":

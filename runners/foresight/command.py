@@ -16,7 +16,7 @@ from ..job.errors import printed
 from ..job.job import find_device
 from ..job.provenance import commit
 from ..model import Model
-from ..profile import DenseTexts, dense_texts, refuse_twice
+from ..profile import DenseTexts, dense_texts, refuse_unlike
 from ..record import LineParser, positive, replace_file
 from .rounds import Example, examples
 from .seen import seen_of
@@ -53,7 +53,7 @@ def foresight(arguments: argparse.Namespace) -> str:
     """Train, write and try it; says where it is, how well it orders, and how it is used."""
     device, runs = find_device(arguments.device), [*arguments.runs, *arguments.held_out]
     said = [dense_texts(arguments.model, run, arguments.texts, arguments.skip) for run in runs]
-    refuse_twice(said, runs)
+    refuse_unlike(said, runs)
     name = said[0].checkpoint.name
     output: Path = arguments.output or Path("scorers", f"{Path(name).name}.safetensors")
     if output.is_dir():

@@ -43,13 +43,21 @@ def dense_texts(model: str, run: str, count: int, skip: int = 0) -> DenseTexts:
     return DenseTexts(checkpoint, requests[:count], origin, header["config"]["task"]["dense_length"])
 
 
-def refuse_twice(said: Sequence[DenseTexts], runs: Sequence[str]) -> None:
-    """ValueError for a run that is given twice, or two of the same command: their texts are the same."""
+def refuse_unlike(said: Sequence[DenseTexts], runs: Sequence[str]) -> None:
+    """ValueError for runs that are not of one model in one dtype, as one reads the texts of all; for one given twice,
+    or two of the same command: their texts are the same."""
     seen: dict[str, str] = {}
     for one, run in zip(said, runs, strict=True):
+        for name, of in {"dtype": lambda each: each.checkpoint.dtype, "weights": weights_of}.items():
+            if of(one) != of(said[0]):
+                raise ValueError(f"{runs[0]} and {run} differ in {name}: give runs of one model in one dtype")
         if (other := seen.get(one.origin["run"])) is not None:
             raise ValueError(f"{other} and {run} are the same run: give each once, and hold out others")
         seen[one.origin["run"]] = run
+
+
+def weights_of(said: DenseTexts) -> Any:
+    return said.origin["fingerprints"]["weights"]
 
 
 def checkpoint_of(header: Mapping[str, Any], model: str, run: str) -> Checkpoint:

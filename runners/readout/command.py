@@ -71,7 +71,7 @@ def probe(config: DictConfig) -> str:
     write_table(folder / "prompt.csv", prompts)
     commit, dirty = provenance.commit()
     made = {"commit": commit, "dirty": dirty, "versions": provenance.versions(), "weights": weights(checkpoint)}
-    asked = {key: value for key, value in known.items() if key != "model"} | {"model": checkpoint.name}
+    asked = known | {"model": checkpoint.name, "dtype": checkpoint.dtype}
     replace_file(folder / "probe.json", json.dumps({"config": asked} | made, indent=1) + "\n")
     return f"written to {folder}"
 

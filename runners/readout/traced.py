@@ -62,9 +62,14 @@ def last_states(file: Path) -> list[State]:
 
 
 def check_model(path: str, header: Mapping[str, Any], checkpoint: Checkpoint) -> None:
-    """ValueError unless this is the model whose caches these are, by its name and by the hashes of its weights."""
+    """ValueError unless this is the model whose caches these are: by its name, its dtype, the hashes of its weights."""
     if (name := Labels.read(header, Path(path)).model) != checkpoint.name:
         raise ValueError(f"runs: {path} has traces of model {name}, not {checkpoint.name}: give model={name}")
+    if (then := header["config"]["model"].get("dtype")) not in (None, checkpoint.dtype):
+        now = f"model.dtype is {checkpoint.dtype}"
+        raise ValueError(
+            f"runs: {path} was decoded in {then}, and {now}: give model.dtype={then}, and runs of that alone"
+        )
     there = {"weights": header.get("fingerprints", {}).get("weights", {})}
     for names in changes(there, {"weights": weights(checkpoint)}).values():
         raise ValueError(f"runs: {path} has traces of other weights ({listed(names)}): give the model.path of then")

@@ -5,6 +5,8 @@ import sys
 import pytest
 import yaml
 from kvarena.runners import evaluate
+from kvarena.runners.model import Checkpoint
+from kvarena.runners.profile import DenseTexts, refuse_unlike
 from kvarena.runners.profile.command import main
 
 DENSE = [
@@ -90,3 +92,14 @@ def test_a_file_that_is_no_profile_is_refused(monkeypatch, tmp_path, capsys, tex
     error = capsys.readouterr().err
     assert "x.yaml is no profile of kvarena-profile" in error
     assert error.count("\n") == 1
+
+
+def test_runs_that_one_model_cannot_read_are_refused():
+    def said(run, dtype="float32", weights="a"):
+        origin = {"run": run, "fingerprints": {"weights": {"model.safetensors": weights}}}
+        return DenseTexts(Checkpoint(name="reasoner", dtype=dtype), [], origin, 100)
+
+    refuse_unlike([said("1"), said("2")], ["one", "two"])
+    for other, name in ((said("2", dtype="bfloat16"), "dtype"), (said("2", weights="b"), "weights")):
+        with pytest.raises(ValueError, match=f"one and two differ in {name}: give runs of one model in one dtype"):
+            refuse_unlike([said("1"), other], ["one", "two"])

@@ -76,6 +76,10 @@ def test_keys_are_turned_back_to_the_key_of_the_token_at_position_0(recorded, mo
         (["runs=[nowhere]"], "nowhere has no run.json"),
         (["runs=[full]"], "full has no trace of a round"),
         (
+            ["runs=[random]", "model.dtype=bfloat16"],
+            "runs: random was decoded in float32, and model.dtype is bfloat16: give model.dtype=float32",
+        ),
+        (
             ["runs=[random]", "model=smollm2_135m"],
             "has traces of model reasoner, not smollm2_135m: give model=reasoner",
         ),
