@@ -7,7 +7,6 @@ estimates is known: the mean of the population, or the mean difference of two me
 [studies, problems].
 """
 
-import argparse
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
@@ -16,6 +15,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from kvarena.analysis.intervals import TAIL, Interval, of_difference, of_share
+from kvarena.runners.job.errors import run_script
+from kvarena.runners.record import LineParser, make_folder, positive, replace_file
 from scipy.stats import beta, norm, t
 
 Chances = Callable[[np.random.Generator, tuple[int, ...]], np.ndarray]
@@ -104,14 +105,15 @@ def studies(num: int, n: int, draws: int) -> Iterator[dict[str, Any]]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--studies", type=int, default=2000, help="of each cell")
+    parser = LineParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--studies", type=positive, default=2000, help="of each cell")
     parser.add_argument("--output", type=Path, default=OUTPUT, metavar="FILE")
     arguments = parser.parse_args()
+    make_folder(arguments.output.parent, "the folder of --output")
     rows = [line for n, draws in SIZES for line in studies(arguments.studies, n, draws)]
-    pd.DataFrame(rows).round(4).to_csv(arguments.output, index=False)
+    replace_file(arguments.output, pd.DataFrame(rows).round(4).to_csv(index=False))
     print(f"wrote {arguments.output}")
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -8,12 +8,15 @@ token, dense and under StreamingLLM; docs/from_scratch.md goes through it.
 n new tokens, N slots, H KV heads, D head dim.
 """
 
+from pathlib import Path
+
 import torch
 import torch.nn.functional as F
 from kvarena import generate
 from kvarena.methods.budget import Budget
 from kvarena.methods.full import Full
 from kvarena.methods.streaming import StreamingLLM
+from kvarena.runners.job.errors import run_script
 from kvarena.tasks.procedural.graph_search import GraphSearch
 from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -67,6 +70,8 @@ def sinks_and_newest(slots: Tensor) -> Tensor:
 
 
 def main() -> None:
+    if not Path("models/reasoner").is_dir():
+        raise ValueError("models/reasoner is not here: start it at the root of a checkout")
     model = AutoModelForCausalLM.from_pretrained("models/reasoner", dtype="float32")
     tokenizer = AutoTokenizer.from_pretrained("models/reasoner")
     question = GraphSearch(num_nodes=12, num_edges=15, min_chain=30, max_chain=70).problem(seed=2**30).question
@@ -82,4 +87,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -7,7 +7,6 @@ the arXiv numbers in either; its state is what it asks a cache for beside keys, 
 was measured by `scripts/speed/eviction.py`. Family and exactness are said here, by module.
 """
 
-import argparse
 import csv
 import inspect
 import re
@@ -22,6 +21,8 @@ import hydra
 from hydra.utils import get_class, instantiate
 from kvarena.methods.budget import Budget
 from kvarena.methods.policy import Needs
+from kvarena.runners.job.errors import run_script
+from kvarena.runners.record import LineParser, replace_file
 from omegaconf import DictConfig, OmegaConf
 
 ROOT = Path(__file__).parents[1]
@@ -177,18 +178,20 @@ def methods_table() -> str:
 
 
 def renewed(page: str, table: str) -> str:
-    """The page with this table."""
+    """The page with this table; ValueError for one that has no place for it."""
+    if BEGIN not in page or END not in page:
+        raise ValueError(f"the page has no {BEGIN} and {END}: give docs/methods.md, or one that has")
     before, _, rest = page.partition(BEGIN)
     _, _, after = rest.partition(END)
     return f"{before}{BEGIN}\n{table}\n{END}{after}"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = LineParser(description=__doc__.splitlines()[0])
     parser.add_argument("--page", type=Path, default=PAGE, help="docs/methods.md")
     page = parser.parse_args(arguments).page
-    page.write_text(renewed(page.read_text(), methods_table()))
+    replace_file(page, renewed(page.read_text(), methods_table()))
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

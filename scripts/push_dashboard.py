@@ -8,7 +8,6 @@ exist online only. Runs that were logged offline are sent before by `wandb sync 
 and figures without an account: `kvarena-report`.
 """
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +16,8 @@ import pandas as pd
 import wandb
 import wandb_workspaces.reports.v2 as wr
 import wandb_workspaces.workspaces as ws
+from kvarena.runners.job.errors import run_script
+from kvarena.runners.record import LineParser
 
 RESULTS_FILE = "results.csv"
 METHOD = "config.method"  # with the cache where that is packed
@@ -59,7 +60,7 @@ def log_report(entity: str, project: str, report: Path) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The exit status: 0, or 2 where wandb cannot be reached or does not let us in."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = LineParser(description=__doc__.splitlines()[0])
     parser.add_argument("entity", help="user or team")
     parser.add_argument("project")
     parser.add_argument("--report", type=Path, metavar="DIR", help="what kvarena-report wrote, as an artifact")
@@ -79,4 +80,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_script(main)

@@ -8,11 +8,12 @@ The vocabulary is laid out as Qwen3's: byte-level BPE, trained on the text files
 tokens in Qwen3's order, then embeddings that no token has.
 """
 
-import argparse
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import torch
+from kvarena.runners.job.errors import run_script
+from kvarena.runners.record import LineParser, make_folder, natural
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from transformers import GenerationConfig, PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
@@ -127,14 +128,15 @@ def write_standin(folder: Path, seed: int = 0) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = LineParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path, help="in Hugging Face format, for model.path")
-    parser.add_argument("--seed", type=int, default=0, help="of the weights")
+    parser.add_argument("--seed", type=natural, default=0, help="of the weights")
     options = parser.parse_args(arguments)
+    make_folder(options.folder, "FOLDER")
     write_standin(options.folder, options.seed)
     megabytes = sum(path.stat().st_size for path in options.folder.iterdir()) / 1e6
     print(f"{options.folder}: {megabytes:.1f} MB")
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -34,7 +34,7 @@ ROOMS = {
     "generate": {"attention", "cache", "model", "parallel", "sampler"},
     "graphs": {"cache", "generate", "model", "parallel"},
     "speed": {"cache", "generate", "model", "sampler"},
-    "job": {"attention", "cache", "generate", "model", "parallel", "plugins", "record", "sampler"},
+    "job": {"attention", "cache", "generate", "interrupt", "model", "parallel", "plugins", "record", "sampler"},
     "fidelity": {"cache", "generate", "model", "record", "sampler"},
     "forget": {"cache", "fidelity", "generate", "job", "model", "record"},
     "guard": {"forget", "readout"},

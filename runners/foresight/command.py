@@ -17,7 +17,7 @@ from ..job.job import find_device
 from ..job.provenance import commit
 from ..model import Model
 from ..profile import DenseTexts, dense_texts, refuse_unlike
-from ..record import LineParser, positive, replace_file
+from ..record import LineParser, natural, positive, replace_file
 from .rounds import Example, examples
 from .seen import seen_of
 from .train import agreement, scores_of, train_scorer
@@ -38,7 +38,7 @@ def foresight_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--held-out", nargs="+", default=[], metavar="RUN", help="others, to see how it does on them")
     parser.add_argument("--output", type=Path, help="default: scorers/NAME.safetensors")
     parser.add_argument("--texts", type=positive, default=64, help="completions of each run")
-    parser.add_argument("--skip", type=int, default=0, help="problems of each run that are left out, its first")
+    parser.add_argument("--skip", type=natural, default=0, help="problems of each run that are left out, its first")
     parser.add_argument("--recent", type=positive, default=64, help="slots, as the method will be run")
     parser.add_argument("--interval", type=positive, default=64, help="steps between rounds, likewise")
     parser.add_argument("--slots", type=positive, default=64, help="that are looked at in each head and round")

@@ -4,10 +4,13 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import NoReturn
 
 from hydra.errors import HydraException, InstantiationException
 from omegaconf.errors import OmegaConfBaseException
 
+from ..interrupt import Stop
 from ..record import end_unread, readable
 from .search_path import find_plugins
 
@@ -39,14 +42,14 @@ def printed(command: str, work: Callable[[], str]) -> int:
 
 
 @contextmanager
-def one_line_errors() -> Iterator[None]:
+def one_line_errors(command: str = "kvarena") -> Iterator[None]:
     """Exit status 2; 141 where nobody reads any more."""
     try:
         yield
     except BrokenPipeError:
         end_unread()
     except USER_ERRORS as error:
-        print(f"kvarena: {one_line(error)}", file=sys.stderr)
+        print(f"{command}: {one_line(error)}", file=sys.stderr)
         sys.exit(2)
 
 
@@ -56,3 +59,10 @@ def run_command(application: Callable[[], object]) -> None:
     find_plugins()
     with one_line_errors(), readable():
         application()
+
+
+def run_script(main: Callable[[], int | None]) -> NoReturn:
+    """One that stands beside the commands, by the name of its file: what ends it before its time is one line."""
+    name = Path(sys.argv[0]).name
+    with Stop(command=name, then="what it has written stays").listen(), one_line_errors(name):
+        sys.exit(main())

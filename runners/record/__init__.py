@@ -3,7 +3,7 @@
 And how the commands that read it take arguments and are read. No torch.
 """
 
-from .arguments import LineParser, positive
+from .arguments import LineParser, natural, positive
 from .checked import check
 from .file_name import file_name
 from .files import append_line, check_appends, make_folder, replace_file
@@ -31,6 +31,7 @@ __all__ = [
     "folders_with",
     "locked",
     "make_folder",
+    "natural",
     "positive",
     "read_questions",
     "readable",

@@ -16,3 +16,10 @@ def positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise ArgumentTypeError(f"{text!r} is no whole number of at least 1")
     return int(text)
+
+
+def natural(text: str) -> int:
+    """The same of at least 0."""
+    if not text.isdecimal():
+        raise ArgumentTypeError(f"{text!r} is no whole number of at least 0")
+    return int(text)

@@ -61,6 +61,8 @@ def replace_file(path: Path, content: str | bytes) -> None:
         try:
             with temporary.open("wb", buffering=0) as file:
                 write_all(file.fileno(), content)
+        except FileNotFoundError as error:
+            raise ValueError(f"{path}: there is no folder {path.parent}, make it first") from error
         except OSError as error:
             raise no_room(error, path) from error
         temporary.replace(path)

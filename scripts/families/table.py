@@ -6,7 +6,6 @@ A family is taken where its tokens are those of `model.generate`, dense and unde
 sequence; one whose layers differ is tried again with full attention in each.
 """
 
-import argparse
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,6 +17,8 @@ from kvarena.methods.budget import Budget
 from kvarena.methods.full import Full
 from kvarena.methods.streaming import StreamingLLM
 from kvarena.runners.generate import generate
+from kvarena.runners.job.errors import run_script
+from kvarena.runners.record import LineParser, replace_file
 from tiny import tiny
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
@@ -77,18 +78,20 @@ def family_rows() -> Iterator[str]:
 
 
 def with_families(page: str) -> str:
-    """The page, its list written anew."""
+    """The page, its list written anew; ValueError for one that has none."""
+    if BEGIN not in page or END not in page:
+        raise ValueError(f"the page has no {BEGIN} and {END}: give docs/models.md, or one that has")
     before, _, rest = page.partition(BEGIN)
     _, _, after = rest.partition(END)
     return f"{before}{BEGIN}\n" + "\n".join(family_rows()) + f"\n\n{END}{after}"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = LineParser(description=__doc__.splitlines()[0])
     parser.add_argument("--page", type=Path, default=PAGE, help="docs/models.md")
     page = parser.parse_args(arguments).page
-    page.write_text(with_families(page.read_text()))
+    replace_file(page, with_families(page.read_text()))
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

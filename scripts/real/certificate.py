@@ -19,7 +19,6 @@ all tokens, on the same queries, keys and values. A row a method and ratio, of t
 """
 
 import argparse
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from statistics import fmean
@@ -32,7 +31,10 @@ from dense_texts import Work, read_texts
 from kvarena.methods.policy import Policy
 from kvarena.runners.fidelity import Scribe
 from kvarena.runners.generate import Decoder
+from kvarena.runners.job.errors import run_script
+from kvarena.runners.job.job import find_device
 from kvarena.runners.model import Checkpoint
+from kvarena.runners.record import LineParser, positive
 from kvarena.runners.sampler import Greedy
 from mechanism import write_as_they_come
 from scipy.stats import spearmanr
@@ -130,26 +132,33 @@ def rows(work: Work, methods: Sequence[str], ratios: Sequence[float], window: in
 
 @torch.inference_mode()
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = LineParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", type=Path)
     parser.add_argument("chains", type=Path, metavar="TEXTS")
     parser.add_argument("output", type=Path)
     parser.add_argument("--methods", default="vase_attnv,snapkv_sample,attn_random,random")
-    parser.add_argument("--ratios", default="2,4")
-    parser.add_argument("--window", type=int, default=16, help="recent slots, and steps between two rounds")
-    parser.add_argument("--texts", type=int, default=32, help="the first so many")
+    parser.add_argument("--ratios", type=ratios_of, default="2,4")
+    parser.add_argument("--window", type=positive, default=16, help="recent slots, and steps between two rounds")
+    parser.add_argument("--texts", type=positive, default=32, help="the first so many")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     options = parser.parse_args(argv)
     checkpoint = Checkpoint(name="model", path=str(options.model), dtype="float32")
     texts = read_texts(options.chains, checkpoint, options.texts)
-    work = Work(checkpoint.load(torch.device(options.device)), texts)
+    work = Work(checkpoint.load(find_device(options.device)), texts)
     options.output.parent.mkdir(parents=True, exist_ok=True)
-    ratios = [float(each) for each in options.ratios.split(",")]
-    write_as_they_come(options.output, rows(work, options.methods.split(","), ratios, options.window))
+    write_as_they_come(options.output, rows(work, options.methods.split(","), options.ratios, options.window))
+
+
+def ratios_of(text: str) -> list[float]:
+    """With commas between."""
+    try:
+        ratios = [float(each) for each in text.split(",")]
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r}: use numbers with commas between, such as 2,4") from error
+    if not min(ratios) >= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} has a ratio below 1")
+    return ratios
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except ValueError as error:
-        sys.exit(f"certificate: {error}")
+    run_script(main)

@@ -14,8 +14,10 @@ from pathlib import Path
 import torch
 from kvarena.methods.full import Full
 from kvarena.runners.generate import generate
+from kvarena.runners.job.errors import run_script
 from kvarena.runners.loops import terminal_loop
 from kvarena.runners.model import Checkpoint
+from kvarena.runners.record import LineParser
 from kvarena.runners.weights import read_origin
 
 NUM_TOKENS = 256
@@ -40,7 +42,7 @@ def chains(checkpoint: Checkpoint) -> Iterator[dict[str, object]]:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = LineParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("weights", type=Path, help="the folder that kvarena-import wrote")
     arguments = parser.parse_args(argv)
     origin = read_origin(arguments.weights)
@@ -54,4 +56,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -19,7 +19,6 @@ kvarena-fidelity takes it. Written to OUTPUT:
 
 import argparse
 import csv
-import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from statistics import fmean
@@ -28,8 +27,11 @@ import torch
 from dense_texts import Work, read_texts
 from ending import endings
 from first_tokens import first_tokens
+from kvarena.runners.job.errors import run_script
+from kvarena.runners.job.job import find_device
 from kvarena.runners.model import Checkpoint
 from kvarena.runners.profile.value_ranges import top_share, value_ranges_of
+from kvarena.runners.record import LineParser, natural, positive
 from losing import LOST, SINKS, cut_at, losses
 from overlap import overlaps
 
@@ -60,14 +62,16 @@ def write_as_they_come(path: Path, rows: Iterable[dict[str, object]]) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = LineParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", type=Path)
     parser.add_argument("chains", type=Path, metavar="TEXTS")
     parser.add_argument("output", type=Path)
-    parser.add_argument("--texts", type=int, default=32, help="the first so many")
-    parser.add_argument("--cut", type=int, help="default: half of the mean length")
-    parser.add_argument("--max-tokens", type=int, default=768, help="of what is decoded freely; 0: nothing is")
-    parser.add_argument("--traced", type=int, default=8, help="texts whose caches two draws are compared on; 0: none")
+    parser.add_argument("--texts", type=positive, default=32, help="the first so many")
+    parser.add_argument("--cut", type=positive, help="default: half of the mean length")
+    parser.add_argument("--max-tokens", type=natural, default=768, help="of what is decoded freely; 0: none")
+    parser.add_argument(
+        "--traced", type=natural, default=8, help="texts whose caches two draws are compared on; 0: none"
+    )
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     options = parser.parse_args(argv)
     dtype = "float32" if options.device == "cpu" else "bfloat16"
@@ -76,7 +80,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     length = fmean(len(text.prompt) + len(text.completion) for text in texts)
     cut = options.cut or round(length / 2)
     begun = cut_at(texts, cut)
-    work, output = Work(checkpoint.load(torch.device(options.device)), texts), options.output
+    work, output = Work(checkpoint.load(find_device(options.device)), texts), options.output
     output.mkdir(parents=True, exist_ok=True)
     write_as_they_come(output / "values.csv", range_tails(work))
     write_as_they_come(output / "first.csv", first_tokens(work))
@@ -88,7 +92,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except ValueError as error:
-        sys.exit(f"mechanism: {error}")
+    run_script(main)

@@ -11,6 +11,9 @@ from card import write_card
 from data import check_prompt, make_rows, training_jobs
 from evaluation import evaluate_reasoner
 from hydra.utils import instantiate
+from kvarena.runners.job.errors import one_line_errors, run_command, run_script
+from kvarena.runners.job.job import find_device
+from kvarena.runners.record import make_folder
 from mixture import IGNORED, Batch, Mixture
 from omegaconf import DictConfig
 from probe import HeldOutProbe, ProbeReading
@@ -109,10 +112,11 @@ def save(model: Qwen3ForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: Pa
 
 
 @hydra.main(config_path="pkg://kvarena.conf", config_name="train_reasoner", version_base="1.3")
+@one_line_errors()
 def main(cfg: DictConfig) -> None:
     began = time.perf_counter()
-    folder = Path(cfg.output)
-    folder.mkdir(parents=True, exist_ok=True)
+    find_device(cfg.device)
+    make_folder(folder := Path(cfg.output), "output")
     tokenizer = reasoner_tokenizer(cfg.model.max_position_embeddings)
     jobs = training_jobs(cfg)
     for job in jobs:
@@ -129,4 +133,4 @@ def main(cfg: DictConfig) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(lambda: run_command(main))

@@ -20,6 +20,8 @@ from kvarena.runners.forget.spans import joined
 from kvarena.runners.forget.steer import Steer
 from kvarena.runners.generate import Request
 from kvarena.runners.job import provenance
+from kvarena.runners.job.errors import one_line_errors, run_command, run_script
+from kvarena.runners.job.job import find_device
 from kvarena.runners.job.made_of import weights
 from kvarena.runners.model import Checkpoint, Model, Tokenizer, shape_of
 from omegaconf import DictConfig, OmegaConf
@@ -116,9 +118,10 @@ def teach(steer: Steer, source: Source, held: Sequence[HeldOut], cfg: DictConfig
 
 
 @hydra.main(config_path="pkg://kvarena.conf", config_name="train_eraser", version_base="1.3")
+@one_line_errors()
 def main(cfg: DictConfig) -> None:
     checkpoint: Checkpoint = instantiate(cfg.model)
-    model = checkpoint.load(torch.device(cfg.device)).requires_grad_(False)
+    model = checkpoint.load(find_device(cfg.device)).requires_grad_(False)
     tokenizer, behind = checkpoint.tokenizer(), range(cfg.problems, cfg.problems + cfg.held_out)
     source = Source(cfg, cfg.tasks, range(cfg.problems), model, tokenizer)
     held = [
@@ -145,4 +148,4 @@ def main(cfg: DictConfig) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(lambda: run_command(main))

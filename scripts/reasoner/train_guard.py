@@ -22,6 +22,8 @@ from kvarena.runners.forget.lesson import log_probabilities
 from kvarena.runners.generate import Request
 from kvarena.runners.guard import Guard, Shared, columns_of, leaks, memory_of, noisy, readability
 from kvarena.runners.job import provenance
+from kvarena.runners.job.errors import one_line_errors, run_command, run_script
+from kvarena.runners.job.job import find_device
 from kvarena.runners.model import Checkpoint, Model, inverse_frequencies, shape_of
 from kvarena.tasks.procedural.problems import EVALUATION_SEED
 from omegaconf import DictConfig
@@ -130,9 +132,10 @@ def measured_guards(cfg: DictConfig, model: Model) -> Iterator[tuple[dict[str, o
 
 
 @hydra.main(config_path="pkg://kvarena.conf", config_name="train_guard", version_base="1.3")
+@one_line_errors()
 def main(cfg: DictConfig) -> None:
     checkpoint: Checkpoint = instantiate(cfg.model)
-    model = checkpoint.load(torch.device(cfg.device)).requires_grad_(False)
+    model = checkpoint.load(find_device(cfg.device)).requires_grad_(False)
     folder = Path(cfg.output)
     folder.mkdir(parents=True, exist_ok=True)
     commit, dirty = provenance.commit()
@@ -154,4 +157,4 @@ def five_digits(value: object) -> object:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(lambda: run_command(main))

@@ -23,9 +23,12 @@ from kvarena.methods.policy import Eviction, LayerView, Policy
 from kvarena.methods.random import Random
 from kvarena.runners.generate import Decoder, Generation, Request
 from kvarena.runners.graphs import GraphDecoder
+from kvarena.runners.job.errors import run_script
+from kvarena.runners.job.job import find_device
 from kvarena.runners.loops import terminal_loop
 from kvarena.runners.model import Model, Tokenizer
 from kvarena.runners.profile.value_ranges import top_share, value_ranges_of
+from kvarena.runners.record import LineParser, positive
 from kvarena.runners.sampler import Greedy
 from kvarena.tasks.task import Task
 from torch import Tensor
@@ -97,13 +100,14 @@ def write_rows(path: Path, rows: Sequence[dict[str, object]]) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--problems", type=int, default=64)
+    parser = LineParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--problems", type=positive, default=64)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--output", type=Path, default=FOLDER)
-    parser.add_argument("--tasks", nargs="+", default=TASKS)
+    parser.add_argument("--tasks", nargs="+", choices=TASKS, default=TASKS)
     options = parser.parse_args()
-    model = AutoModelForCausalLM.from_pretrained(FOLDER, dtype=torch.float32).to(options.device).eval()
+    device = find_device(options.device)
+    model = AutoModelForCausalLM.from_pretrained(FOLDER, dtype=torch.float32).to(device).eval()
     tokenizer = AutoTokenizer.from_pretrained(FOLDER)
     shares, large, everywhere, chains = [], Counter(), Counter(), {}
     for name in options.tasks:
@@ -147,4 +151,4 @@ def token_rows(large: Counter, everywhere: Counter, num_layers: int) -> Iterable
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -10,6 +10,8 @@ bandwidth that this is, measured first in the same process.
 import sys
 
 import torch
+from kvarena.runners.job.errors import run_script
+from kvarena.runners.job.job import find_device
 from kvarena.runners.speed import copy_bandwidth
 from round import eviction, randomness, scores
 from selection import selection
@@ -19,12 +21,13 @@ from triton.testing import do_bench_cudagraph
 
 def main(names: list[str]) -> None:
     torch.manual_seed(0)
-    copy = copy_bandwidth(torch.device("cuda")) / 1e9
+    copy = copy_bandwidth(find_device("cuda")) / 1e9
     print(f"{torch.cuda.get_device_name()}, torch {torch.__version__}: copy {copy:.0f} GB/s")
-    times = {}
+    times, kernels = {}, set()
     for cases in (layers, step_writes, attention, selection, eviction, scores, randomness):
         for case in cases():
-            if names and case.name.split()[0] not in names:
+            kernels.add(kernel := case.name.split()[0])
+            if names and kernel not in names:
                 continue
             case.check()
             ms = times[case.name] = do_bench_cudagraph(case.run, return_mode="median")
@@ -33,7 +36,9 @@ def main(names: list[str]) -> None:
             print(
                 f"{case.name:24s} {1e3 * ms:9.1f} us  {rate:6.0f} GB/s  {rate / copy:6.1%} of copy{share}", flush=True
             )
+    if unknown := sorted({*names} - kernels):
+        raise ValueError(f"no kernel {', '.join(unknown)}: use some of {', '.join(sorted(kernels))}")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    run_script(lambda: main(sys.argv[1:]))

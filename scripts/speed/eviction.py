@@ -19,8 +19,10 @@ import pandas as pd
 import torch
 from kvarena.methods.policy import Policy
 from kvarena.runners.generate import Decoder, Request
+from kvarena.runners.job.errors import run_script
 from kvarena.runners.job.provenance import commit
 from kvarena.runners.model import Checkpoint, Model
+from kvarena.runners.record import LineParser, make_folder, positive, replace_file
 from kvarena.runners.sampler import Greedy
 
 
@@ -107,14 +109,14 @@ def measure_evictions(methods: Sequence[str], options: argparse.Namespace) -> pd
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = LineParser(description=__doc__.splitlines()[0])
     parser.add_argument("--methods", help="names, with commas between; all")
-    parser.add_argument("--tokens", type=int, default=351, help="budget; 351: half of a graph_search problem at medium")
-    parser.add_argument("--recent", type=int, default=16)
-    parser.add_argument("--interval", type=int, default=16)
-    parser.add_argument("--batch-size", type=int, default=8)
-    parser.add_argument("--rounds", type=int, default=6, help="of a turn, the first left out")
-    parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("--tokens", type=positive, default=351, help="budget; half of a graph_search problem at medium")
+    parser.add_argument("--recent", type=positive, default=16)
+    parser.add_argument("--interval", type=positive, default=16)
+    parser.add_argument("--batch-size", type=positive, default=8)
+    parser.add_argument("--rounds", type=positive, default=6, help="of a turn, the first left out")
+    parser.add_argument("--turns", type=positive, default=3)
     parser.add_argument("--output", type=Path, help="a CSV; without it the table is only printed")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
@@ -124,12 +126,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if options.methods
         else [name for name in every if name not in ("watched", "kvpress")]
     )
+    if options.output:
+        make_folder(options.output.parent, "the folder of --output")
     table = measure_evictions(names, options)
     if options.output:
-        options.output.parent.mkdir(parents=True, exist_ok=True)
-        table.to_csv(options.output, index=False, float_format="%.4g")
+        replace_file(options.output, table.to_csv(index=False, float_format="%.4g"))
     print(table.iloc[:, :8].to_string(index=False, float_format="{:.3g}".format))
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

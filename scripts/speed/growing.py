@@ -9,7 +9,6 @@ reads the columns anyway, to attend: what that takes at copy bandwidth stands be
 B rows, H KV heads, N slots, D head dim.
 """
 
-import argparse
 import csv
 import time
 from collections.abc import Callable, Sequence
@@ -20,8 +19,13 @@ import pandas as pd
 import torch
 from kvarena.analysis.panels import house_style
 from kvarena.runners.job import provenance
+from kvarena.runners.job.errors import run_script
+from kvarena.runners.job.job import find_device
+from kvarena.runners.record import LineParser, positive, write_figure
 from matplotlib.figure import Figure
 from torch import Tensor
+
+NAMES = {"attend_ms": "what attention reads", "cat_ms": "cat", "in_place_ms": "a write in place"}  # of the bars
 
 
 def milliseconds(work: Callable[[], object], device: torch.device, repeats: int) -> float:
@@ -59,10 +63,11 @@ def layer_times(rows: int, heads: int, slots: int, dim: int, dtype: torch.dtype,
 
 def draw(path: Path) -> Figure:
     table = pd.read_csv(path)
+    if missing := {"slots", *NAMES} - {*table}:
+        raise ValueError(f"{path} has no {', '.join(sorted(missing))}: give a CSV that this script wrote")
     figure = Figure(figsize=(5.6, 2.4), layout="constrained")
     axis, places = figure.subplots(), range(len(table))
-    names = {"attend_ms": "what attention reads", "cat_ms": "cat", "in_place_ms": "a write in place"}
-    for i, (column, name) in enumerate(names.items()):
+    for i, (column, name) in enumerate(NAMES.items()):
         bars = axis.barh([place + (1 - i) * 0.27 for place in places], table[column], height=0.25, label=name)
         axis.bar_label(bars, fmt="%.1f", padding=2, fontsize=7)
     axis.set_yticks(places, [f"{slots:,} slots" for slots in table["slots"]])
@@ -72,21 +77,21 @@ def draw(path: Path) -> Figure:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = LineParser(description=__doc__.split("\n")[0])
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--layers", type=int, default=36)
-    parser.add_argument("--rows", type=int, default=16)
-    parser.add_argument("--heads", type=int, default=8)
-    parser.add_argument("--dim", type=int, default=128)
-    parser.add_argument("--slots", type=int, nargs="+", default=[1024, 4096, 8192])
+    parser.add_argument("--layers", type=positive, default=36)
+    parser.add_argument("--rows", type=positive, default=16)
+    parser.add_argument("--heads", type=positive, default=8)
+    parser.add_argument("--dim", type=positive, default=128)
+    parser.add_argument("--slots", type=positive, nargs="+", default=[1024, 4096, 8192])
     parser.add_argument("--output", type=Path, default=Path("growing.csv"))
     parser.add_argument("--draw", type=Path, help="a CSV of before: the figure of it is the output")
     arguments = parser.parse_args(argv)
     if arguments.draw:
         with house_style():
-            draw(arguments.draw).savefig(arguments.output)
+            write_figure(draw(arguments.draw), arguments.output)
         return
-    device = torch.device(arguments.device)
+    device = find_device(arguments.device)
     dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
     with arguments.output.open("w", newline="") as file:
         writer = csv.writer(file)
@@ -102,4 +107,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -25,11 +25,13 @@ from kvarena.kernels import noise
 from kvarena.kernels.noise import Noise
 from kvarena.runners.generate import Decoder, Generation, Request
 from kvarena.runners.job import provenance
-from kvarena.runners.job.errors import one_line_errors, run_command
+from kvarena.runners.job.errors import one_line_errors, run_command, run_script
+from kvarena.runners.job.job import find_device
 from kvarena.runners.model import DTYPES, own_attention, random_model, shape_of
 from kvarena.runners.record import check_appends
 from kvarena.runners.sampler import Greedy
 from omegaconf import DictConfig
+from timed_keys import TimedRefill, timed_config
 from torch import Tensor
 
 END = 0  # the token that ends a row, said at no other time
@@ -102,11 +104,7 @@ def time_modes(decoder: Decoder, requests: Sequence[Request]) -> dict[str, ModeT
 
 def build_decoder(config: DictConfig, lengths: DictConfig, prompt: int) -> Decoder:
     """For completions of these lengths after prompts of so many tokens."""
-    device = torch.device(config.device)
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise ValueError("device=cuda: torch sees no CUDA device; use device=cpu engine=eager")
-    if config.dtype not in DTYPES:
-        raise ValueError(f"dtype={config.dtype}: use one of {', '.join(DTYPES)}")
+    device = find_device(config.device)
     dtype, shape = DTYPES[config.dtype], instantiate(config.shape)
     policy, attention, engine = (instantiate(config[group]) for group in ("method", "attention", "engine"))
     engine.func.check(shape_of(shape), device)
@@ -176,8 +174,10 @@ def append_lines(path: Path, lines: Sequence[Mapping[str, object]], said: str) -
 
 @hydra.main(version_base="1.3", config_path="pkg://kvarena.conf", config_name="refill")
 def application(config: DictConfig) -> None:
-    choices: Mapping[str, str] = HydraConfig.get().runtime.choices
+    context = HydraConfig.get()
+    choices: Mapping[str, str] = context.runtime.choices
     with one_line_errors():
+        config = timed_config(TimedRefill, config, context.overrides.task)
         check_appends(Path(config.output))
         names = {"model": choices["shape"], "method": choices["method"], "engine": choices["engine"]}
         said = "{mode}: {tokens_per_s} tokens/s, {steps} steps, {wall_s} s, ratio {ratio}"
@@ -189,4 +189,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -10,6 +10,7 @@ steps.csv. Where weights or cache do not fit on a card, the line is left out, by
 
 import argparse
 import csv
+import os
 import statistics
 import sys
 from collections.abc import Callable, Iterator
@@ -28,8 +29,11 @@ from kvarena.runners.cache import PLAIN, Shape, memory
 from kvarena.runners.generate import Decoder
 from kvarena.runners.graphs import GraphDecoder
 from kvarena.runners.job import provenance
+from kvarena.runners.job.errors import run_script
+from kvarena.runners.job.job import find_device
 from kvarena.runners.model import Model, own_attention, random_model, shape_of
 from kvarena.runners.parallel import ALONE, Ranks, meet, split_over
+from kvarena.runners.record import LineParser, make_folder, positive
 from kvarena.runners.sampler import Greedy
 from kvarena.runners.speed import copy_bandwidth, measure_steps, place_rows, seconds, weight_bytes
 from omegaconf import OmegaConf
@@ -156,24 +160,26 @@ def lines_of(asked: Asked, largest: bool, ranks: Ranks, dtype: torch.dtype, devi
 
 
 def main(words: list[str]) -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = LineParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--shapes", nargs="+", default=["qwen3_14b", "qwen3_32b"])
-    parser.add_argument("--ranks", nargs="+", type=int, default=[1, 2])
+    parser.add_argument("--ranks", nargs="+", type=positive, default=[1, 2])
     parser.add_argument("--method", default="vase_attnv")
-    parser.add_argument("--rows", type=int, default=16)
-    parser.add_argument("--tokens", type=int, default=4096)
-    parser.add_argument("--position", type=int, default=8192)
-    parser.add_argument("--steps", type=int, default=128)
+    parser.add_argument("--rows", type=positive, default=16)
+    parser.add_argument("--tokens", type=positive, default=4096)
+    parser.add_argument("--position", type=positive, default=8192)
+    parser.add_argument("--steps", type=positive, default=128)
     parser.add_argument("--largest", action="store_true")
     parser.add_argument("--device", default="cuda")
     given = parser.parse_args(words)
+    device = able(given)
     store, rank, size = next(dist.rendezvous("env://"))
-    device = torch.device(given.device)
+    if strange := {*given.ranks} - {1, size}:
+        raise ValueError(f"--ranks {min(strange)}: use 1, or the {size} that were started")
     every = meet(rank, size, store, device)
     cuda = device.type == "cuda"
     device, dtype = (torch.device("cuda", rank), torch.bfloat16) if cuda else (device, torch.float32)
-    given.folder.mkdir(parents=True, exist_ok=True)
+    make_folder(given.folder, "FOLDER")
     write = write_line if every.first else lambda path, line: None
     write(given.folder / "all_reduce.csv", all_reduces(every, device, given.rows * 5120) | where_it_ran(device, size))
     for shape, number in product(given.shapes, given.ranks):
@@ -191,10 +197,19 @@ def main(words: list[str]) -> None:
     dist.destroy_process_group()
 
 
+def able(given: argparse.Namespace) -> torch.device:
+    """Before anything is measured: what was asked for can be built, and others were started beside this process."""
+    if "RANK" not in os.environ:
+        raise ValueError("this process has no rank: start it by torchrun --nproc-per-node=2")
+    for shape in given.shapes:
+        method_asked(Asked(shape, given.method, given.rows, given.tokens, given.position, given.steps))
+    return find_device(given.device)
+
+
 def where_it_ran(device: torch.device, size: int) -> dict[str, Any]:
     versions = " ".join(f"{name} {version}" for name, version in provenance.versions().items())
     return dict(device=f"{size} x {provenance.device_name(device)}", versions=versions, commit=provenance.commit()[0])
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    run_script(lambda: main(sys.argv[1:]))

@@ -21,7 +21,8 @@ import torch
 from hydra.core.hydra_config import HydraConfig
 from kvarena.runners.generate import Decoder, Generation, Request, sizes
 from kvarena.runners.job import provenance
-from kvarena.runners.job.errors import one_line_errors, run_command
+from kvarena.runners.job.errors import one_line_errors, run_command, run_script
+from kvarena.runners.job.job import find_device
 from kvarena.runners.model import own_attention
 from kvarena.runners.record import check_appends
 from kvarena.runners.speed import measure_steps, place_rows
@@ -29,6 +30,7 @@ from kvarena.tasks.graders.math import MathGrader
 from mixed import Mixed, draw_mix, in_order
 from omegaconf import DictConfig
 from refill import END, append_lines, build_decoder, warm_up
+from timed_keys import TimedRun, timed_config
 
 BUCKET = 64  # tokens: passes of so many, twice as many and so on are captured before the clock starts
 
@@ -135,7 +137,7 @@ def step_columns(before: OwnStep, after: OwnStep) -> dict[str, float]:
 
 def measure_run(config: DictConfig, names: Mapping[str, str]) -> dict[str, object]:
     """A line of the CSV."""
-    lap = Laps(torch.device(config.device))
+    lap = Laps(find_device(config.device))
     decoder = build_decoder(config, config.mix.completion, config.mix.prompt.most)
     set_up = lap()
     vocabulary = decoder.model.config.get_text_config().vocab_size
@@ -174,8 +176,10 @@ def measure_run(config: DictConfig, names: Mapping[str, str]) -> dict[str, objec
 
 @hydra.main(version_base="1.3", config_path="pkg://kvarena.conf", config_name="whole_run")
 def application(config: DictConfig) -> None:
-    choices: Mapping[str, str] = HydraConfig.get().runtime.choices
+    context = HydraConfig.get()
+    choices: Mapping[str, str] = context.runtime.choices
     with one_line_errors():
+        config = timed_config(TimedRun, config, context.overrides.task)
         check_appends(Path(config.output))
         names = {"mix": choices["mix"], "model": choices["shape"], "method": choices["method"]}
         line = measure_run(config, names | {"engine": choices["engine"]})
@@ -187,4 +191,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

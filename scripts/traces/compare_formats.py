@@ -17,8 +17,6 @@ used: every slot is packed, those of keys by channel in the order in which they 
 group.
 """
 
-import argparse
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from importlib import resources
@@ -31,6 +29,8 @@ from kvarena.kernels.pack import Format, encode
 from kvarena.methods.full import Full
 from kvarena.runners.cache import Shape, Storage
 from kvarena.runners.cache.replay import State
+from kvarena.runners.job.errors import run_script
+from kvarena.runners.record import LineParser, replace_file
 from torch import Tensor
 from traced_run import read_traced_run
 
@@ -104,20 +104,17 @@ def format_errors(seen: Sequence[State], calibration: str, also: Sequence[str] =
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description="What each way to store keys and values changes on a traced run.")
+    parser = LineParser(description="What each way to store keys and values changes on a traced run.")
     parser.add_argument("run", type=Path, help="folder of a run with engine.trace")
     parser.add_argument("--calibration", help="a file of kvarena-calibrate; default: what ships with the model")
     parser.add_argument("--also", nargs="*", default=[], help='others: "cache=low_rank cache.keys.rank=20"')
     options = parser.parse_args(arguments)
     run = read_traced_run(options.run, ["snapkv"])
     table = format_errors(run.states, options.calibration or run.model, options.also)
-    table.to_csv(run.output / "formats.csv", float_format="%.5f")
+    replace_file(run.output / "formats.csv", table.to_csv(float_format="%.5f"))
     with pd.option_context("display.width", 1000, "display.max_columns", None):
         print(f"{run.title}\n\n{table.round(4)}\n\nwritten to {run.output}")
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except ValueError as error:
-        sys.exit(f"compare_formats: {error}")
+    run_script(main)

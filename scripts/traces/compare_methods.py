@@ -18,7 +18,6 @@ is keyed by position), so they overlap more than independent draws would.
 """
 
 import math
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -28,6 +27,7 @@ import pandas as pd
 import torch
 from kvarena.methods.policy import Policy
 from kvarena.runners.cache.replay import State
+from kvarena.runners.job.errors import run_script
 from torch import Tensor
 from traced_run import TracedRun, read_arguments
 
@@ -139,7 +139,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except ValueError as error:
-        sys.exit(f"compare_methods: {error}")
+    run_script(main)

@@ -13,7 +13,6 @@ compute in it have them. Printed and written to RUN/compare/precision.csv, means
 Allocations are left out: they go by the scores of the method that they wrap.
 """
 
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
@@ -24,6 +23,7 @@ from compare_methods import overlap_table
 from kvarena.kernels import evict
 from kvarena.methods.policy import Eviction, LayerView
 from kvarena.runners.cache.replay import State
+from kvarena.runners.job.errors import run_script
 from torch import Tensor
 from traced_run import read_arguments
 
@@ -75,7 +75,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except ValueError as error:
-        sys.exit(f"compare_precision: {error}")
+    run_script(main)

@@ -1,6 +1,5 @@
 """A run with traces, read back, and the methods that can be shown what it holds."""
 
-import argparse
 import json
 from collections.abc import Mapping, Sequence
 from importlib import resources
@@ -10,6 +9,7 @@ from typing import NamedTuple
 import hydra
 from kvarena.methods.policy import Eviction
 from kvarena.runners.cache.replay import State, states
+from kvarena.runners.record import LineParser
 from kvarena.runners.record.labels import PLAIN
 
 
@@ -29,7 +29,7 @@ class TracedRun(NamedTuple):
 
 
 def read_arguments(description: str, arguments: Sequence[str] | None) -> TracedRun:
-    parser = argparse.ArgumentParser(description=description)
+    parser = LineParser(description=description)
     parser.add_argument("run", type=Path, help="folder of a run with engine.trace")
     parser.add_argument("--methods", help="names, with commas between; all that evict")
     options = parser.parse_args(arguments)

@@ -28,6 +28,11 @@ def test_the_page_is_up_to_date(script, table):
     assert page == script.renewed(page, table), "run scripts/method_table.py"
 
 
+def test_a_page_without_a_place_for_it_is_refused(script):
+    with pytest.raises(ValueError, match=r"give docs/methods\.md, or one that has"):
+        script.renewed("hello", "| a table |")
+
+
 def test_a_row_says_what_its_file_and_class_say(table):
     rows = {line.split("`")[1]: line for line in table.splitlines()[2:]}
     assert set(rows) == {path.stem for path in (ROOT / "conf/method").glob("*.yaml")}

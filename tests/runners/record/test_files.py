@@ -3,7 +3,7 @@
 import os
 
 import pytest
-from kvarena.runners.record import files, replace_file, write_figure
+from kvarena.runners.record import files, make_folder, replace_file, write_figure
 from matplotlib.figure import Figure
 
 
@@ -13,6 +13,14 @@ def test_a_file_is_replaced(tmp_path):
         replace_file(path, content)
     assert path.read_text() == "b"
     assert [*tmp_path.iterdir()] == [path]
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(ValueError, match=r"no/table\.csv: there is no folder .*no, make it first"):
+        replace_file(tmp_path / "no/table.csv", "a")
+    replace_file(tmp_path / "table.csv", "a")
+    with pytest.raises(ValueError, match=r"--output=.*table\.csv is a file, or below one: give a folder"):
+        make_folder(tmp_path / "table.csv", "--output")
 
 
 def test_a_pipe_stays_a_pipe(tmp_path):
