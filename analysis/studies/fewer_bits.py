@@ -26,7 +26,7 @@ from ..load import Run, load
 from ..marks import marks
 from ..pairs import duel, table_order
 from ..panels import Look, house_style, legend, panels
-from ..setting import SETTING
+from ..setting import SETTING, settings
 from ..stats import pass_at_1
 from ..tables import results
 from .command import study_command
@@ -103,16 +103,16 @@ def budgets(a: Run, b: Run) -> dict[str, Any]:
 
 
 def fewer_bits_figure(table: pd.DataFrame) -> Figure:
-    """A panel a task and share of dense's bytes, of `results` without a mark: a line a method and a colour a cache."""
+    """A panel a setting and share of dense's bytes, of `results` without a mark: a line a method, a colour a cache."""
     method, cache = (table["method"].str.partition(" + ")[i] for i in (0, 2))
     table = table.assign(method=method, cache=cache.replace("", "plain"), mark=marks(table))
     table = table[(table["mark"] == "") & table["bytes"].notna()]
     methods = sorted(set(table["method"]), reverse=True)
     caches = (table["tokens"] / table["bytes"]).groupby(table["cache"]).mean().sort_values().index
     looks = Look(caches)
-    blocks = list(table.groupby(["task", "bytes"]))
-    figure, axes = panels([f"{task}: {share:g} of dense's bytes" for (task, share), _ in blocks])
-    for axis, (_, block) in zip(axes, blocks, strict=True):
+    blocks = [(name, share, block) for name, rows in settings(table) for share, block in rows.groupby("bytes")]
+    figure, axes = panels([f"{name}\n{share:g} of dense's bytes" for name, share, _ in blocks])
+    for axis, (*_, block) in zip(axes, blocks, strict=True):
         for i, name in enumerate(caches):
             own = block[block["cache"] == name]
             places = [methods.index(each) + 0.18 * ((len(caches) - 1) / 2 - i) for each in own["method"]]

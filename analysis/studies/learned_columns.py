@@ -2,8 +2,8 @@
 
     python -m kvarena.analysis.studies.learned_columns RUNS_DIR OUTPUT
 
-Writes OUTPUT.csv and OUTPUT.png of the finished runs of dense below a folder: a panel a task, a line what was learned,
-by what calibration. Runs all are free, or all have been forced.
+Writes OUTPUT.csv and OUTPUT.png of the finished runs of dense below a folder: a panel a setting, a line what was
+learned, by what calibration. Runs all are free, or all have been forced.
 """
 
 import sys
@@ -20,6 +20,7 @@ from ...runners.record import DENSE, replace_file, write_figure
 from ..fidelity import geometric_mean, kl_of_texts, logs
 from ..load import Run, load
 from ..panels import house_style, legend, panels
+from ..setting import SETTING, settings
 from ..stats import pass_at_1
 from .command import study_command
 
@@ -32,7 +33,10 @@ def learned_columns(runs: Sequence[Run]) -> pd.DataFrame:
     if len({run.forces for run in dense}) != 1:
         raise ValueError("give a folder of runs of dense that are all free, or all forced")
     table = pd.DataFrame([row(run) for run in dense])
-    return table.sort_values(["task", "kind", "calibration", "bytes_share"], ignore_index=True)
+    stems = pd.Series([Path(given).stem for given in table["calibration"]], index=table.index)
+    several = table["calibration"].groupby(stems).transform("nunique") > 1
+    table["calibration"] = stems.where(~several, table["calibration"])  # the one that ships, and one's own of its name
+    return table.sort_values([*SETTING, "kind", "calibration", "bytes_share"], ignore_index=True)
 
 
 def row(run: Run) -> dict[str, Any]:
@@ -42,7 +46,7 @@ def row(run: Run) -> dict[str, Any]:
     return {
         **{name: getattr(labels, name) for name in ("task", "difficulty", "model", "cache")},
         "kind": kind_of(cache),
-        "calibration": Path(cache.get("calibration") or "").stem,
+        "calibration": cache.get("calibration") or "",
         "bytes_share": run.header["bytes_share"],
         "samples": len(records),
         "of": "kl" if run.forces else "accuracy",
@@ -62,12 +66,12 @@ def kind_of(cache: dict[str, Any]) -> str:
 
 
 def learned_figure(table: pd.DataFrame) -> Figure:
-    tasks = sorted(set(table["task"]))
-    figure, axes = panels(tasks)
+    blocks = settings(table)
+    figure, axes = panels([name for name, _ in blocks])
     lines = list(table[["kind", "calibration"]].drop_duplicates().itertuples(index=False, name=None))
-    for axis, task in zip(axes, tasks, strict=True):
+    for axis, (_, block) in zip(axes, blocks, strict=True):
         for number, (kind, calibration) in enumerate(sorted(lines)):
-            own = table[(table["task"] == task) & (table["kind"] == kind) & (table["calibration"] == calibration)]
+            own = block[(block["kind"] == kind) & (block["calibration"] == calibration)]
             draw(axis, own, f"C{number}", f"{kind}, {calibration}" if calibration else kind)
         axis.set_xscale("log", base=2)
         axis.set(xlabel="share of dense's bytes")

@@ -2,7 +2,9 @@
 
 import pandas as pd
 import pytest
-from kvarena.analysis.studies.fewer_bits import main
+from kvarena.analysis.load import load
+from kvarena.analysis.studies.fewer_bits import fewer_bits_figure, main
+from kvarena.analysis.tables import results
 
 
 @pytest.fixture
@@ -34,6 +36,13 @@ def test_one_method_in_two_caches_and_dense_in_no_more_bytes(cell, tmp_path, den
         ["snapkv + fp8", "snapkv", 190, 0.75, 0.5],
     ]
     assert (tmp_path / "out.png").stat().st_size > 1000
+
+
+def test_two_settings_of_a_task_have_a_panel_each(cell, tmp_path):
+    cell(0.25, 100, 1)
+    cell(0.25, 190, 3, method="quest", difficulty="easy")
+    titles = [axis.get_title() for axis in fewer_bits_figure(results(load(tmp_path))).axes]
+    assert titles == [f"graph_search ({level}), reasoner\n0.25 of dense's bytes" for level in ("easy", "hard")]
 
 
 def test_of_forced_texts_the_drift_of_one_over_that_of_the_other(cell, tmp_path, dense):

@@ -2,7 +2,8 @@
 
 import pandas as pd
 import pytest
-from kvarena.analysis.studies.learned_columns import kind_of, main
+from kvarena.analysis.load import load
+from kvarena.analysis.studies.learned_columns import kind_of, learned_columns, learned_figure, main
 
 
 def cache_of(keys, values, calibration=None):
@@ -52,3 +53,19 @@ def test_forced_runs_have_their_divergence(write, tmp_path, record, dense):
 
 def test_kinds_of_two_sides():
     assert kind_of(cache_of("Coefficients", "Codebook")["cache"]) == "low rank keys and codebook values"
+
+
+def test_calibrations_of_one_name_and_settings_of_one_task_stand_apart(write, tmp_path, record, dense):
+    for level, given in (("easy", "reasoner"), ("easy", "own/reasoner.safetensors"), ("hard", "reasoner")):
+        config = cache_of("Coefficients", "Coefficients", given)
+        folder = f"runs/{level}-{given[:3]}"
+        labels = dense | {"cache": "rank8", "difficulty": level}
+        write(folder, [record()], samples=1, config=config, **labels).note(bytes_share=0.5)
+    table = learned_columns(load(tmp_path))
+    assert table[["difficulty", "calibration"]].values.tolist() == [
+        ["easy", "own/reasoner.safetensors"],
+        ["easy", "reasoner"],
+        ["hard", "reasoner"],
+    ]
+    titles = [axis.get_title() for axis in learned_figure(table).axes]
+    assert titles == ["graph_search (easy), reasoner", "graph_search (hard), reasoner"]
