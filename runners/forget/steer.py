@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from pydantic import TypeAdapter
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
+from typing_extensions import TypedDict
 
 from ..cache import Shape
 from ..model import Model
@@ -25,6 +27,12 @@ from .adapter import adapted, fresh
 from .remembered import Remembered
 
 OUTSIDE = ("keys.scale", "keys.offset", "values.scale", "values.offset")  # of the adapter, [L, H, 1, D] each
+
+
+class TrainedOn(TypedDict):
+    """The part of `made` that is read."""
+
+    weights: dict[str, str]
 
 
 class Steer(NamedTuple):
@@ -46,9 +54,21 @@ class Steer(NamedTuple):
             with safe_open(path, "pt") as file:
                 tensors = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
                 made = json.loads((file.metadata() or {})["made"])
+            steer = cls(tensors, made)
+            steer.refuse_parts()
         except (OSError, SafetensorError, KeyError, ValueError) as error:
-            raise ValueError(f"{path}: no eraser that was trained ({error})") from error
-        return cls(tensors, made)
+            why = " ".join(str(error).split())
+            raise ValueError(f"{path}: no eraser that was trained ({why})") from error
+        return steer
+
+    def refuse_parts(self) -> None:
+        """ValueError or KeyError where its tensors do not belong together, or it does not say what it is of."""
+        TypeAdapter(TrainedOn).validate_python(self.made)
+        sizes = {self.tensors[name].shape for name in OUTSIDE}
+        halves = self.tensors.keys() - set(OUTSIDE)
+        whole = {f"{name.rpartition('.')[0]}.{half}" for name in halves for half in ("down", "up")}
+        if len(sizes) > 1 or halves != whole or not all(each.isfinite().all() for each in self.tensors.values()):
+            raise ValueError("its tensors are not of one eraser, or not finite")
 
     def write(self, path: Path) -> None:
         """Rounded to float16."""

@@ -140,6 +140,26 @@ def test_of_a_file(model, saved, tmp_path):
             Steering(path=str(tmp_path / path)).check({})
 
 
+@pytest.mark.parametrize(
+    ("name", "change", "made"),
+    [
+        ("keys.scale", lambda each: each[:2], MADE),
+        ("values.offset", lambda each: each * torch.nan, MADE),
+        ("model.layers.0.self_attn.q_proj.up", None, MADE),
+        ("keys.scale", None, MADE),
+        ("keys.scale", lambda each: each, [1]),
+        ("keys.scale", lambda each: each, {"weights": "abc"}),
+    ],
+    ids=["size", "broken", "half", "missing", "made_of_a_list", "no_hashes"],
+)
+def test_parts_that_do_not_belong_together_are_refused(model, saved, name, change, made):
+    steer = any_steer(model)
+    others = {key: each for key, each in steer.tensors.items() if key != name}
+    changed = {name: change(steer.tensors[name])} if change else {}
+    with pytest.raises(ValueError, match="no eraser that was trained"):
+        saved(Steer(others | changed, made)).check({"model.safetensors": "1"})
+
+
 def test_the_one_that_ships_is_of_the_weights_that_ship():
     eraser = Steering(path="pkg://kvarena.models/reasoner/erasers/steering.safetensors")
     eraser.check(weights(Checkpoint(name="reasoner")))
