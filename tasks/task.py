@@ -3,7 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from inspect import signature
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol
+
+from annotated_types import MinLen
 
 from .rows import PLAIN, Reader
 from .sample import Sample
@@ -35,7 +37,7 @@ def check_grader(grader: object) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    name: str
+    name: Annotated[str, MinLen(1)]
     samples: Sequence[Sample]
     grader: Grader
     path: str | None = None  # a local file, whose rows take the place of `samples`

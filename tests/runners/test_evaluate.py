@@ -264,6 +264,7 @@ def test_the_budget_of_a_method_can_be_set(kvarena, tmp_path):
         ("engine.batch_size=0", "engine.batch_size=0: use 1 or more"),
         ("task.samples.first_seed=7", "first_seed=7"),
         ("task.path=nowhere.jsonl", "task.path=nowhere.jsonl: no such file"),
+        ("task.name=", "task.name=: use one that is not empty"),
         (("method=reasonalloc", "method.demand=[1,2,3]"), "method.profile is of 3 layers, the model has 8"),
     ],
 )
